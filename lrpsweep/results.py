@@ -1,0 +1,197 @@
+"""What a sweep finds, as plain values: the one language of trial, sweep, report and export.
+
+Everything here is numbers and text. Nothing knows how a result was made or where it is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+TrialState = Literal["complete", "failed", "running", "waiting", "pruned"]
+Verdict = Literal["better", "not better", "not decided"]
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """One composite, scored on N images over a schedule of S steps.
+
+    scores: (N,), the objective per image. curve, curve_low, curve_high: (S + 1,), mean and
+    quartiles over the images of the perturbation curve the objective is made of. balance: mean
+    share of the explained score that is taken by 'bias' and by 'stabilizer', and the mean
+    absolute 'unexplained' rest. hot_spot: mean over images of max |R| / Σ|R|. seconds: wall time
+    by part ('explain', 'flip'). flipped: (S + 1,), share of patches perturbed at each step.
+    """
+
+    scores: np.ndarray
+    curve: np.ndarray
+    curve_low: np.ndarray
+    curve_high: np.ndarray
+    flipped: np.ndarray
+    balance: Mapping[str, float]
+    hot_spot: float
+    seconds: Mapping[str, float]
+    device: str
+
+    @property
+    def value(self) -> float:
+        """Mean of the scores over the images."""
+        return float(np.mean(self.scores))
+
+    @property
+    def stderr(self) -> float:
+        """Standard error of that mean; NaN for a single image."""
+        n = len(self.scores)
+        return float(np.std(self.scores, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+
+    def to_json(self) -> dict[str, Any]:
+        """Lists and floats only, as stored in the database."""
+        arrays = ("scores", "curve", "curve_low", "curve_high", "flipped")
+        return {name: getattr(self, name).tolist() for name in arrays} | {
+            "balance": dict(self.balance),
+            "hot_spot": self.hot_spot,
+            "seconds": dict(self.seconds),
+            "device": self.device,
+        }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> TrialResult:
+        """The inverse of `to_json`."""
+        arrays = {
+            name: np.asarray(stored[name], dtype=np.float64)
+            for name in ("scores", "curve", "curve_low", "curve_high", "flipped")
+        }
+        return cls(
+            **arrays,
+            balance=stored["balance"],
+            hot_spot=stored["hot_spot"],
+            seconds=stored["seconds"],
+            device=stored["device"],
+        )
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """A trial as the database knows it.
+
+    values: the hyperparameters as the composite gets them (zero is 0, not its place on the
+    axis). literature: the name of the published composite this point stands for, if any.
+    reason: why a failed trial failed.
+    """
+
+    number: int
+    state: TrialState
+    values: Mapping[str, Any]
+    result: TrialResult | None = None
+    literature: str | None = None
+    reason: str | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How a hyperparameter is drawn: `zero_at` is the place of 0 on a logarithmic axis."""
+
+    name: str
+    log: bool = False
+    zero_at: float | None = None
+    categories: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The nominee against one published composite, image by image, on the validation images.
+
+    difference: mean of (nominee − baseline), in units of the objective, with its 95 % BCa
+    interval; p: one-sided, for 'the nominee is no better'; p_holm: corrected over the baselines.
+    """
+
+    baseline: str
+    mean: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    p_holm: float
+    better: bool
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """One of the best trials on the search images, looked at from other sides."""
+
+    label: str
+    number: int | None
+    values: Mapping[str, Any]
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """The nominee, what it was tested against, and what may be said about it."""
+
+    number: int
+    values: Mapping[str, Any]
+    validation_images: int
+    mean: float
+    low: float
+    high: float
+    comparisons: tuple[Comparison, ...]
+    verdict: Verdict
+    sentence: str
+    finalists: tuple[Finalist, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Illustrations:
+    """Pictures worth keeping, kept in `runs/NAME/heatmaps.npz`.
+
+    ids: (K,), images: uint8 (K, H, W, 3), best and baseline heatmaps: (K, H, W), halfway:
+    uint8 (K, H, W, 3), the image with half the steps perturbed. grid: (A, B, H, W) heatmaps of
+    the first image over two hyperparameters, whose values are grid_rows (A,), grid_columns (B,).
+    """
+
+    ids: tuple[str, ...]
+    images: np.ndarray
+    best: np.ndarray
+    baseline: np.ndarray
+    baseline_name: str
+    halfway: np.ndarray
+    grid: np.ndarray
+    grid_names: tuple[str, ...]
+    grid_rows: tuple[Any, ...]
+    grid_columns: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """All that a report, an export or a tracking server may want to know about a study."""
+
+    name: str
+    objective: str
+    direction: Literal["minimize", "maximize"]
+    trials: tuple[TrialRecord, ...]
+    planned: int
+    axes: tuple[Axis, ...]
+    spec_text: str
+    spec_hash: str
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    recommendation: Recommendation | None = None
+    illustrations: Illustrations | None = None
+    composite: Mapping[str, Any] | None = None
+
+    @property
+    def complete(self) -> tuple[TrialRecord, ...]:
+        """The trials that have a result, in the order of their numbers."""
+        return tuple(t for t in self.trials if t.result is not None)
+
+    def ranked(self) -> tuple[TrialRecord, ...]:
+        """The complete trials, best first; ties by number."""
+        sign = 1 if self.direction == "minimize" else -1
+        return tuple(
+            sorted(self.complete, key=lambda t: (sign * t.result.value, t.number))  # type: ignore[union-attr]
+        )
