@@ -1,0 +1,19 @@
+"""Layer-wise relevance propagation: rules, composites, and the engine that applies them."""
+
+from lrpsweep.attribution.composite import Block, Composite, assign_layers, assign_parts
+from lrpsweep.attribution.engine import Explainer, Explanation
+from lrpsweep.attribution.layers import LayerInfo, list_layers, select_layers
+from lrpsweep.attribution.rules import RULES
+
+__all__ = [
+    "RULES",
+    "Block",
+    "Composite",
+    "Explainer",
+    "Explanation",
+    "LayerInfo",
+    "assign_layers",
+    "assign_parts",
+    "list_layers",
+    "select_layers",
+]

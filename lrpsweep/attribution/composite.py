@@ -1,0 +1,113 @@
+"""A composite: which rule, with which hyperparameters, each block of layers gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from lrpsweep.attribution.layers import LayerInfo, select_layers
+from lrpsweep.errors import InputError
+
+DEFAULT_BLOCK = "default"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Layers that share one rule. layers: their names; hyper: the rule's keyword arguments."""
+
+    name: str
+    layers: tuple[str, ...]
+    rule: str
+    hyper: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Composite:
+    """Blocks in the order of the network; every layer with weights is in exactly one."""
+
+    blocks: tuple[Block, ...]
+
+    def by_layer(self) -> dict[str, Block]:
+        """The block of every layer, by the layer's name."""
+        return {layer: block for block in self.blocks for layer in block.layers}
+
+
+def assign_layers(
+    layers: Sequence[LayerInfo], selectors: Mapping[str, Sequence[str | int]]
+) -> dict[str, tuple[str, ...]]:
+    """The layers with weights that each block's selectors mean, in the network's order.
+
+    A block named 'default' without selectors gets what is left over. Raises InputError, which
+    names the block, when one selects nothing, two overlap, or a layer is left over.
+    """
+    owner: dict[str, str] = {}
+    for block, wanted in selectors.items():
+        for layer in _selected(layers, block, wanted):
+            if owner.setdefault(layer, block) != block:
+                raise InputError(
+                    f"composite.{block}.layers: layer '{layer}' is in block '{owner[layer]}' "
+                    "already; expected every layer in one block"
+                )
+    left = [layer.name for layer in layers if layer.weighted and layer.name not in owner]
+    if left and DEFAULT_BLOCK not in selectors:
+        raise InputError(
+            f"composite: no block has {_listing(left)}; expected every layer with weights in a "
+            f"block, or a block named '{DEFAULT_BLOCK}' for the rest"
+        )
+    owner |= dict.fromkeys(left, DEFAULT_BLOCK)
+    return {
+        block: tuple(layer.name for layer in layers if owner.get(layer.name) == block)
+        for block in selectors
+    }
+
+
+def _selected(
+    layers: Sequence[LayerInfo], block: str, wanted: Sequence[str | int]
+) -> Iterable[str]:
+    if not wanted and block == DEFAULT_BLOCK:
+        return ()
+    chosen: dict[str, None] = {}
+    for selector in wanted:
+        try:
+            found = select_layers(layers, selector)
+        except InputError as error:
+            raise InputError(f"composite.{block}.layers: {error}") from error
+        chosen |= {layer.name: None for layer in found if layer.weighted}
+    if not chosen:
+        raise InputError(
+            f"composite.{block}.layers: {list(wanted)} selects no layer with weights; expected at "
+            f"least one of {_listing([layer.name for layer in layers if layer.weighted])}"
+        )
+    return chosen
+
+
+def _listing(names: Sequence[str], most: int = 8) -> str:
+    shown = ", ".join(f"'{name}'" for name in names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
+def assign_parts(
+    layers: Sequence[LayerInfo], ends: Mapping[str, Fraction | None]
+) -> dict[str, tuple[str, ...]]:
+    """The layers of a published composite's parts, for a network that is not VGG-16.
+
+    ends: by part, the share of the convolutions (in the network's order) at which the part ends;
+    0 means the first convolution alone, None the dense layers. On VGG-16 the thirteenths of the
+    literature's composites give the layer indices that the literature names. Parts for which the
+    network has no layer are left out.
+    """
+    convs = [layer.name for layer in layers if layer.kind == "Conv2d"]
+    dense = tuple(layer.name for layer in layers if layer.weighted and layer.kind != "Conv2d")
+    parts: dict[str, tuple[str, ...]] = {}
+    first = 0
+    for part, end in ends.items():
+        if end is None:
+            chosen = dense
+        else:
+            last = max(1, round(end * len(convs)))
+            chosen = tuple(convs[first:last])
+            first = max(first, last)
+        if chosen:
+            parts[part] = chosen
+    return parts

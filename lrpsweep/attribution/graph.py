@@ -1,0 +1,129 @@
+"""The network's forward pass as a list of steps, each with what it reads.
+
+Tracing finds the order of the layers and the plain functions between them, so that relevance can
+be sent back step by step. The steps call the model's own modules: their values are the model's.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn import functional as F  # noqa: N812
+
+from lrpsweep.errors import InputError
+
+ELEMENTWISE = (nn.ReLU, nn.Dropout, nn.Dropout2d, nn.Identity)
+POOLS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+WEIGHTED = (nn.Conv2d, nn.Linear)
+RELU_CALLS = {F.relu, torch.relu, "relu", "relu_"}
+RESHAPE_CALLS = {torch.flatten, "flatten", "view", "reshape"}
+SIZE_CALLS = {"size", getattr, operator.getitem}
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation: `run(value) -> value` on what step `source` gave (-1: the images)."""
+
+    name: str
+    kind: str
+    source: int
+    run: Callable[[Tensor], Tensor]
+    module: nn.Module | None = None
+
+
+def trace(net: nn.Module) -> tuple[Step, ...]:
+    """The steps of `net`, in order.
+
+    Raises InputError that names the first operation for which no relevance rule is known.
+    """
+    try:
+        graph = fx.Tracer().trace(net)
+    except Exception as error:
+        raise InputError(
+            f"{type(net).__name__}: its forward pass cannot be traced ({error}). Expected a "
+            "network without data-dependent control flow in forward()"
+        ) from error
+    modules = dict(net.named_modules())
+    places: dict[fx.Node, int] = {}
+    steps: list[Step] = []
+    for node in graph.nodes:
+        if node.op == "placeholder":
+            places[node] = -1
+        elif node.op not in ("output", "get_attr") and node.target not in SIZE_CALLS:
+            places[node] = len(steps)
+            steps.append(_step(node, modules, places))
+    return tuple(steps)
+
+
+def _step(node: fx.Node, modules: dict[str, nn.Module], places: dict[fx.Node, int]) -> Step:
+    source = places[node.args[0]] if _reads_one_value(node, places) else None
+    if source is None:
+        raise _unsupported(node, f"{node.op} '{node.target}'")
+    if node.op == "call_module":
+        return _module_step(node, modules[str(node.target)], source)
+    if node.target in RELU_CALLS:
+        return Step(node.name, "pass", source, F.relu)
+    if node.target in RESHAPE_CALLS and _flattens(node):
+        return Step(node.name, "reshape", source, lambda value: torch.flatten(value, 1))
+    raise _unsupported(node, f"{node.op} '{node.target}'")
+
+
+def _flattens(node: fx.Node) -> bool:
+    """Whether a reshaping call keeps the batch and flattens the rest."""
+    if node.target in (torch.flatten, "flatten"):
+        return (node.args[1:] or (node.kwargs.get("start_dim"),)) == (1,)
+    return len(node.args) == 3 and node.args[2] == -1
+
+
+def _reads_one_value(node: fx.Node, places: dict[fx.Node, int]) -> bool:
+    read = [argument for argument in node.all_input_nodes if argument in places]
+    return len(read) == 1 and bool(node.args) and node.args[0] is read[0]
+
+
+def _module_step(node: fx.Node, module: nn.Module, source: int) -> Step:
+    name = str(node.target)
+    if isinstance(module, nn.ReLU):  # never in place: the layer below keeps its own output
+        return Step(name, "pass", source, F.relu, module)
+    if isinstance(module, ELEMENTWISE):
+        return Step(name, "pass", source, module, module)
+    if isinstance(module, nn.Flatten):
+        return Step(name, "reshape", source, module, module)
+    if isinstance(module, POOLS):
+        kind = "winner" if isinstance(module, nn.MaxPool2d) else "average"
+        return Step(name, kind, source, module, module)
+    if isinstance(module, WEIGHTED):
+        _check_padding(name, module)
+        return Step(name, "weighted", source, module, module)
+    raise _unsupported(node, f"layer '{name}' of type {type(module).__name__}")
+
+
+def _check_padding(name: str, module: nn.Module) -> None:
+    if isinstance(module, nn.Conv2d) and (
+        module.padding_mode != "zeros" or isinstance(module.padding, str)
+    ):
+        raise InputError(
+            f"layer '{name}': padding {module.padding!r} with mode '{module.padding_mode}' has no "
+            "relevance rule; expected zero padding given as numbers"
+        )
+
+
+def _unsupported(node: fx.Node, what: str) -> InputError:
+    supported = (*WEIGHTED, nn.ReLU, *POOLS, nn.Flatten, nn.Dropout)
+    kinds = ", ".join(kind.__name__ for kind in supported)
+    inputs = [str(argument) for argument in node.all_input_nodes]
+    return InputError(
+        f"{what} (reads {', '.join(inputs) or 'nothing'}) has no relevance rule. Supported: a "
+        f"chain of {kinds}, and relu, flatten in forward()"
+    )
+
+
+def run(steps: tuple[Step, ...], images: Tensor) -> list[Tensor]:
+    """Every step's value, in order; the last one is the model's output, bit for bit."""
+    values: list[Tensor] = []
+    for step in steps:
+        values.append(step.run(values[step.source] if step.source >= 0 else images))
+    return values

@@ -1,0 +1,87 @@
+"""A network as the list of its leaf layers, and the selectors that pick from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import nn
+
+from lrpsweep.errors import InputError, guess
+
+
+@dataclass(frozen=True)
+class LayerInfo:
+    """A leaf module: its place in the network's own order, as in torchvision's VGG indices."""
+
+    index: int
+    name: str
+    kind: str
+    weighted: bool
+
+
+def list_layers(net: nn.Module) -> tuple[LayerInfo, ...]:
+    """Leaf modules of `net` in the order in which they are registered."""
+    leaves = [(name, m) for name, m in net.named_modules() if not any(m.children())]
+    return tuple(
+        LayerInfo(i, name, type(m).__name__, any(True for _ in m.parameters()))
+        for i, (name, m) in enumerate(leaves)
+    )
+
+
+def select_layers(layers: Sequence[LayerInfo], selector: str | int) -> tuple[LayerInfo, ...]:
+    """The layers that one selector means.
+
+    A name ('features.0'; a prefix such as 'features' means all below it), a leaf index ('0'), a
+    type ('Conv2d'), or an inclusive range of names or indices ('1..16', 'features.18..end').
+    Raises InputError when it means nothing in this network.
+    """
+    text = str(selector)
+    if ".." in text:
+        first, last = _range_ends(layers, text)
+        return tuple(layers[first : last + 1])
+    chosen = tuple(layer for layer in layers if _matches(layer, text))
+    if not chosen:
+        raise InputError(_unknown(layers, text))
+    return chosen
+
+
+def _range_ends(layers: Sequence[LayerInfo], text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(.*?)\.\.(.*)", text)
+    assert match is not None
+    start, stop = match.groups()
+    first = _position(layers, start, last=False) if start else 0
+    last = len(layers) - 1 if stop in ("", "end") else _position(layers, stop, last=True)
+    if last < first:
+        raise InputError(
+            f"the range '{text}' ends before it begins ({layers[last].name} comes before "
+            f"{layers[first].name}); expected FIRST..LAST in the network's order"
+        )
+    return first, last
+
+
+def _position(layers: Sequence[LayerInfo], word: str, *, last: bool) -> int:
+    places = [layer.index for layer in layers if _named(layer, word)]
+    if not places:
+        raise InputError(_unknown(layers, word))
+    return places[-1] if last else places[0]
+
+
+def _named(layer: LayerInfo, word: str) -> bool:
+    if word.isdigit():
+        return layer.index == int(word)
+    return layer.name == word or layer.name.startswith(word + ".")
+
+
+def _matches(layer: LayerInfo, word: str) -> bool:
+    return _named(layer, word) or layer.kind == word
+
+
+def _unknown(layers: Sequence[LayerInfo], word: str) -> str:
+    names = [layer.name for layer in layers]
+    kinds = sorted({layer.kind for layer in layers})
+    return (
+        f"the network has no layer '{word}'. Layers run from '{names[0]}' (0) to '{names[-1]}' "
+        f"({len(names) - 1}); types are {', '.join(kinds)}.{guess(word, names + kinds)}"
+    )

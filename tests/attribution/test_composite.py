@@ -1,0 +1,98 @@
+"""Blocks mean the layers that their selectors say, and every layer has one block."""
+
+from fractions import Fraction
+
+import pytest
+import torch
+import torchvision
+
+from lrpsweep.attribution import assign_layers, assign_parts, list_layers, select_layers
+from lrpsweep.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def vgg16():
+    with torch.device("meta"):
+        return list_layers(torchvision.models.vgg16(weights=None))
+
+
+def names(layers):
+    return [layer.name for layer in layers]
+
+
+def test_leaf_indices_are_those_of_the_literature(vgg16):
+    assert vgg16[0].name == "features.0"
+    assert vgg16[30].name == "features.30"
+    assert vgg16[31].name == "avgpool"
+    assert vgg16[38].name == "classifier.6"
+
+
+@pytest.mark.parametrize(
+    ("selector", "first", "last", "count"),
+    [
+        ("features.0", "features.0", "features.0", 1),
+        (0, "features.0", "features.0", 1),
+        ("1..16", "features.1", "features.16", 16),
+        ("features.1..features.16", "features.1", "features.16", 16),
+        ("features.25..end", "features.25", "classifier.6", 14),
+        ("..3", "features.0", "features.3", 4),
+        ("classifier", "classifier.0", "classifier.6", 7),
+        ("Linear", "classifier.0", "classifier.6", 3),
+        ("avgpool..classifier", "avgpool", "classifier.6", 8),
+    ],
+)
+def test_selectors(vgg16, selector, first, last, count):
+    found = names(select_layers(vgg16, selector))
+    assert (found[0], found[-1], len(found)) == (first, last, count)
+
+
+def test_selectors_that_mean_nothing(vgg16):
+    with pytest.raises(InputError, match=r"no layer 'featurs\.0'.*Did you mean 'features\.0'"):
+        select_layers(vgg16, "featurs.0")
+    with pytest.raises(InputError, match="ends before it begins"):
+        select_layers(vgg16, "5..3")
+
+
+def test_blocks_hold_every_weighted_layer_once(vgg16):
+    found = assign_layers(vgg16, {"conv": ["Conv2d"], "default": []})
+    assert len(found["conv"]) == 13
+    assert found["default"] == ("classifier.0", "classifier.3", "classifier.6")
+
+
+def test_wrong_blocks_are_named(vgg16):
+    with pytest.raises(InputError, match=r"composite\.b\.layers: layer 'features\.5' is in block"):
+        assign_layers(vgg16, {"a": ["0..5"], "b": ["5..end"]})
+    with pytest.raises(InputError, match=r"no block has 'classifier\.0'"):
+        assign_layers(vgg16, {"a": ["features"]})
+    with pytest.raises(InputError, match=r"composite\.b\.layers: .*selects no layer with weights"):
+        assign_layers(vgg16, {"a": ["features"], "b": ["features.1"], "default": []})
+
+
+def test_parts_of_the_literature_on_vgg16(vgg16):
+    found = assign_parts(
+        vgg16,
+        {
+            "pixel": Fraction(0),
+            "early": Fraction(5, 13),
+            "middle": Fraction(8, 13),
+            "late": Fraction(11, 13),
+            "last": Fraction(1),
+            "head": None,
+        },
+    )
+    indices = {layer.name: layer.index for layer in vgg16}
+    spans = {part: (indices[n[0]], indices[n[-1]]) for part, n in found.items()}
+    assert spans["pixel"] == (0, 0)
+    assert spans["early"] == (2, 10)
+    assert spans["middle"] == (12, 17)
+    assert spans["late"] == (19, 24)
+    assert spans["last"] == (26, 28)
+    assert spans["head"] == (32, 38)
+
+
+def test_parts_a_small_network_lacks_are_left_out():
+    net = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 1), torch.nn.Flatten(), torch.nn.Linear(2, 2))
+    found = assign_parts(
+        list_layers(net), {"pixel": Fraction(0), "rest": Fraction(1), "head": None}
+    )
+    assert found == {"pixel": ("0",), "head": ("2",)}

@@ -1,0 +1,196 @@
+"""What holds for every explanation, and how the engine treats the user's network."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from lrpsweep.attribution import RULES, Block, Composite, Explainer, list_layers
+from lrpsweep.errors import InputError
+
+BOUNDS = (torch.full((3,), -2.0), torch.full((3,), 2.0))
+HYPER = {
+    "zero": {"stabilizer": 1e-6},
+    "epsilon": {"epsilon": 0.1},
+    "gamma": {"gamma": 0.3, "stabilizer": 1e-6},
+    "alpha_beta": {"alpha": 1.5, "stabilizer": 1e-6},
+    "z_plus": {"stabilizer": 1e-6},
+    "flat": {"stabilizer": 1e-6},
+}
+
+
+def network(seed=0, bias=True):
+    torch.manual_seed(seed)
+    return (
+        nn.Sequential(
+            nn.Conv2d(3, 8, 3, padding=1, bias=bias),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(8, 8, 3, padding=1, bias=bias),
+            nn.ReLU(inplace=True),
+            nn.MaxPool2d(2),
+            nn.AdaptiveAvgPool2d(3),
+            nn.Flatten(),
+            nn.Linear(72, 10, bias=bias),
+            nn.ReLU(inplace=True),
+            nn.Linear(10, 4, bias=bias),
+        )
+        .eval()
+        .double()
+    )
+
+
+def batch(n=3, seed=1):
+    x = torch.randn(n, 3, 10, 12, generator=torch.Generator().manual_seed(seed)).double()
+    return x, torch.arange(n) % 4
+
+
+def uniform(net, rule, **hyper):
+    names = tuple(layer.name for layer in list_layers(net) if layer.weighted)
+    return Composite((Block("all", names, rule, hyper),))
+
+
+def test_every_rule_is_tested_here():
+    assert set(HYPER) | {"z_box"} == set(RULES)
+
+
+def test_forward_is_the_models_own_bit_for_bit_and_the_model_is_left_alone():
+    net = network().float()
+    x, targets = batch()
+    x = x.float()
+    before = copy.deepcopy(net.state_dict())
+    expected = net(x.clone())
+    found = Explainer(net).attribute(x, targets, uniform(net, "gamma", **HYPER["gamma"]))
+    assert torch.equal(found.score, expected.gather(1, targets[:, None])[:, 0].double())
+    assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
+    assert all(not m._forward_hooks and not m._backward_hooks for m in net.modules())
+    assert [m.inplace for m in net if isinstance(m, nn.ReLU)] == [True] * 3
+
+
+def test_images_are_not_overwritten_by_a_relu_in_place():
+    net = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(360, 4)).eval().double()
+    x, targets = batch()
+    before = x.clone()
+    Explainer(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(
+    ("rule", "hyper"),
+    [
+        ("zero", {"stabilizer": 0.0}),
+        ("epsilon", {"epsilon": 0.0}),
+        ("gamma", {"gamma": 0.0, "stabilizer": 0.0}),
+    ],
+)
+def test_uniform_zero_is_gradient_times_input(rule, hyper):
+    net = nn.Sequential(*[m for m in network() if not isinstance(m, nn.AdaptiveAvgPool2d)])
+    net[-3] = nn.Linear(8 * 5 * 6, 10).double()
+    x, targets = batch()
+    leaf = x.clone().requires_grad_()
+    net(leaf).gather(1, targets[:, None]).sum().backward()
+    found = Explainer(net).attribute(x, targets, uniform(net, rule, **hyper))
+    torch.testing.assert_close(found.relevance, leaf.grad * x, rtol=1e-9, atol=1e-12)
+
+
+def test_z_box_breaks_that_equality():
+    net, (x, targets) = network(), batch()
+    names = [layer.name for layer in list_layers(net) if layer.weighted]
+    rest = Block("rest", tuple(names[1:]), "zero", {"stabilizer": 0.0})
+    boxed = Composite((Block("pixel", (names[0],), "z_box", {"stabilizer": 0.0}), rest))
+    explainer = Explainer(net, BOUNDS)
+    plain = explainer.attribute(x, targets, uniform(net, "zero", stabilizer=0.0)).relevance
+    assert (explainer.attribute(x, targets, boxed).relevance - plain).abs().max() > 0.01
+
+
+@settings(max_examples=25, deadline=None)
+@given(rule=st.sampled_from(sorted(HYPER)), seed=st.integers(0, 99), bias=st.booleans())
+def test_the_balance_accounts_for_the_whole_score(rule, seed, bias):
+    net, (x, targets) = network(seed, bias), batch(seed=seed)
+    found = Explainer(net).attribute(x, targets, uniform(net, rule, **HYPER[rule]))
+    scale = found.relevance.abs().sum() + found.score.abs().sum()
+    assert found.unexplained.abs().max() <= 1e-9 * scale
+    if not bias:
+        assert found.bias.abs().max() == 0
+
+
+@pytest.mark.parametrize("rule", ["zero", "gamma"])
+def test_relevance_is_conserved_without_bias_and_stabilizer(rule):
+    net, (x, targets) = network(bias=False), batch()
+    found = Explainer(net).attribute(
+        x, targets, uniform(net, rule, **HYPER[rule] | {"stabilizer": 0.0})
+    )
+    total = found.relevance.sum((1, 2, 3))
+    # the averaging layer alone keeps its small stabilizer
+    torch.testing.assert_close(total, found.score, rtol=1e-4, atol=1e-9)
+
+
+def test_infinite_gamma_is_the_limit_of_large_ones():
+    net, (x, targets) = network(), batch()
+    limit = Explainer(net).attribute(
+        x, targets, uniform(net, "gamma", gamma=float("inf"), stabilizer=0.0)
+    )
+    large = Explainer(net).attribute(x, targets, uniform(net, "gamma", gamma=1e9, stabilizer=0.0))
+    torch.testing.assert_close(limit.relevance, large.relevance, rtol=1e-5, atol=1e-8)
+
+
+def test_the_first_of_tied_maxima_takes_all():
+    net = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1, 1, bias=False)).eval()
+    nn.init.ones_(net[2].weight)
+    x = torch.full((1, 1, 2, 2), 5.0)
+    found = Explainer(net).attribute(x, torch.tensor([0]), uniform(net, "zero", stabilizer=0.0))
+    assert found.relevance.tolist() == [[[[5.0, 0.0], [0.0, 0.0]]]]
+
+
+def test_kept_tapes_change_nothing_and_stay_within_the_bound():
+    net, (x, targets) = network(), batch()
+    composite = uniform(net, "gamma", **HYPER["gamma"])
+    fresh = Explainer(net).attribute(x, targets, composite).relevance
+    explainer = Explainer(net, cache_bytes=10**7)
+    for _ in range(2):
+        again = explainer.attribute(x, targets, composite, key="a").relevance
+        assert torch.equal(again, fresh)
+    kept = explainer.kept_bytes()
+    assert 0 < kept <= 10**7
+    small = Explainer(net, cache_bytes=kept + kept // 2)
+    small.attribute(x, targets, composite, key="a")
+    small.attribute(x, targets, composite, key="b")
+    assert 0 < small.kept_bytes() <= kept + kept // 2
+
+
+def test_relevance_of_one_image_does_not_depend_on_its_neighbours():
+    net, (x, targets) = network(), batch()
+    composite = uniform(net, "epsilon", epsilon=0.1)
+    together = Explainer(net).attribute(x, targets, composite).relevance
+    alone = Explainer(net).attribute(x[1:2], targets[1:2], composite).relevance
+    torch.testing.assert_close(together[1:2], alone, rtol=1e-12, atol=1e-14)
+
+
+class TwoBranches(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 2, 1)
+
+    def forward(self, x):
+        return torch.flatten(self.a(x) + self.b(x), 1)
+
+
+class Branching(nn.Module):
+    def forward(self, x):
+        return x if x.sum() > 0 else -x
+
+
+def test_an_operation_without_a_rule_is_named():
+    with pytest.raises(InputError, match="add"):
+        Explainer(TwoBranches())
+    with pytest.raises(InputError, match="'1' of type Sigmoid"):
+        Explainer(nn.Sequential(nn.Conv2d(3, 2, 1), nn.Sigmoid(), nn.Flatten()))
+    with pytest.raises(InputError, match="cannot be traced"):
+        Explainer(Branching())
+
+
+def test_padding_without_a_rule_is_refused():
+    with pytest.raises(InputError, match="padding"):
+        Explainer(nn.Sequential(nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect")))
