@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from lrpsweep.attribution.composite import Block, Composite
 from lrpsweep.attribution.graph import Step, run, trace
 from lrpsweep.attribution.rules import RULES, Ledger, Record
+from lrpsweep.errors import InputError
 
 POOLING_STABILIZER = 1e-6
 
@@ -71,11 +73,8 @@ class Tape:
     def winners(self, step: Step, pooled: Tensor) -> Tensor:
         """Where each maximum came from, first index on ties."""
         if step.name not in self._winners:
-            pool = step.module
             self._winners[step.name] = F.max_pool2d(
-                pooled,
-                *_pool_arguments(pool),
-                return_indices=True,
+                pooled, *_pool_arguments(step.module), return_indices=True
             )[1]
         return self._winners[step.name]
 
@@ -94,7 +93,7 @@ def _record(step: Step, x: Tensor, z: Tensor, bounds: tuple[Tensor, Tensor] | No
     return Record(step.module, x, z, low, high)
 
 
-def _pool_arguments(pool: nn.Module | None) -> tuple[object, ...]:
+def _pool_arguments(pool: nn.Module | None) -> tuple[Any, ...]:
     assert isinstance(pool, nn.MaxPool2d)
     return (pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode)
 
@@ -126,6 +125,7 @@ class Explainer:
 
         key: names the batch; a batch with a known key must hold the same images as before.
         """
+        self.check(composite)
         tape = self._tapes.get(key) or Tape(self.steps, images, self.bounds)
         rules = composite.by_layer()
         ledger = Ledger.empty(len(images), tape.output)
@@ -138,6 +138,21 @@ class Explainer:
         left = score - relevance.flatten(1).sum(1, dtype=torch.float64)
         rest = left - ledger.bias - ledger.stabilizer
         return Explanation(relevance, score, ledger.bias, ledger.stabilizer, rest)
+
+    def check(self, composite: Composite) -> None:
+        """Raises InputError when a layer has no block, or z_box is put where no pixels arrive."""
+        blocks = composite.by_layer()
+        for step in self.steps:
+            if step.kind != "weighted":
+                continue
+            if step.name not in blocks:
+                raise InputError(f"composite: layer '{step.name}' is in no block")
+            block = blocks[step.name]
+            if block.rule == "z_box" and (step.source != -1 or self.bounds is None):
+                raise InputError(
+                    f"composite.{block.name}.rule: z_box on '{step.name}', which does not read "
+                    "the images; expected z_box on layers that read pixels, whose bounds are known"
+                )
 
     def _keep(self, key: Hashable, tape: Tape) -> None:
         """Keeps the tape if the bound allows; asked again after each use, since tapes grow."""
@@ -190,7 +205,7 @@ def _winner_takes_all(tape: Tape, step: Step, x: Tensor, relevance: Tensor) -> T
     return lower
 
 
-def _backward_arguments(pool: nn.Module | None) -> tuple[object, ...]:
+def _backward_arguments(pool: nn.Module | None) -> tuple[Any, ...]:
     kernel, stride, padding, dilation, ceil_mode = _pool_arguments(pool)
     pairs = [v if isinstance(v, tuple) else (v, v) for v in (kernel, stride, padding, dilation)]
     return (*pairs, ceil_mode)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
 
 from lrpsweep.errors import InputError
 
@@ -60,9 +60,10 @@ def trace(net: nn.Module) -> tuple[Step, ...]:
 
 
 def _step(node: fx.Node, modules: dict[str, nn.Module], places: dict[fx.Node, int]) -> Step:
-    source = places[node.args[0]] if _reads_one_value(node, places) else None
-    if source is None:
+    read = [argument for argument in node.all_input_nodes if argument in places]
+    if len(read) != 1 or node.args[:1] != (read[0],):
         raise _unsupported(node, f"{node.op} '{node.target}'")
+    source = places[read[0]]
     if node.op == "call_module":
         return _module_step(node, modules[str(node.target)], source)
     if node.target in RELU_CALLS:
@@ -75,13 +76,8 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], places: dict[fx.Node, in
 def _flattens(node: fx.Node) -> bool:
     """Whether a reshaping call keeps the batch and flattens the rest."""
     if node.target in (torch.flatten, "flatten"):
-        return (node.args[1:] or (node.kwargs.get("start_dim"),)) == (1,)
-    return len(node.args) == 3 and node.args[2] == -1
-
-
-def _reads_one_value(node: fx.Node, places: dict[fx.Node, int]) -> bool:
-    read = [argument for argument in node.all_input_nodes if argument in places]
-    return len(read) == 1 and bool(node.args) and node.args[0] is read[0]
+        return (*node.args[1:], *node.kwargs.values()) == (1,)
+    return len(node.args) == 3 and node.args[2:] == (-1,)
 
 
 def _module_step(node: fx.Node, module: nn.Module, source: int) -> Step:

@@ -17,7 +17,8 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F  # noqa: N812
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
 
 
 def stabilize(z: Tensor, stabilizer: float) -> Tensor:
@@ -141,9 +142,10 @@ class Record:
         if isinstance(self.layer, nn.Linear):
             return s @ weight
         conv = self.layer
-        return torch.nn.grad.conv2d_input(
+        pulled: Tensor = conv2d_input(  # type: ignore[no-untyped-call]
             self.x.shape, weight, s, conv.stride, conv.padding, conv.dilation, conv.groups
         )
+        return pulled
 
     def signed_pull(self, plus: Tensor, minus: Tensor, s: Tensor) -> Tensor:
         """x⁺ ⊙ Σ_k plus_jk s_k + x⁻ ⊙ Σ_k minus_jk s_k."""
@@ -159,19 +161,19 @@ class Record:
 
 
 def epsilon(
-    record: Record, relevance: Tensor, ledger: Ledger, *, epsilon: float, stabilizer: float = 0.0
+    record: Record, relevance: Tensor, ledger: Ledger, *, epsilon: float, stabilizer: float
 ) -> Tensor:
-    """LRP-ε: R_j = Σ_k x_j w_jk / (z_k + ε sign z_k) · R_k.
+    """LRP-ε: R_j = Σ_k x_j w_jk / (z_k + ε sign z_k) · R_k, ε in units of z.
 
-    Source: Bach et al. 2015, eq. 58. `stabilizer` is added to ε, in units of z.
+    Source: Bach et al. 2015, eq. 58. An ε smaller than the stabilizer is replaced by it.
     """
-    s = ledger.divide(relevance, record.z, record.bias, epsilon + stabilizer)
+    s = ledger.divide(relevance, record.z, record.bias, max(epsilon, stabilizer))
     return record.x * record.pull(record.weight, s)
 
 
 def zero(record: Record, relevance: Tensor, ledger: Ledger, *, stabilizer: float) -> Tensor:
     """LRP-0: R_j = Σ_k x_j w_jk / z_k · R_k. On a ReLU network, gradient × input."""
-    return epsilon(record, relevance, ledger, epsilon=stabilizer)
+    return epsilon(record, relevance, ledger, epsilon=0.0, stabilizer=stabilizer)
 
 
 def gamma(

@@ -64,7 +64,7 @@ def uniform(net, rule, **hyper):
 Z_BOX = zr.ZBox(LOW.view(1, 3, 1, 1), HIGH.view(1, 3, 1, 1))
 UNIFORM = [
     ("zero", {"stabilizer": 1e-6}, zr.Epsilon(1e-6)),
-    ("epsilon", {"epsilon": 0.25}, zr.Epsilon(0.25)),
+    ("epsilon", {"epsilon": 0.25, "stabilizer": 1e-6}, zr.Epsilon(0.25)),
     ("gamma", {"gamma": 0.0, "stabilizer": 1e-6}, zr.Gamma(0.0)),
     ("gamma", {"gamma": 0.25, "stabilizer": 1e-6}, zr.Gamma(0.25)),
     ("gamma", {"gamma": 100.0, "stabilizer": 1e-6}, zr.Gamma(100.0)),
@@ -80,10 +80,9 @@ UNIFORM = [
 def test_every_rule_on_every_kind_of_layer(rule, hyper, theirs, bias):
     net, x, targets = small_net(bias), images(3, 19), torch.tensor([0, 3, 4])
     net(x)
+    kinds = [(nn.Conv2d | nn.Linear, theirs), (nn.ReLU, zr.Pass()), (nn.AvgPool2d, zr.Norm())]
     same = NameMapComposite(
-        [([n for n, m in net.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)], theirs)]
-        + [([n for n, m in net.named_modules() if isinstance(m, nn.ReLU)], zr.Pass())]
-        + [([n for n, m in net.named_modules() if isinstance(m, nn.AvgPool2d)], zr.Norm())]
+        [([n for n, m in net.named_modules() if isinstance(m, kind)], r) for kind, r in kinds]
     )
     expected = explained_by_zennit(net, x, targets, same)
     found = Explainer(net).attribute(x, targets, uniform(net, rule, **hyper))
@@ -97,7 +96,7 @@ def box_first(net, rule, **hyper):
     dense = tuple(layer.name for layer in weighted if layer.kind == "Linear")
     return (
         Block("late", convs, rule, hyper | {"stabilizer": 1e-6}),
-        Block("head", dense, "epsilon", {"epsilon": 1e-6}),
+        Block("head", dense, "epsilon", {"epsilon": 1e-6, "stabilizer": 1e-6}),
     ), weighted[0].name
 
 

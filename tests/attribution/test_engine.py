@@ -14,7 +14,7 @@ from lrpsweep.errors import InputError
 BOUNDS = (torch.full((3,), -2.0), torch.full((3,), 2.0))
 HYPER = {
     "zero": {"stabilizer": 1e-6},
-    "epsilon": {"epsilon": 0.1},
+    "epsilon": {"epsilon": 0.1, "stabilizer": 0.0},
     "gamma": {"gamma": 0.3, "stabilizer": 1e-6},
     "alpha_beta": {"alpha": 1.5, "stabilizer": 1e-6},
     "z_plus": {"stabilizer": 1e-6},
@@ -81,7 +81,7 @@ def test_images_are_not_overwritten_by_a_relu_in_place():
     ("rule", "hyper"),
     [
         ("zero", {"stabilizer": 0.0}),
-        ("epsilon", {"epsilon": 0.0}),
+        ("epsilon", {"epsilon": 0.0, "stabilizer": 0.0}),
         ("gamma", {"gamma": 0.0, "stabilizer": 0.0}),
     ],
 )
@@ -162,7 +162,7 @@ def test_kept_tapes_change_nothing_and_stay_within_the_bound():
 
 def test_relevance_of_one_image_does_not_depend_on_its_neighbours():
     net, (x, targets) = network(), batch()
-    composite = uniform(net, "epsilon", epsilon=0.1)
+    composite = uniform(net, "epsilon", epsilon=0.1, stabilizer=0.0)
     together = Explainer(net).attribute(x, targets, composite).relevance
     alone = Explainer(net).attribute(x[1:2], targets[1:2], composite).relevance
     torch.testing.assert_close(together[1:2], alone, rtol=1e-12, atol=1e-14)
@@ -194,3 +194,9 @@ def test_an_operation_without_a_rule_is_named():
 def test_padding_without_a_rule_is_refused():
     with pytest.raises(InputError, match="padding"):
         Explainer(nn.Sequential(nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect")))
+
+
+def test_z_box_away_from_the_pixels_is_refused():
+    net, (x, targets) = network(), batch()
+    with pytest.raises(InputError, match=r"composite\.all\.rule: z_box on '2'"):
+        Explainer(net, BOUNDS).attribute(x, targets, uniform(net, "z_box", stabilizer=1e-6))
