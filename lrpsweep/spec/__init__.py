@@ -1,0 +1,71 @@
+"""The study file: typed, frozen values, the search space, and nothing that computes."""
+
+from lrpsweep.spec.dimensions import Choice, Dimension, Fixed, Int, Linear, Log
+from lrpsweep.spec.finding import bundled_studies, find_study, resolve_path
+from lrpsweep.spec.loading import load_study, parse_study
+from lrpsweep.spec.presets import PRESETS, Part, Preset, preset_parts
+from lrpsweep.spec.rules import RULES, STABILIZER
+from lrpsweep.spec.space import (
+    ConcreteBlock,
+    axes,
+    bounds,
+    contains,
+    decode,
+    encode,
+    free,
+    grid,
+    substitute,
+)
+from lrpsweep.spec.study import (
+    BlockSpec,
+    DataSpec,
+    EvaluationSpec,
+    ModelSpec,
+    Preprocess,
+    PresetSpec,
+    RunSpec,
+    SamplerSpec,
+    SplitSpec,
+    StudySpec,
+    selected,
+)
+
+__all__ = [
+    "PRESETS",
+    "RULES",
+    "STABILIZER",
+    "BlockSpec",
+    "Choice",
+    "ConcreteBlock",
+    "DataSpec",
+    "Dimension",
+    "EvaluationSpec",
+    "Fixed",
+    "Int",
+    "Linear",
+    "Log",
+    "ModelSpec",
+    "Part",
+    "Preprocess",
+    "Preset",
+    "PresetSpec",
+    "RunSpec",
+    "SamplerSpec",
+    "SplitSpec",
+    "StudySpec",
+    "axes",
+    "bounds",
+    "bundled_studies",
+    "contains",
+    "decode",
+    "encode",
+    "find_study",
+    "free",
+    "grid",
+    "load_study",
+    "parse_study",
+    "preset_parts",
+    "resolve_path",
+    "selected",
+    "substitute",
+]

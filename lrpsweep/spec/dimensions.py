@@ -1,0 +1,81 @@
+"""The kinds of range a hyperparameter can be searched over."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Discriminator, Field, Tag
+
+from lrpsweep.spec.frozen import Frozen
+
+Scalar = float | int | str | bool
+Points = Annotated[int, Field(ge=2, le=1000)]
+
+
+class Log(Frozen):
+    """Logarithmic, both ends included; with `zero`, 0 is one more value below the lower end."""
+
+    log: tuple[float, float]
+    zero: bool = False
+    points: Points | None = None
+
+
+class Linear(Frozen):
+    """Evenly spread, both ends included."""
+
+    linear: tuple[float, float]
+    points: Points | None = None
+
+
+class Int(Frozen):
+    """Whole numbers, both ends included; the grid takes all of them unless `points` says less."""
+
+    int: tuple[int, int]
+    points: Points | None = None
+
+
+class Choice(Frozen):
+    """One of a few values, without an order."""
+
+    choice: Annotated[tuple[Scalar, ...], Field(min_length=2)]
+
+
+class Fixed(Frozen):
+    """A single value; a plain scalar in the file means the same."""
+
+    fixed: Scalar
+
+
+KINDS: dict[str, type[Frozen]] = {
+    "log": Log,
+    "linear": Linear,
+    "int": Int,
+    "choice": Choice,
+    "fixed": Fixed,
+}
+
+
+def _kind(value: Any) -> str | None:
+    if isinstance(value, Frozen):
+        return next(f"<{k}>" for k, cls in KINDS.items() if isinstance(value, cls))
+    found = [k for k in KINDS if isinstance(value, dict) and k in value]
+    return f"<{found[0]}>" if len(found) == 1 else None
+
+
+def _wrap(value: Any) -> Any:
+    return {"fixed": value} if isinstance(value, bool | int | float | str) else value
+
+
+Dimension = Annotated[
+    Annotated[Log, Tag("<log>")]
+    | Annotated[Linear, Tag("<linear>")]
+    | Annotated[Int, Tag("<int>")]
+    | Annotated[Choice, Tag("<choice>")]
+    | Annotated[Fixed, Tag("<fixed>")],
+    Discriminator(
+        _kind,
+        custom_error_type="dimension",
+        custom_error_message=f"Input should be a number or a range with one of {', '.join(KINDS)}",
+    ),
+    BeforeValidator(_wrap),
+]

@@ -1,0 +1,62 @@
+"""Which hyperparameters a rule takes and how low they may go: names only, no mathematics."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import PlainValidator
+from pydantic_core import PydanticCustomError
+
+RULES: Mapping[str, tuple[str, ...]] = {
+    "zero": (),
+    "epsilon": ("epsilon",),
+    "gamma": ("gamma",),
+    "alpha_beta": ("alpha",),
+    "z_plus": (),
+    "z_box": (),
+    "flat": (),
+}
+"""Rule to the hyperparameters it needs; every rule also takes `stabilizer`. β is α − 1."""
+
+LOWEST: Mapping[str, float] = {"gamma": 0.0, "epsilon": 0.0, "alpha": 1.0, "stabilizer": 0.0}
+"""Smallest sensible value of each hyperparameter. Only γ may be infinite."""
+
+STABILIZER = 1e-6
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+
+
+def reference(value: object) -> str | None:
+    """The searched name that '$name' stands for; None for anything else."""
+    return value[1:] if isinstance(value, str) and value.startswith("$") else None
+
+
+def allows(hyper: str, value: object) -> bool:
+    """Whether a hyperparameter may take this number; 'inf' is one for γ."""
+    if value == "inf":
+        value = float("inf")
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return value >= LOWEST[hyper] and (value != float("inf") or hyper == "gamma")
+
+
+def requirement(hyper: str) -> str:
+    """What `allows` asks for, in words."""
+    infinite = ", or inf" if hyper == "gamma" else ""
+    return f"a number of at least {LOWEST[hyper]:g}{infinite}"
+
+
+def _hyper(value: Any) -> float | str:
+    if value == "inf":
+        return float("inf")
+    name = reference(value)
+    if name is not None and NAME.fullmatch(name):
+        return str(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        raise PydanticCustomError("hyper", "Input should be a number, 'inf' or '$name'")
+    return float(value) + 0.0  # -0.0 becomes 0.0
+
+
+Hyper = Annotated[float | str, PlainValidator(_hyper)]
+"""A hyperparameter in a study: a float (γ may be inf) or '$name' of a searched one."""

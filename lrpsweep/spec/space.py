@@ -1,0 +1,180 @@
+"""From what a sampler proposes to what a composite gets, and back: decoded here and only here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lrpsweep.errors import InputError
+from lrpsweep.results import Axis
+from lrpsweep.spec.dimensions import Choice, Dimension, Fixed, Int, Linear, Log
+from lrpsweep.spec.presets import Part, preset_parts
+from lrpsweep.spec.rules import RULES, reference
+from lrpsweep.spec.study import BlockSpec, PresetSpec
+
+Search = Mapping[str, Dimension]
+
+
+@dataclass(frozen=True)
+class ConcreteBlock:
+    """A block whose rule and hyperparameters are numbers: what a trial really runs.
+
+    layers: selectors as in BlockSpec, or the preset's Part that says which share of the network.
+    hyper: what the rule takes, `stabilizer` always among it; γ may be inf.
+    """
+
+    block: str
+    layers: tuple[str, ...] | Part
+    rule: str
+    hyper: Mapping[str, float]
+
+
+def bounds(dimension: Dimension) -> tuple[float, float]:
+    """Lowest and highest value that a sampler may propose; both included.
+
+    A logarithmic range with zero reaches a tenth of its decades lower: what lies there means 0.
+    """
+    match dimension:
+        case Log(log=(low, high), zero=zero):
+            return (low * (low / high) ** 0.1 if zero else low), high
+        case Linear(linear=(low, high)):
+            return low, high
+        case Int(int=(first, last)):
+            return first, last
+    raise ValueError(f"{dimension} has no bounds")
+
+
+def free(search: Search) -> dict[str, Dimension]:
+    """The hyperparameters that a sampler has a say in: all but the fixed ones."""
+    return {name: d for name, d in search.items() if not isinstance(d, Fixed)}
+
+
+def decode(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What the composite gets for a sampler's proposal; fixed values need not be proposed."""
+    return {name: _decoded(d, params.get(name)) for name, d in search.items()}
+
+
+def _decoded(dimension: Dimension, param: Any) -> Any:
+    match dimension:
+        case Fixed(fixed=value):
+            return value
+        case Choice():
+            return param
+        case Int():
+            return int(param)
+        case Log(log=(low, _), zero=True) if param < low:
+            return 0.0
+    return float(param)
+
+
+def encode(search: Search, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a sampler would have proposed for these values; the inverse of `decode`.
+
+    Raises InputError when a value is missing or lies outside the space. Fixed names are left out,
+    but must agree.
+    """
+    missing = [name for name in free(search) if name not in values]
+    if missing:
+        raise InputError(f"search.{missing[0]}: no value was given; expected one for each name.")
+    for name, value in values.items():
+        if name in search and not contains(search[name], value):
+            raise InputError(f"search.{name}: {value!r} lies outside {_shown(search[name])}.")
+    return {name: _encoded(d, values[name]) for name, d in free(search).items()}
+
+
+def contains(dimension: Dimension, value: Any) -> bool:
+    """Whether `decode` can give this value."""
+    match dimension:
+        case Fixed(fixed=fixed):
+            return bool(value == fixed)
+        case Choice(choice=choice):
+            return value in choice
+    if isinstance(value, bool | str):
+        return False
+    match dimension:
+        case Log(log=(low, high), zero=zero):
+            return bool((zero and value == 0) or low <= value <= high)
+        case Int(int=(first, last)):
+            return bool(value == int(value) and first <= value <= last)
+    low, high = bounds(dimension)
+    return bool(low <= value <= high)
+
+
+def _encoded(dimension: Dimension, value: Any) -> Any:
+    match dimension:
+        case Choice():
+            return value
+        case Int():
+            return int(value)
+        case Log() if value == 0:
+            return bounds(dimension)[0]
+    return float(value)
+
+
+def _shown(dimension: Dimension) -> str:
+    return str(dimension.model_dump(exclude_none=True, exclude_defaults=True))
+
+
+def grid(search: Search) -> dict[str, list[Any]]:
+    """The points on each free axis, as a sampler proposes them; the first name is the outer loop.
+
+    Both ends are on the grid. Zero takes the lower end of its axis, so `points` counts it.
+    """
+    return {name: _points(dimension) for name, dimension in free(search).items()}
+
+
+def _points(dimension: Dimension) -> list[Any]:
+    match dimension:
+        case Choice(choice=choice):
+            return list(choice)
+        case Int(int=(first, last), points=points):
+            count = last - first + 1 if points is None else points
+            return [round(x) for x in np.linspace(first, last, count).tolist()]
+        case Linear(linear=(low, high), points=int(points)):
+            return list(np.linspace(low, high, points).tolist())
+        case Log(log=(low, high), zero=zero, points=int(points)):
+            zeros = [bounds(dimension)[0]] if zero else []
+            return zeros + list(np.geomspace(low, high, points - len(zeros)).tolist())
+    raise ValueError(f"{dimension} has no points")
+
+
+def axes(search: Search) -> tuple[Axis, ...]:
+    """How each free hyperparameter is drawn."""
+    return tuple(_axis(name, dimension) for name, dimension in free(search).items())
+
+
+def _axis(name: str, dimension: Dimension) -> Axis:
+    match dimension:
+        case Log(zero=zero):
+            return Axis(name, log=True, zero_at=bounds(dimension)[0] if zero else None)
+        case Choice(choice=choice):
+            return Axis(name, categories=tuple(str(c) for c in choice))
+    return Axis(name)
+
+
+def substitute(
+    composite: PresetSpec | Sequence[BlockSpec], values: Mapping[str, Any]
+) -> tuple[ConcreteBlock, ...]:
+    """The composite with every '$name' replaced by its value. Unknown names raise KeyError."""
+    if isinstance(composite, PresetSpec):
+        return tuple(
+            ConcreteBlock(part.block, part, part.rule, _numbers(part.hyper, values))
+            for part in preset_parts(composite.preset, composite.hyper)
+        )
+    return tuple(_concrete(block, values) for block in composite)
+
+
+def _concrete(block: BlockSpec, values: Mapping[str, Any]) -> ConcreteBlock:
+    name = reference(block.rule)
+    rule = block.rule if name is None else values[name]
+    hyper = {h: getattr(block, h) for h in (*RULES[rule], "stabilizer")}
+    return ConcreteBlock(block.block, block.layers, rule, _numbers(hyper, values))
+
+
+def _numbers(hyper: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, float]:
+    found = {h: v if (name := reference(v)) is None else values[name] for h, v in hyper.items()}
+    return {h: math.inf if v == "inf" else float(v) for h, v in found.items()}

@@ -1,0 +1,243 @@
+"""A study, as typed and frozen values: everything the YAML file may say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Discriminator, Field, PlainValidator, StringConstraints, Tag
+from pydantic_core import PydanticCustomError
+
+from lrpsweep.spec.dimensions import Dimension
+from lrpsweep.spec.frozen import Frozen
+from lrpsweep.spec.rules import STABILIZER, Hyper
+
+Positive = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Word = Annotated[str, StringConstraints(min_length=1)]
+FileName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
+]
+SearchName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=100)]
+_LAYER = r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*"
+_SELECTOR = re.compile(rf"({_LAYER})(?:\.\.({_LAYER}))?")
+
+
+class Preprocess(Frozen):
+    """How a picture becomes the model's input.
+
+    Shorter side resized to `resize` pixels, the centre square of `crop` pixels cut out (None: left
+    out), then (pixel / 255 − mean) / std for each channel.
+    """
+
+    resize: Positive | None = None
+    crop: Positive | None = None
+    mean: tuple[float, float, float]
+    std: tuple[
+        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
+    ]
+
+
+class ModelSpec(Frozen):
+    """Exactly one of `embedded` and `torchvision`.
+
+    weights, for torchvision only: an enum name, a path to .safetensors or .pt, or null for random
+    ones. It has to be written down: nobody tunes a random network by accident.
+    """
+
+    embedded: Literal["scenes"] | None = None
+    torchvision: Word | None = None
+    weights: Word | None = None
+    preprocess: Annotated[
+        Annotated[Literal["auto"], Tag("<auto>")] | Annotated[Preprocess, Tag("<values>")],
+        Discriminator(lambda value: "<auto>" if isinstance(value, str) else "<values>"),
+    ] = "auto"
+
+
+class SplitSpec(Frozen):
+    """How many images are searched on and how many are kept for validation; disjoint."""
+
+    search: Positive
+    validation: NotNegative
+    seed: Seed = 0
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _class(value: Any) -> int | str:
+    if not _whole(value) and not (isinstance(value, str) and value):
+        raise PydanticCustomError("class", "Input should be a class index or a class name")
+    return value  # type: ignore[no-any-return]
+
+
+def _labels(value: Any) -> Any:
+    if value in ("index", "name"):
+        return value
+    if not isinstance(value, dict) or not value:
+        raise PydanticCustomError(
+            "labels", "Input should be 'index', 'name' or a map from folder names to classes"
+        )
+    return {folder: _class(target) for folder, target in value.items()}
+
+
+def _folders(value: Any) -> tuple[str, ...]:
+    """Folder names that YAML reads as numbers are names all the same."""
+    if not isinstance(value, tuple) or not value or not all(_whole(v) or v for v in value):
+        raise PydanticCustomError("folders", "Input should be a list of folder names")
+    return tuple(str(v) for v in value)
+
+
+def _selectors(value: Any) -> tuple[str, ...]:
+    """A selector or a list of them, as strings; leaf indices too."""
+    given = value if isinstance(value, tuple) else (value,)
+    texts = tuple(str(v) if _whole(v) else v for v in given)
+    if not texts or not all(isinstance(t, str) and _SELECTOR.fullmatch(t) for t in texts):
+        raise PydanticCustomError(
+            "layers",
+            "Input should be a layer name, a leaf index, a type such as Conv2d, a range "
+            "'first..last' ('end' for the last layer), or a list of those",
+        )
+    return texts
+
+
+def selected(selector: str) -> tuple[str, str | None]:
+    """First and last of a range selector, ('features.1', 'end'); last is None for one layer."""
+    match = _SELECTOR.fullmatch(selector)
+    if match is None:
+        raise ValueError(f"'{selector}' is no layer selector")
+    return match[1], match[2]
+
+
+class DataSpec(Frozen):
+    """Exactly one of `embedded` and `folder` (one folder of images for each class).
+
+    folder: may hold ${VAR}, kept unexpanded: see `resolve_path`. labels: how folder names become
+    classes: 'index', 'name', or a map from folder name to class index or name. classes: the folder
+    names to use, all when None. target: which class is explained: 'label', 'prediction', or one
+    class (index or name) for all images.
+    """
+
+    embedded: Literal["scenes"] | None = None
+    folder: Word | None = None
+    labels: Annotated[
+        Literal["index", "name"] | Mapping[str, int | str] | None, PlainValidator(_labels)
+    ] = None
+    classes: Annotated[tuple[str, ...] | None, PlainValidator(_folders)] = None
+    target: Annotated[int | str, PlainValidator(_class)] = "label"
+    split: SplitSpec
+
+
+class BlockSpec(Frozen):
+    """A named group of layers with its rule; the hyperparameters are those the rule takes.
+
+    layers: selectors, always as strings: a layer name 'features.0', a leaf index '0', a type
+    'Conv2d', or an inclusive range 'first..last' where last may be 'end'. The syntax is checked
+    here; the model knows its layers. The block named 'default' has none: it takes what the others
+    leave. rule: a name of RULES, or '$name' of a choice between such names.
+    """
+
+    block: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    layers: Annotated[tuple[str, ...], PlainValidator(_selectors)] = ()
+    rule: Word
+    gamma: Hyper | None = None
+    epsilon: Hyper | None = None
+    alpha: Hyper | None = None
+    stabilizer: Hyper = STABILIZER
+
+
+class PresetSpec(Frozen):
+    """A composite of the literature; its own hyperparameters stand beside its name."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Hyper] = Field(init=False)
+
+    preset: Word
+
+    @property
+    def hyper(self) -> Mapping[str, float | str]:
+        """What the study sets; the rest has the values of the literature (see PRESETS)."""
+        return self.__pydantic_extra__
+
+
+Composite = Annotated[
+    Annotated[PresetSpec, Tag("<preset>")] | Annotated[tuple[BlockSpec, ...], Tag("<blocks>")],
+    Discriminator(lambda v: "<blocks>" if isinstance(v, tuple) else "<preset>"),
+]
+
+
+class EvaluationSpec(Frozen):
+    """How a heatmap is judged; `default` is the protocol of the design, all else departs from it.
+
+    steps: number of steps of the linear schedule. seed: of random orders and fillings; the same
+    in every trial, so that trials are paired.
+    """
+
+    protocol: Literal["default"] = "default"
+    patch: Positive = 8
+    schedule: Literal["quadratic", "linear"] = "quadratic"
+    steps: Positive | None = None
+    perturbation: Literal["telea", "navier_stokes", "constant", "mean", "uniform"] = "telea"
+    score: Literal["logit", "probability"] = "logit"
+    seed: Seed = 0
+
+
+class SamplerSpec(Frozen):
+    """Who proposes the next point."""
+
+    name: Literal["grid", "tpe", "random"]
+    seed: Seed = 0
+
+
+class RunSpec(Frozen):
+    """Resources and places: nothing here changes a result.
+
+    cpus, gpus: per trial. workers: at most so many trials at once; None: as many as fit. cache_gb:
+    memory per worker for cached activations. batch: images in a forward pass. storage: a database
+    URL; None: SQLite in the runs folder.
+    """
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    workers: Positive | None = None
+    cache_gb: Annotated[float, Field(ge=0)] = 2.0
+    batch: Positive = 64
+    storage: Word | None = None
+    tracking_uri: Word | None = None
+
+
+class StudyFile(Frozen):
+    """What stands in the YAML file."""
+
+    version: Literal[1]
+    name: FileName
+    model: ModelSpec
+    data: DataSpec
+    search: Annotated[Mapping[SearchName, Dimension], Field(min_length=1)]
+    composite: Composite
+    evaluation: EvaluationSpec = EvaluationSpec()
+    objective: Literal["auc_morf", "auc_lerf", "auc_random", "srg"] = "auc_morf"
+    sampler: SamplerSpec
+    trials: Positive | None = None
+    run: RunSpec = RunSpec()
+
+
+class StudySpec(StudyFile):
+    """A study file that has been read and checked.
+
+    path: where it was read; relative paths in it start from `base`. text: the YAML, overrides
+    applied.
+    """
+
+    path: Path
+    text: str
+
+    @property
+    def base(self) -> Path:
+        """The folder that relative paths of the study start from."""
+        return self.path.parent
