@@ -142,6 +142,15 @@ def _points(dimension: Dimension) -> list[Any]:
     raise ValueError(f"{dimension} has no points")
 
 
+def first_point(search: Search) -> dict[str, Any]:
+    """The values at the lower end, or first choice, of every axis."""
+    lowest = {
+        name: d.choice[0] if isinstance(d, Choice) else bounds(d)[0]
+        for name, d in free(search).items()
+    }
+    return decode(search, lowest)
+
+
 def axes(search: Search) -> tuple[Axis, ...]:
     """How each free hyperparameter is drawn."""
     return tuple(_axis(name, dimension) for name, dimension in free(search).items())
