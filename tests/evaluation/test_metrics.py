@@ -1,0 +1,95 @@
+"""Scores of curves whose area is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lrpsweep.evaluation import (
+    METRICS,
+    ORDERS,
+    auc,
+    flip,
+    hot_spot_index,
+    patch_order,
+    rank_patches,
+    schedule,
+)
+
+
+def test_auc_is_the_trapezoid_divided_by_the_steps():
+    assert auc(np.array([[5.0, 2.0, 0.0, -1.0, 0.0]])).tolist() == [(3.5 + 1 - 0.5 - 0.5) / 4]
+
+
+@given(
+    st.lists(st.floats(-100, 100), min_size=2, max_size=30), st.floats(-10, 10), st.floats(-10, 10)
+)
+def test_auc_is_in_units_of_the_score(curve, scale, shift):
+    row = np.array([curve])
+    np.testing.assert_allclose(auc(np.full_like(row, shift)), shift)
+    np.testing.assert_allclose(auc(scale * row + shift), scale * auc(row) + shift, atol=1e-9)
+    np.testing.assert_allclose(auc(row), np.trapezoid(row, axis=1) / (len(curve) - 1), atol=1e-9)
+
+
+def test_every_metric_says_what_it_needs_and_which_way_is_better():
+    assert {name: (m.orders, m.direction) for name, m in METRICS.items()} == {
+        "auc_morf": (("morf",), "minimize"),
+        "auc_lerf": (("lerf",), "maximize"),
+        "auc_random": (("random",), "minimize"),
+        "srg": (("morf", "lerf"), "maximize"),
+    }
+    assert {order for m in METRICS.values() for order in m.orders} <= set(ORDERS)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("auc_morf", [1.0, 3.0]), ("auc_lerf", [2.0, 6.0]), ("auc_random", [4.0, 5.0]),
+     ("srg", [1.0, 3.0])],
+)  # fmt: skip
+def test_metrics_combine_the_curves_image_by_image(name, expected):
+    levels = {"morf": [1.0, 3.0], "lerf": [2.0, 6.0], "random": [4.0, 5.0]}
+    orders = METRICS[name].orders
+    curves = {order: np.repeat(np.array(levels[order])[:, None], 3, axis=1) for order in orders}
+    assert METRICS[name].combine(curves).tolist() == expected
+
+
+@pytest.mark.parametrize("name", ["auc_morf", "auc_lerf", "srg"])
+def test_the_true_heatmap_is_better_than_its_opposite(name):
+    """Of a linear model that reads single pixels, in the direction that the registry names."""
+    metric = METRICS[name]
+    weights = np.random.default_rng(0).normal(size=(6, 6))
+    images = np.ones((1, 6, 6, 3), np.uint8)
+
+    def value(heatmap: np.ndarray) -> float:
+        relevance = rank_patches(heatmap[None], 2)
+        curves = {
+            order: flip(
+                images,
+                patch_order(relevance, order),
+                schedule(9),
+                "constant",
+                lambda samples, index: (samples[..., 0] * weights).sum(axis=(1, 2)),
+                patch=2,
+                fill=np.zeros(3),
+            ).curves
+            for order in metric.orders
+        }
+        return float(metric.combine(curves)[0])
+
+    sign = {"minimize": -1, "maximize": 1}[metric.direction]
+    assert sign * value(weights) > sign * value(-weights)
+
+
+def test_hot_spot_index_of_known_heatmaps():
+    even, single, zero, signed = (
+        np.ones((4, 5)),
+        np.zeros((4, 5)),
+        np.zeros((4, 5)),
+        np.zeros((4, 5)),
+    )
+    single[2, 3] = -7
+    signed[0, :3] = [1, -3, 2]
+    found = hot_spot_index(np.stack([even, single, zero, signed]).astype(np.float32))
+    np.testing.assert_allclose(found, [1 / 20, 1, 0, 3 / 6])
