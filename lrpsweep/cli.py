@@ -1,0 +1,309 @@
+"""The command line: parses, calls, prints. Everything heavy is imported where it is used."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from lrpsweep import __version__
+from lrpsweep.errors import InputError
+
+if TYPE_CHECKING:
+    from lrpsweep.results import StudyResults
+    from lrpsweep.spec import StudySpec
+
+FAILED, WRONG_INPUT = 1, 2
+
+runs_dir_option = click.option(
+    "--runs-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    envvar="LRPSWEEP_RUNS_DIR",
+    help="Folder in which studies keep their results.",
+)
+set_option = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Override a field of the study, e.g. --set evaluation.patch=4. Repeatable.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+study_argument = click.argument("study")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="lrpsweep")
+def cli() -> None:
+    """Finds the LRP composite with the most faithful heatmaps for your network and your images.
+
+    STUDY is a YAML file, a bundled name (quickstart), or the name of a study in the runs folder.
+    """
+
+
+def main() -> None:
+    """Entry point: a wrong input is a sentence and exit code 2, a failure one and exit code 1."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        cli(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(WRONG_INPUT)
+    except click.Abort:
+        click.echo("lrpsweep: interrupted.", err=True)
+        sys.exit(FAILED)
+    except InputError as error:
+        click.echo(f"lrpsweep: {error}", err=True)
+        sys.exit(WRONG_INPUT)
+    except Exception as error:
+        if os.environ.get("LRPSWEEP_DEBUG"):
+            raise
+        click.echo(
+            f"lrpsweep: {type(error).__name__}: {error} (LRPSWEEP_DEBUG=1 shows where).", err=True
+        )
+        sys.exit(FAILED)
+
+
+def _load(study: str, runs_dir: Path, overrides: Sequence[str] = ()) -> StudySpec:
+    from lrpsweep.spec import find_study, load_study
+
+    return load_study(find_study(study, runs_dir), overrides)
+
+
+@cli.command()
+@study_argument
+@set_option
+@runs_dir_option
+@json_option
+def validate(study: str, overrides: Sequence[str], runs_dir: Path, as_json: bool) -> None:
+    """Check a study, its model and its images, without running a trial."""
+    from lrpsweep.context import prepare
+    from lrpsweep.describe import describe_study
+
+    spec = _load(study, runs_dir, overrides)
+    described = describe_study(prepare(spec))
+    if as_json:
+        click.echo(json.dumps(described, indent=2))
+        return
+    click.echo(f"{spec.path}: valid.")
+    for name, value in described.items():
+        click.echo(f"  {name}: {value}")
+
+
+@cli.command()
+@click.option("--model", required=True, help="'scenes' or the name of a torchvision classifier.")
+@click.option("--weights", help="Weights: a torchvision enum name, or a file.")
+@click.option("--images", type=click.Path(path_type=Path), help="Folder with a folder per class.")
+@click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: NAME.yaml."
+)
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+def init(
+    model: str, weights: str | None, images: Path | None, output: Path | None, force: bool
+) -> None:
+    """Write a commented, valid study for a model and a folder of images."""
+    from lrpsweep.describe import propose_study
+
+    target = output or Path(f"{model}.yaml")
+    if target.exists() and not force:
+        raise InputError(f"{target}: exists already; expected a new file, or --force.")
+    target.write_text(propose_study(model, weights, images, target), encoding="utf-8")
+    click.echo(f"{target}: written. Next: lrpsweep validate {target}")
+
+
+@cli.command()
+@study_argument
+@set_option
+@runs_dir_option
+@click.option("--address", help="Ray cluster to run on ('auto' or host:port); local if not given.")
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or store.")
+@click.option("--no-tracking", is_flag=True, help="Publish nothing to MLflow.")
+@click.option("--takeover", is_flag=True, help="Take the study over from a driver that holds it.")
+def run(
+    study: str,
+    overrides: Sequence[str],
+    runs_dir: Path,
+    address: str | None,
+    tracking_uri: str | None,
+    no_tracking: bool,
+    takeover: bool,
+) -> None:
+    """Run a study, or go on with it: finished trials are kept."""
+    from lrpsweep.handover import run_and_hand_over
+    from lrpsweep.progress import Progress
+
+    spec = _load(study, runs_dir, overrides)
+    with Progress() as progress:
+        results = run_and_hand_over(
+            spec,
+            runs_dir,
+            address=address,
+            takeover=takeover,
+            tracking_uri=None if no_tracking else _tracking(spec, tracking_uri, runs_dir),
+            progress=progress,
+        )
+    _print_outcome(results, runs_dir)
+
+
+def _tracking(spec: StudySpec, given: str | None, runs_dir: Path) -> str:
+    from lrpsweep.sweep.publishing import default_uri
+
+    return given or spec.run.tracking_uri or default_uri(runs_dir)
+
+
+def _print_outcome(results: StudyResults, runs_dir: Path) -> None:
+    best = results.ranked()[0]
+    folder = runs_dir / results.name
+    assert best.result is not None
+    values = ", ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in best.values.items()
+    )
+    click.echo(
+        f"Best on the search images: trial {best.number} ({values}): "
+        f"{results.objective} {best.result.value:.4g} ± {best.result.stderr:.2g}"
+    )
+    if results.recommendation is not None:
+        click.echo(f"On the validation images: {results.recommendation.sentence}")
+        for warning in results.recommendation.warnings:
+            click.echo(f"Warning: {warning}")
+    click.echo(f"Composite: {folder / 'composite.json'}")
+    click.echo(f"Report:    {folder / 'report.html'}")
+    click.echo("Browse:    lrpsweep ui")
+
+
+@cli.command()
+@study_argument
+@set_option
+@runs_dir_option
+@json_option
+def status(study: str, overrides: Sequence[str], runs_dir: Path, as_json: bool) -> None:
+    """How far a study is, read from its database alone."""
+    from lrpsweep.handover import study_status
+
+    found = study_status(_load(study, runs_dir, overrides), runs_dir)
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    for name, value in found.items():
+        click.echo(f"{name}: {value}")
+
+
+@cli.command()
+@study_argument
+@set_option
+@runs_dir_option
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path))
+def report(study: str, overrides: Sequence[str], runs_dir: Path, output: Path | None) -> None:
+    """Write the study's report: one HTML file that loads nothing from outside."""
+    from lrpsweep.handover import write_study_report
+
+    path = write_study_report(_load(study, runs_dir, overrides), runs_dir, output)
+    click.echo(f"{path}: written.")
+
+
+@cli.command()
+@study_argument
+@set_option
+@runs_dir_option
+@click.option("--trial", type=int, help="A trial of your choice; needs --unvalidated.")
+@click.option("--unvalidated", is_flag=True, help="Accept a composite that was not validated.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("composite.json"),
+    show_default=True,
+)
+def export(
+    study: str,
+    overrides: Sequence[str],
+    runs_dir: Path,
+    trial: int | None,
+    unvalidated: bool,
+    output: Path,
+) -> None:
+    """Write the recommended composite as JSON."""
+    from lrpsweep.handover import export_composite
+
+    export_composite(
+        _load(study, runs_dir, overrides), runs_dir, output, trial=trial, unvalidated=unvalidated
+    )
+    click.echo(f"{output}: written.")
+
+
+@cli.command()
+@click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--composite", required=True, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--model", help="Another model than the file names.")
+@click.option("--weights", help="Another enum name or file of weights than the file names.")
+@click.option("--other-weights", is_flag=True, help="Allow weights it was not tuned on.")
+@click.option("--target", help="Class to explain, index or name; the predicted one by default.")
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("heatmap.png"),
+    show_default=True,
+    help="A picture, or .npy for the numbers.",
+)
+def explain(
+    image: Path,
+    composite: Path,
+    model: str | None,
+    weights: str | None,
+    other_weights: bool,
+    target: str | None,
+    device: str,
+    output: Path,
+) -> None:
+    """Explain IMAGE with a recommended composite."""
+    from lrpsweep.handover import explain_image
+
+    said = explain_image(
+        image,
+        composite,
+        output,
+        target=target,
+        model=model,
+        weights=weights,
+        device=device,
+        other_weights=other_weights,
+    )
+    click.echo(said)
+
+
+@cli.command()
+@study_argument
+@set_option
+@runs_dir_option
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or store.")
+def publish(study: str, overrides: Sequence[str], runs_dir: Path, tracking_uri: str | None) -> None:
+    """Rebuild a study's MLflow runs from its database."""
+    from lrpsweep.handover import publish_study
+
+    spec = _load(study, runs_dir, overrides)
+    uri = _tracking(spec, tracking_uri, runs_dir)
+    publish_study(spec, runs_dir, uri)
+    click.echo(f"{spec.name}: published to {uri}")
+
+
+@cli.command()
+@runs_dir_option
+@click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow store to show.")
+@click.option("--port", default=5000, show_default=True)
+def ui(runs_dir: Path, tracking_uri: str | None, port: int) -> None:
+    """Open MLflow's UI on 127.0.0.1."""
+    from lrpsweep.sweep.publishing import default_uri, open_ui
+
+    open_ui(tracking_uri or default_uri(runs_dir), port=port)

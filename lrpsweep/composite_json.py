@@ -1,0 +1,185 @@
+"""composite.json: what a sweep recommends, as a file that others can check and use.
+
+Reading it imports no code and unpickles nothing: it is JSON, checked against the schema that
+ships in the package.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+
+from lrpsweep.attribution import Block, Composite
+from lrpsweep.context import Context, Task
+from lrpsweep.errors import InputError
+from lrpsweep.results import Comparison, Recommendation, StudyResults, TrialRecord, TrialResult
+from lrpsweep.spec import ModelSpec
+
+LARGEST_FILE = 10 * 2**20
+VERSIONS_OF = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "numpy", "optuna")
+
+
+def composite_document(
+    context: Context, results: StudyResults, record: TrialRecord
+) -> dict[str, Any]:
+    """The file's content for one trial of a study; validated if that trial was recommended."""
+    assert record.result is not None
+    recommended = results.recommendation
+    if recommended is not None and recommended.number != record.number:
+        recommended = None
+    composite = context.composite(Task(values=record.values))
+    document = {
+        "schema_version": 1,
+        "model": _model(context),
+        "blocks": [_block(block) for block in composite.blocks],
+        "evaluation": context.spec.evaluation.model_dump(mode="json"),
+        "result": _result(results, record.result, recommended),
+        "provenance": _provenance(context, results, record),
+    }
+    _check(document, "composite")
+    return document
+
+
+def _model(context: Context) -> dict[str, Any]:
+    model = context.model
+    low, high = model.pixel_bounds
+    return {
+        "source": _source(context.spec.model),
+        "architecture": model.name,
+        "fingerprint": model.fingerprint,
+        "classes": list(model.classes),
+        "input_size": list(model.input_size),
+        "preprocess": {
+            key: getattr(model.preprocess, key) for key in ("resize", "crop", "mean", "std")
+        },
+        "pixel_low": low.tolist(),
+        "pixel_high": high.tolist(),
+    }
+
+
+def _source(spec: ModelSpec) -> dict[str, Any]:
+    """How to find the model again; a weights file by its name alone, never by its path."""
+    given = {"embedded": spec.embedded, "torchvision": spec.torchvision}
+    source: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    if spec.torchvision is not None:
+        source["weights"] = None if spec.weights is None else Path(spec.weights).name
+    return source
+
+
+def _block(block: Block) -> dict[str, Any]:
+    hyper = {k: "inf" if math.isinf(v) else v for k, v in block.hyper.items()}
+    return {
+        "block": block.name,
+        "layers": list(block.layers),
+        "rule": block.rule,
+        "hyperparameters": hyper,
+    }
+
+
+def _result(
+    results: StudyResults, search: TrialResult, recommended: Recommendation | None
+) -> dict[str, Any]:
+    stderr = search.stderr
+    result: dict[str, Any] = {
+        "validated": recommended is not None,
+        "objective": results.objective,
+        "direction": results.direction,
+        "search": {
+            "mean": search.value,
+            "stderr": stderr if math.isfinite(stderr) else None,
+            "images": len(search.scores),
+        },
+    }
+    if recommended is not None:
+        result["validation"] = {
+            "mean": recommended.mean,
+            "interval": [recommended.low, recommended.high],
+            "images": recommended.validation_images,
+            "verdict": recommended.verdict,
+            "sentence": recommended.sentence,
+            "warnings": list(recommended.warnings),
+            "baselines": [_comparison(c) for c in recommended.comparisons],
+        }
+    return result
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "baseline": comparison.baseline,
+        "mean": comparison.mean,
+        "difference": comparison.difference,
+        "interval": [comparison.low, comparison.high],
+        "p": comparison.p,
+        "p_holm": comparison.p_holm,
+        "better": comparison.better,
+    }
+
+
+def _provenance(context: Context, results: StudyResults, record: TrialRecord) -> dict[str, Any]:
+    assert record.result is not None
+    return {
+        "study": results.name,
+        "trial": record.number,
+        "values": {k: "inf" if v == math.inf else v for k, v in record.values.items()},
+        "spec_hash": results.spec_hash,
+        "seed": context.spec.sampler.seed,
+        "device": record.result.device,
+        "versions": {package: metadata.version(package) for package in VERSIONS_OF},
+    }
+
+
+def write_composite(document: Mapping[str, Any], path: Path) -> None:
+    """Writes the file in one step: a reader never sees half of it."""
+    text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def read_composite(path: Path) -> dict[str, Any]:
+    """Reads and checks the file. Raises InputError with path and field."""
+    try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise InputError(f"{path}: larger than {LARGEST_FILE} bytes; expected a composite.json")
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); expected a composite.json.") from error
+    _check(document, str(path))
+    return dict(document)
+
+
+def _check(document: Any, where: str) -> None:
+    schema = json.loads(resources.files("lrpsweep").joinpath("composite.schema.json").read_text())
+    version = document.get("schema_version") if isinstance(document, dict) else None
+    if version is not None and version != 1:
+        raise InputError(
+            f"{where}: schema_version: found {version!r}; this lrpsweep reads version 1."
+        )
+    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(document))
+    if errors:
+        first = jsonschema.exceptions.best_match(errors)
+        field = ".".join(str(part) for part in first.absolute_path) or "the file"
+        raise InputError(f"{where}: {field}: {first.message[:300]}.")
+
+
+def composite_of(document: Mapping[str, Any]) -> Composite:
+    """The composite that a checked file holds."""
+    return Composite(
+        tuple(
+            Block(
+                b["block"],
+                tuple(b["layers"]),
+                b["rule"],
+                {k: float(v) for k, v in b["hyperparameters"].items()},
+            )
+            for b in document["blocks"]
+        )
+    )

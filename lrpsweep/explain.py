@@ -1,0 +1,138 @@
+"""Using a recommended composite: load the JSON, explain images, get heatmaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lrpsweep.attribution import Composite, Explainer, list_layers
+from lrpsweep.composite_json import composite_of, read_composite
+from lrpsweep.data import read_image
+from lrpsweep.errors import InputError, guess
+from lrpsweep.models import Model, load_model, wrap_model
+from lrpsweep.spec import ModelSpec, Preprocess
+
+
+@dataclass(frozen=True)
+class TunedExplainer:
+    """A model with its recommended composite."""
+
+    model: Model
+    composite: Composite
+    explainer: Explainer
+
+    def read(self, paths: Sequence[str | Path]) -> Tensor:
+        """Image files as the model's input, (N, 3, H, W), preprocessed as in the study."""
+        pixels = [read_image(Path(path), self.model.preprocess) for path in paths]
+        return self.model.normalize(np.stack(pixels))
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> Tensor:
+        """The class with the highest logit, (N,)."""
+        return self.model.net(images).argmax(1)
+
+    def explain(self, images: Tensor, targets: Tensor | None = None) -> Tensor:
+        """Heatmaps (N, H, W) of normalised images (N, 3, H, W), in units of the class logit.
+
+        targets: (N,), the classes to explain; the predicted ones when None.
+        """
+        wanted = self.predict(images) if targets is None else targets.to(images.device)
+        self._check_targets(images, wanted)
+        return self.explainer.attribute(images, wanted, self.composite).heatmaps
+
+    def _check_targets(self, images: Tensor, targets: Tensor) -> None:
+        with torch.no_grad():
+            classes = self.model.net(images[:1]).shape[1]
+        wrong = [int(t) for t in targets if not 0 <= int(t) < classes]
+        if wrong:
+            raise InputError(
+                f"target: the model has no class {wrong[0]}; expected 0 to {classes - 1}"
+            )
+
+
+def load_composite(
+    path: str | Path,
+    net: nn.Module | None = None,
+    *,
+    model: str | None = None,
+    weights: str | None = None,
+    device: str = "cpu",
+    other_weights: bool = False,
+) -> TunedExplainer:
+    """Loads a composite.json and the model it was tuned on.
+
+    net: your model, in eval mode; else `model` ('scenes' or a torchvision name) and `weights` (an
+    enum name or a file), by default those that the file names. Raises InputError when a layer of
+    the composite is not in the model, or when its weights are not those it was tuned on, unless
+    `other_weights`.
+    """
+    path = Path(path)
+    document = read_composite(path)
+    preprocess = Preprocess(**document["model"]["preprocess"])
+    if net is not None:
+        found = wrap_model(net, preprocess, name=type(net).__name__)
+    else:
+        spec = _model_spec(path, document["model"]["source"], preprocess, model, weights)
+        found = load_model(spec, device, Path())
+    composite = composite_of(document)
+    _check_layers(path, found, composite)
+    tuned_on = document["model"]
+    if found.fingerprint != tuned_on["fingerprint"] and not other_weights:
+        raise InputError(
+            f"{path}: model.fingerprint: the composite was tuned on {tuned_on['architecture']} "
+            f"with weights {tuned_on['fingerprint'][:12]}…, the given {found.name} has "
+            f"{found.fingerprint[:12]}…; expected the same weights and preprocessing, or "
+            "permission to use others (--other-weights)."
+        )
+    explainer = Explainer(found.net, found.pixel_bounds)
+    explainer.check(composite)
+    return TunedExplainer(found, composite, explainer)
+
+
+def _model_spec(
+    path: Path,
+    source: dict[str, Any],
+    preprocess: Preprocess,
+    model: str | None,
+    weights: str | None,
+) -> ModelSpec:
+    name = model or source.get("embedded") or source.get("torchvision")
+    if name is None:
+        raise InputError(f"{path}: model.source: names no model; expected --model, or a network.")
+    if name == source.get("embedded") or name == "scenes":
+        return ModelSpec(embedded="scenes")
+    chosen = weights if weights is not None else source.get("weights")
+    if chosen is not None and weights is None and Path(chosen).suffix:
+        raise InputError(
+            f"{path}: model.source.weights: tuned on the file '{chosen}', which is not looked for; "
+            "expected --weights PATH."
+        )
+    return ModelSpec(torchvision=name, weights=chosen, preprocess=preprocess)
+
+
+def _check_layers(path: Path, model: Model, composite: Composite) -> None:
+    layers = list_layers(model.net)
+    weighted = {layer.name for layer in layers if layer.weighted}
+    declared = set(composite.by_layer())
+    for name in sorted(declared - weighted):
+        raise InputError(
+            f"{path}: blocks: {model.name} has no layer '{name}'.{guess(name, weighted)} "
+            f"{_summary('Its layers with weights', weighted)}"
+        )
+    for name in sorted(weighted - declared):
+        raise InputError(
+            f"{path}: blocks: layer '{name}' of {model.name} is in no block. "
+            f"{_summary('The composite has', declared)}"
+        )
+
+
+def _summary(what: str, names: set[str], most: int = 6) -> str:
+    shown = sorted(names)
+    more = f" and {len(shown) - most} more" if len(shown) > most else ""
+    return f"{what}: {', '.join(shown[:most])}{more}."

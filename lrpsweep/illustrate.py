@@ -1,0 +1,115 @@
+"""Heatmaps worth looking at: the best composite's, the baseline's, and a grid over two names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrpsweep.attribution import Composite
+from lrpsweep.context import Context, SplitName, Task
+from lrpsweep.evaluation import METRICS, patch_order, perturbed, rank_patches
+from lrpsweep.results import Illustrations
+from lrpsweep.spec import Choice, Dimension, decode, free, grid
+from lrpsweep.trial import state_counts
+
+MOST_IMAGES = 6
+MOST_GRID_POINTS = 7
+
+
+def illustrate(context: Context, values: Mapping[str, Any], baseline: str) -> Illustrations:
+    """Explains the first validation images (search images, if there are none) in several ways."""
+    split: SplitName = "validation" if len(context.split.validation.images) else "search"
+    inputs = context.inputs(split)
+    count = min(MOST_IMAGES, len(inputs.images))
+    best = _heatmaps(context, split, context.composite(Task(values=values)), count)
+    names, rows, columns, maps = _grid(context, split, values)
+    return Illustrations(
+        ids=inputs.ids[:count],
+        images=inputs.images[:count],
+        best=best,
+        baseline=_heatmaps(context, split, context.composite(Task(preset=baseline)), count),
+        baseline_name=baseline,
+        halfway=_halfway(context, inputs.images[:count], best),
+        grid=maps,
+        grid_names=names,
+        grid_rows=rows,
+        grid_columns=columns,
+    )
+
+
+def _heatmaps(context: Context, split: SplitName, composite: Composite, count: int) -> np.ndarray:
+    found: np.ndarray = context.explain(composite, split, 0, count).heatmaps.cpu().numpy()
+    return found
+
+
+def _halfway(context: Context, images: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
+    """The images with half of the steps perturbed, in the order the objective asks for."""
+    evaluation = context.spec.evaluation
+    order = METRICS[context.spec.objective].orders[0]
+    ranks = rank_patches(heatmaps, evaluation.patch)
+    counts = state_counts(context, ranks.shape[1])
+    return perturbed(
+        images,
+        patch_order(ranks, order, evaluation.seed),
+        int(counts[len(counts) // 2]),
+        evaluation.perturbation,
+        patch=evaluation.patch,
+        fill=context.fill,
+        seed=evaluation.seed,
+    )
+
+
+def _grid(
+    context: Context, split: SplitName, values: Mapping[str, Any]
+) -> tuple[tuple[str, ...], tuple[Any, ...], tuple[Any, ...], np.ndarray]:
+    """Heatmaps of the first image over the first two searched names, the others at their best."""
+    points = _grid_values(context)
+    names = tuple(points)[:2]
+    rows = points[names[0]] if names else (None,)
+    columns = points[names[1]] if len(names) > 1 else (None,)
+    height, width = context.inputs(split).images.shape[1:3]
+    maps = np.zeros((len(rows), len(columns), height, width), dtype=np.float32)
+    for i, row in enumerate(rows):
+        for j, column in enumerate(columns):
+            changed = dict(values) | dict(zip(names, (row, column), strict=False))
+            composite = context.composite(Task(values=changed))
+            maps[i, j] = _heatmaps(context, split, composite, 1)[0]
+    return names, tuple(rows), tuple(columns), maps
+
+
+def _grid_values(context: Context) -> dict[str, list[Any]]:
+    """Values on the first two free axes: the grid's, thinned out if there are many."""
+    search = context.spec.search
+    axes: dict[str, Dimension] = {}
+    for name, dimension in list(free(search).items())[:2]:
+        points = getattr(dimension, "points", None) or MOST_GRID_POINTS
+        thinned = {} if isinstance(dimension, Choice) else {"points": min(points, MOST_GRID_POINTS)}
+        axes[name] = dimension.model_copy(update=thinned)
+    return {
+        name: [decode({name: search[name]}, {name: point})[name] for point in points]
+        for name, points in grid(axes).items()
+    }
+
+
+def write_illustrations(illustrations: Illustrations, path: Path) -> None:
+    """Keeps them as one .npz file."""
+    arrays = {f.name: np.asarray(getattr(illustrations, f.name)) for f in fields(illustrations)}
+    partial = path.with_name("partial-" + path.name)
+    np.savez_compressed(partial, **arrays)
+    partial.replace(path)
+
+
+def read_illustrations(path: Path) -> Illustrations | None:
+    """What `write_illustrations` kept; None if there is nothing. Unpickles nothing."""
+    if not path.exists():
+        return None
+    with np.load(path, allow_pickle=False) as kept:
+        values: dict[str, Any] = {name: kept[name] for name in kept.files}
+    for name in ("ids", "grid_names", "grid_rows", "grid_columns"):
+        values[name] = tuple(values[name].tolist())
+    values["baseline_name"] = str(values["baseline_name"])
+    return Illustrations(**values)

@@ -1,0 +1,84 @@
+"""The published composites, seen from one study: which fit the model, which the space contains."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+from lrpsweep.attribution import Block, Composite
+from lrpsweep.context import Context, Task
+from lrpsweep.errors import InputError
+from lrpsweep.spec import PRESETS, Choice, contains, free
+
+MOST_POINTS_TRIED = 20_000
+
+
+def fitting_presets(context: Context) -> dict[str, Composite]:
+    """Every published composite that the model can be explained with, by name."""
+    fitting = {}
+    for name in PRESETS:
+        composite = context.composite(Task(preset=name))
+        try:
+            context.explainer.check(composite)
+        except InputError:
+            continue
+        fitting[name] = composite
+    return fitting
+
+
+def literature_points(context: Context) -> dict[str, dict[str, Any]]:
+    """The published composites that the search space contains, as values of its names."""
+    points = {}
+    for name, published in fitting_presets(context).items():
+        values = _point_of(context, published)
+        if values is not None:
+            points[name] = values
+    return points
+
+
+def _point_of(context: Context, published: Composite) -> dict[str, Any] | None:
+    """The point at which the study's composite is the published one, layer by layer, or None."""
+    wanted = _meaning(published)
+    candidates = _candidates(context, published)
+    names = list(candidates)
+    points = itertools.product(*candidates.values())
+    for point in itertools.islice(points, MOST_POINTS_TRIED):
+        values = dict(zip(names, point, strict=True))
+        if _meaning(context.composite(Task(values=values))) == wanted:
+            return values
+    return None
+
+
+def _candidates(context: Context, published: Composite) -> dict[str, list[Any]]:
+    """The values each name would have to take: only numbers the published composite has."""
+    search = context.spec.search
+    numbers = sorted({0.0, *(v for b in published.blocks for v in b.hyper.values())})
+    found: dict[str, list[Any]] = {}
+    for name, dimension in search.items():
+        if name not in free(search):
+            found[name] = [context.some_values[name]]
+        elif isinstance(dimension, Choice):
+            found[name] = list(dimension.choice)
+        else:
+            found[name] = [v for v in numbers if contains(dimension, v)]
+    return found
+
+
+def _meaning(composite: Composite) -> dict[str, tuple[str, float]]:
+    """What each layer gets, with one name for rules that are the same."""
+    return {layer: _canonical(block) for layer, block in composite.by_layer().items()}
+
+
+def _canonical(block: Block) -> tuple[str, float]:
+    hyper: Mapping[str, float] = block.hyper
+    stabilizer = hyper["stabilizer"]
+    match block.rule:
+        case "gamma" if hyper["gamma"] == 0:
+            return "zero", stabilizer
+        case "epsilon" if hyper["epsilon"] <= stabilizer:
+            return "zero", stabilizer
+        case "alpha_beta" if hyper["alpha"] == 1:
+            return "z_plus", stabilizer
+    free_value = [value for name, value in hyper.items() if name != "stabilizer"]
+    return block.rule, free_value[0] if free_value else stabilizer

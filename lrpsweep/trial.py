@@ -1,0 +1,188 @@
+"""One trial, from hyperparameters to per-image scores: where the computing rooms meet.
+
+`lrpsweep.context.prepare` reads a study's model and images once per worker. `run_trial` is a pure
+function of that context and a task: composite -> relevance -> heatmaps -> patch order ->
+perturbation curves -> scores. The same task gives the same result on one worker or on a hundred.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from lrpsweep.attribution import Composite
+from lrpsweep.context import Context, Task, prepare
+from lrpsweep.errors import InputError
+from lrpsweep.evaluation import (
+    METRICS,
+    FlipResult,
+    flip,
+    hot_spot_index,
+    patch_order,
+    rank_patches,
+    schedule,
+)
+from lrpsweep.results import TrialResult
+from lrpsweep.spec import StudySpec
+
+EXPLAINED_AT_ONCE = 16
+
+
+def build_runner(spec: StudySpec, device: str) -> Callable[[Task], dict[str, Any]]:
+    """A worker's whole job: the function that runs one task after another on one device.
+
+    Its answers are `TrialResult.to_json()`, with how many images passed the network ('forwards')
+    and the worker's memory so far ('memory_bytes').
+    """
+    torch.set_num_threads(max(1, int(spec.run.cpus)))
+    context = prepare(spec, device)
+
+    def run(task: Task) -> dict[str, Any]:
+        result = run_trial(context, task)
+        states = len(result.scores) * len(result.flipped)
+        orders = len(METRICS[task.objective or spec.objective].orders)
+        forwards = len(result.scores) + states * orders
+        return result.to_json() | {"forwards": forwards, "memory_bytes": _memory(device)}
+
+    return run
+
+
+def _memory(device: str) -> int:
+    """Most memory that this process has held, in bytes: on the GPU where there is one."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def run_trial(context: Context, task: Task) -> TrialResult:
+    """Explains the images of the task's split and scores the heatmaps.
+
+    Raises FloatingPointError when a heatmap is not finite. When memory runs out, the batch is
+    halved, for this trial and the later ones, until one image is too many.
+    """
+    composite = context.composite(task)
+    context.explainer.check(composite)
+    while True:
+        try:
+            return _fold(list(_chunks(context, task, composite)), context.device)
+        except (torch.OutOfMemoryError, MemoryError):
+            if context.batch == 1:
+                raise
+            context.batch //= 2
+            torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    scores: np.ndarray
+    curves: np.ndarray
+    flipped: np.ndarray
+    balance: Mapping[str, float]
+    hot_spots: np.ndarray
+    seconds: Mapping[str, float]
+
+
+def _chunks(context: Context, task: Task, composite: Composite) -> Iterator[_Chunk]:
+    count = len(context.inputs(task.split).images)
+    if not count:
+        raise InputError(f"data.split.{task.split}: 0 images; expected at least 1")
+    size = min(EXPLAINED_AT_ONCE, context.batch)
+    for first in range(0, count, size):
+        yield _chunk(context, task, composite, first, min(first + size, count))
+
+
+def _chunk(context: Context, task: Task, composite: Composite, first: int, last: int) -> _Chunk:
+    started = time.perf_counter()
+    explanation = context.explain(composite, task.split, first, last)
+    heatmaps = explanation.heatmaps.cpu().numpy()
+    explained = time.perf_counter()
+    metric = METRICS[task.objective or context.spec.objective]
+    flips = {order: _flip(context, task, heatmaps, order, first) for order in metric.orders}
+    curves = {order: found.curves for order, found in flips.items()}
+    waited = {
+        part: sum(found.seconds[part] for found in flips.values()) for part in ("perturb", "score")
+    }
+    return _Chunk(
+        scores=metric.combine(curves),
+        curves=curves[metric.orders[0]],
+        flipped=_flipped(context, heatmaps),
+        balance=explanation.balance(),
+        hot_spots=hot_spot_index(heatmaps),
+        seconds={"explain": explained - started, **waited},
+    )
+
+
+def _flip(context: Context, task: Task, heatmaps: np.ndarray, order: str, first: int) -> FlipResult:
+    """Perturbation curves (n, S + 1) of the n images that start at `first`."""
+    evaluation = context.spec.evaluation
+    last = first + len(heatmaps)
+    ranks = rank_patches(heatmaps, evaluation.patch)
+    return flip(
+        context.inputs(task.split).images[first:last],
+        patch_order(ranks, order, evaluation.seed, first=first),
+        state_counts(context, ranks.shape[1]),
+        task.perturbation or evaluation.perturbation,
+        _scorer(context, context.targets[task.split][first:last]),
+        patch=evaluation.patch,
+        fill=context.fill,
+        seed=evaluation.seed,
+        first=first,
+        batch=context.batch,
+        threads=context.threads,
+    )
+
+
+def state_counts(context: Context, patches: int) -> np.ndarray:
+    """How many of P patches are perturbed in each state of the schedule, (S + 1,)."""
+    evaluation = context.spec.evaluation
+    return schedule(patches, evaluation.schedule, evaluation.steps)
+
+
+def _flipped(context: Context, heatmaps: np.ndarray) -> np.ndarray:
+    """The share of patches perturbed in each state, (S + 1,)."""
+    patches = rank_patches(heatmaps[:1], context.spec.evaluation.patch).shape[1]
+    return state_counts(context, patches) / patches
+
+
+def _scorer(
+    context: Context, targets: np.ndarray
+) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Scores pixels (B, H, W, 3) of the images `index` (B,) by each one's target class."""
+
+    @torch.no_grad()
+    def score(pixels: np.ndarray, index: np.ndarray) -> np.ndarray:
+        outputs = context.model.net(context.model.normalize(pixels))
+        if context.spec.evaluation.score == "probability":
+            outputs = outputs.softmax(1)
+        wanted = torch.as_tensor(targets[index], device=outputs.device)
+        found: np.ndarray = outputs.gather(1, wanted[:, None])[:, 0].double().cpu().numpy()
+        return found
+
+    return score
+
+
+def _fold(chunks: Sequence[_Chunk], device: str) -> TrialResult:
+    """The chunks of one trial as one result."""
+    curves = np.concatenate([chunk.curves for chunk in chunks])
+    sizes = [len(chunk.scores) for chunk in chunks]
+    low, high = np.quantile(curves, [0.25, 0.75], axis=0)
+    return TrialResult(
+        scores=np.concatenate([chunk.scores for chunk in chunks]),
+        curve=curves.mean(0),
+        curve_low=low,
+        curve_high=high,
+        flipped=chunks[0].flipped,
+        balance={
+            part: float(np.average([c.balance[part] for c in chunks], weights=sizes))
+            for part in chunks[0].balance
+        },
+        hot_spot=float(np.concatenate([chunk.hot_spots for chunk in chunks]).mean()),
+        seconds={part: sum(chunk.seconds[part] for chunk in chunks) for part in chunks[0].seconds},
+        device=device,
+    )
