@@ -84,6 +84,11 @@ def test_constant_is_black_and_mean_is_the_fill():
     assert (apply("mean", image, mask)[mask] == FILL_PIXEL).all()
 
 
+def test_the_fill_is_rounded_to_the_nearest_pixel_value():
+    order = np.arange(12)[None]
+    assert (perturbed(pixels(0), order, 12, "mean", patch=4, fill=FILL) == FILL_PIXEL).all()
+
+
 def test_noise_covers_the_range_evenly():
     """Mean 127.5; the standard error over 150 × 200 × 3 values is 0.25."""
     image = np.zeros((150, 200, 3), np.uint8)
