@@ -1,0 +1,15 @@
+"""Figures and the report page, from the results of a study alone."""
+
+from lrpsweep.report.figures import FIGURES, draw_figures
+from lrpsweep.report.heatmap import RENDERING, render_heatmap, to_png
+from lrpsweep.report.page import render_page, write_report
+
+__all__ = [
+    "FIGURES",
+    "RENDERING",
+    "draw_figures",
+    "render_heatmap",
+    "render_page",
+    "to_png",
+    "write_report",
+]

@@ -1,0 +1,83 @@
+"""The report: one HTML file that needs nothing else."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from lrpsweep.report.figures import FIGURES, OBJECTIVES, draw_figures
+from lrpsweep.report.scales import format_score, format_value, format_values
+from lrpsweep.results import StudyResults
+
+
+def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
+    """The page as HTML. figures: name in FIGURES -> PNG, as `draw_figures` gives them.
+
+    Every text is escaped, and the page forbids itself to load anything or to run a script.
+    """
+    ranked = results.ranked()
+    failed = tuple(t for t in results.trials if t.state == "failed")
+    return _template().render(
+        results=results,
+        objective=OBJECTIVES.get(results.objective, results.objective),
+        better="lower" if results.direction == "minimize" else "higher",
+        ranked=ranked,
+        failed=failed,
+        others=len(results.trials) - len(ranked) - len(failed),
+        finalist_scores=_finalist_scores(results),
+        composite=None
+        if results.composite is None
+        else json.dumps(results.composite, indent=2, ensure_ascii=False),
+        figures=[(FIGURES[name], _data_url(png)) for name, png in figures.items()],
+    )
+
+
+def write_report(results: StudyResults, path: Path) -> None:
+    """Draw the figures and write the page; an older page stays until the new one is complete."""
+    _replace(path, render_page(results, draw_figures(results)))
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
+            file.write(text)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+@functools.cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("lrpsweep.report", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["number"] = format_value
+    environment.filters["score"] = format_score
+    environment.filters["hyperparameters"] = format_values
+    return environment.get_template("page.html")
+
+
+def _data_url(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _finalist_scores(results: StudyResults) -> tuple[str, ...]:
+    """The scores that any finalist has, in the order in which they first appear."""
+    if results.recommendation is None:
+        return ()
+    return tuple(dict.fromkeys(s for one in results.recommendation.finalists for s in one.scores))

@@ -1,0 +1,214 @@
+"""Results of a sweep that never ran, as realistic as a page or a figure needs them."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from lrpsweep.results import (
+    Axis,
+    Comparison,
+    Finalist,
+    Illustrations,
+    Recommendation,
+    StudyResults,
+    TrialRecord,
+    TrialResult,
+)
+
+LOW, HIGH = 1e-4, 1.0
+ZERO_AT = LOW * (LOW / HIGH) ** 0.1
+POINTS = (0.0, *np.logspace(-4, 0, 6).tolist())
+AXES = (
+    Axis("early.gamma", log=True, zero_at=ZERO_AT),
+    Axis("late.gamma", log=True, zero_at=ZERO_AT),
+)
+FAILED = 17
+SPEC = """version: 1
+name: quickstart
+model: {embedded: scenes}
+data: {embedded: scenes, split: {search: 32, validation: 32, seed: 0}}
+search:
+  early.gamma: {log: [1.0e-4, 1.0], zero: true, points: 7}
+  late.gamma: {log: [1.0e-4, 1.0], zero: true, points: 7}
+objective: auc_morf
+sampler: {name: grid, seed: 0}
+"""
+COMPOSITE = {
+    "schema": 1,
+    "validated": True,
+    "blocks": [
+        {"name": "pixel", "layers": ["features.0"], "rule": "z_box"},
+        {
+            "name": "early",
+            "layers": ["features.2", "features.5", "features.7"],
+            "rule": "gamma",
+            "hyper": {"gamma": 0.1584893192461114},
+        },
+        {"name": "head", "layers": ["classifier.0", "classifier.2"], "rule": "zero"},
+    ],
+}
+
+
+def place(value: float) -> float:
+    """log10, with zero a little under the lowest value."""
+    return float(np.log10(value if value > 0 else ZERO_AT))
+
+
+def trial_result(quality: float, seed: int, images: int = 32) -> TrialResult:
+    """The lower the quality, the faster the curve falls."""
+    random = np.random.default_rng(seed)
+    flipped = np.minimum(np.arange(17) ** 2, 256) / 256
+    level = random.normal(14, 2, (images, 1))
+    curves = 1 + (level - 1) * np.exp(-flipped * 12 / quality) + random.normal(0, 0.2, (images, 17))
+    scores = np.trapezoid(curves, axis=1) / 16
+    low, high = np.quantile(curves, [0.25, 0.75], axis=0)
+    return TrialResult(
+        scores=scores,
+        curve=curves.mean(0),
+        curve_low=low,
+        curve_high=high,
+        flipped=flipped,
+        balance={"bias": 0.11, "stabilizer": 0.0, "unexplained": 3e-7},
+        hot_spot=0.021,
+        seconds={"explain": 0.21, "flip": 0.42},
+        device="cpu",
+    )
+
+
+def grid_trials() -> tuple[TrialRecord, ...]:
+    """7 by 7 points; trial 17 failed; two of them stand for published composites."""
+    records = []
+    for number, (i, j) in enumerate(np.ndindex(7, 7)):
+        values = {"early.gamma": POINTS[i], "late.gamma": POINTS[j]}
+        if number == FAILED:
+            reason = "the logit of image 4 is NaN"
+            records.append(TrialRecord(number, "failed", values, reason=reason, seconds=0.2))
+            continue
+        far = (place(POINTS[i]) + 0.8) ** 2 + 0.6 * (place(POINTS[j]) + 1.6) ** 2
+        records.append(
+            TrialRecord(
+                number,
+                "complete",
+                values,
+                result=trial_result(1.5 + 0.45 * far, seed=number % 3),
+                literature={0: "LRP-0", 40: "LRP-Tutorial"}.get(number),
+                seconds=0.7,
+            )
+        )
+    return tuple(records)
+
+
+def scattered_trials(number: int = 40, seed: int = 1) -> tuple[TrialRecord, ...]:
+    """Points as a sampler without a grid proposes them, two of them the same."""
+    random = np.random.default_rng(seed)
+    records = []
+    for n in range(number):
+        early, late = 10 ** random.uniform(-4.4, 0, 2)
+        early, late = (0.0 if early < LOW else early), (0.0 if late < LOW else late)
+        if n == 1:
+            early, late = records[0].values.values()
+        far = (place(early) + 0.8) ** 2 + 0.6 * (place(late) + 1.6) ** 2
+        values = {"early.gamma": early, "late.gamma": late}
+        result = trial_result(1.5 + 0.45 * far, seed=n % 3)
+        records.append(TrialRecord(n, "complete", values, result=result, seconds=0.7))
+    return tuple(records)
+
+
+def recommendation(number: int = 39) -> Recommendation:
+    rows = (
+        ("LRP-Tutorial", 3.71, -0.31, -0.55, -0.12, 0.0008, 0.0032),
+        ("LRP-Decreasing-γ", 3.66, -0.26, -0.49, -0.06, 0.004, 0.012),
+        ("EpsilonPlus", 4.42, -1.02, -1.43, -0.71, 0.0001, 0.0005),
+        ("uniform ε", 4.95, -1.55, -2.1, -1.04, 0.0001, 0.0005),
+        ("EpsilonGammaBox", 3.52, -0.12, -0.29, 0.05, 0.09, 0.09),
+    )
+    comparisons = tuple(Comparison(*row, better=row[-1] < 0.05) for row in rows)
+    return Recommendation(
+        number=number,
+        values={"early.gamma": POINTS[5], "late.gamma": POINTS[4]},
+        validation_images=32,
+        mean=3.4,
+        low=3.1,
+        high=3.75,
+        comparisons=comparisons,
+        verdict="not better",
+        sentence="Not better than every composite of the literature: EpsilonGammaBox is as good "
+        "(difference -0.12, 95 % interval -0.29 to 0.05).",
+        finalists=(
+            Finalist(
+                "trial 39",
+                39,
+                {"early.gamma": POINTS[5], "late.gamma": POINTS[4]},
+                {"auc_morf": 3.41, "auc_lerf": 11.2, "srg": 7.8},
+            ),
+            Finalist(
+                "LRP-Tutorial", None, {}, {"auc_morf": 3.71, "auc_lerf": 11.4, "auc_random": 7.7}
+            ),
+        ),
+        warnings=("SRG is worse than that of LRP-Tutorial (7.69 against 7.80).",),
+    )
+
+
+def illustrations(count: int = 4, size: int = 64) -> Illustrations:
+    """A ring on a textured ground, and heatmaps that see it more or less well."""
+    random = np.random.default_rng(3)
+    y, x = np.mgrid[:size, :size]
+    images, best, baseline, halfway = [], [], [], []
+    for k in range(count):
+        cy, cx = random.uniform(20, 44, 2)
+        distance = np.hypot(y - cy, x - cx)
+        ring = np.exp(-((distance - 10) ** 2) / 8)
+        image = np.stack([90 + 60 * np.sin((x + k * y) / (3 + c)) for c in range(3)], -1)
+        image = np.clip(image + 90 * ring[..., None] + random.normal(0, 9, image.shape), 0, 255)
+        images.append(image.astype(np.uint8))
+        best.append(ring * random.normal(0.02, 0.01, ring.shape))
+        baseline.append(ring * 0.01 + random.normal(0, 0.02, ring.shape))
+        gone = image.copy()
+        gone[distance < 15] = image.mean((0, 1))
+        halfway.append(gone.astype(np.uint8))
+    grid = np.stack(
+        [
+            np.stack([best[0] + (0.02 / (1 + i + j)) * (baseline[0]) * 40 for j in range(7)])
+            for i in range(7)
+        ]
+    )
+    return Illustrations(
+        ids=tuple(f"scene-{k:04d} (ring)" for k in range(count)),
+        images=np.stack(images),
+        best=np.stack(best),
+        baseline=np.stack(baseline),
+        baseline_name="EpsilonGammaBox",
+        halfway=np.stack(halfway),
+        grid=grid,
+        grid_names=("early.gamma", "late.gamma"),
+        grid_rows=POINTS,
+        grid_columns=POINTS,
+    )
+
+
+def fabricate_study(**changes: Any) -> StudyResults:
+    """A finished study of 49 trials over two logarithmic axes with zero; `changes` replace."""
+    study = StudyResults(
+        name="quickstart",
+        objective="auc_morf",
+        direction="minimize",
+        trials=grid_trials(),
+        planned=49,
+        axes=AXES,
+        spec_text=SPEC,
+        spec_hash="a9" * 32,
+        provenance={
+            "device": "cpu",
+            "lrpsweep": "0.1.0",
+            "torch": "2.13.0",
+            "seed": 0,
+            "score": "logit",
+        },
+        recommendation=recommendation(),
+        illustrations=illustrations(),
+        composite=COMPOSITE,
+    )
+    return dataclasses.replace(study, **changes)

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+import pytest
+from fabricated import AXES, FAILED, fabricate_study, illustrations, scattered_trials
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lrpsweep.report.figures import (
+    FIGURES,
+    draw_figures,
+    figure_contour,
+    figure_curves,
+    figure_distribution,
+    figure_heatmap_grid,
+    figure_heatmaps,
+    figure_slices,
+    figure_validation,
+)
+from lrpsweep.results import Axis, StudyResults, TrialRecord
+
+
+def drawn(figure: Figure | None) -> Figure:
+    assert figure is not None
+    figure.canvas.draw()
+    return figure
+
+
+def line(figure: Figure, label: str) -> np.ndarray:
+    """(N, 2) points of the first line with that label."""
+    (found, *_) = [one for one in figure.axes[0].lines if str(one.get_label()).startswith(label)]
+    return np.array(found.get_xydata())
+
+
+def test_every_figure_of_a_finished_study_is_a_picture(study: StudyResults) -> None:
+    pictures = draw_figures(study)
+    assert list(pictures) == list(FIGURES)
+    for png in pictures.values():
+        with Image.open(io.BytesIO(png)) as picture:
+            assert min(picture.size) > 200
+            assert len(picture.getcolors(1 << 24)) > 50
+
+
+def test_every_figure_names_the_study_and_its_axes(study: StudyResults) -> None:
+    for name, plate in FIGURES.items():
+        figure = drawn(plate.draw(study))
+        titles = [figure.get_suptitle(), *(panel.get_title() for panel in figure.axes)]
+        assert any("quickstart" in title for title in titles), name
+        if name != "heatmaps":
+            assert figure.axes[0].get_xlabel(), name
+
+
+def test_the_contour_marks_trials_best_literature_and_failures(study: StudyResults) -> None:
+    figure = drawn(figure_contour(study))
+    assert len(line(figure, "trial")) == 48
+    best = study.ranked()[0]
+    expected = [np.log10(best.values[axis.name]) for axis in AXES]
+    assert line(figure, "best")[0] == pytest.approx(expected)
+    failed = study.trials[FAILED].values
+    assert line(figure, "failed")[0] == pytest.approx([np.log10(failed[a.name]) for a in AXES])
+    assert {text.get_text() for text in figure.axes[0].texts} == {"LRP-0", "LRP-Tutorial"}
+    assert "lower is better" in figure.axes[-1].get_ylabel()
+
+
+def test_scattered_points_with_duplicates_are_interpolated() -> None:
+    figure = drawn(figure_contour(fabricate_study(trials=scattered_trials())))
+    assert figure.axes[0].collections
+
+
+def on_axes(axes: tuple[Axis, ...], points: list[tuple[object, ...]]) -> StudyResults:
+    result = scattered_trials(1)[0].result
+    assert result is not None
+    trials = tuple(
+        TrialRecord(
+            n,
+            "complete",
+            {axis.name: v for axis, v in zip(axes, point, strict=True)},
+            dataclasses.replace(result, scores=result.scores + n),
+        )
+        for n, point in enumerate(points)
+    )
+    return fabricate_study(axes=axes, trials=trials, recommendation=None, illustrations=None)
+
+
+LINEAR = (Axis("a"), Axis("b"))
+
+
+@pytest.mark.parametrize(
+    "points",
+    [
+        [(0.0, 0.0), (1.0, 2.0)],
+        [(0.0, 0.0), (1.0, 1.0), (2.0, 2.0), (3.0, 3.0)],
+    ],
+)
+def test_points_that_span_no_area_are_drawn_as_points(points: list[tuple[object, ...]]) -> None:
+    figure = drawn(figure_contour(on_axes(LINEAR, points)))
+    assert not figure.axes[0].collections
+    assert len(line(figure, "trial")) == len(points)
+
+
+def test_a_categorical_axis_is_not_interpolated() -> None:
+    axes = (Axis("rule", categories=("zero", "gamma")), Axis("b"))
+    figure = drawn(figure_contour(on_axes(axes, [("zero", 0.0), ("gamma", 1.0), ("zero", 1.0)])))
+    (points,) = figure.axes[0].collections
+    assert len(points.get_offsets()) == 3
+    assert [t.get_text() for t in figure.axes[0].get_xticklabels()] == ["zero", "gamma"]
+
+
+def test_one_hyperparameter_has_slices_but_no_contour() -> None:
+    results = on_axes((Axis("a"), Axis("b")), [(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)])
+    assert figure_contour(results) is None
+    assert len(drawn(figure_slices(results)).axes) == 1
+
+
+def test_three_hyperparameters_have_three_pairs_on_one_scale() -> None:
+    points = [(float(i), float(j), float(k)) for i, j, k in np.ndindex(2, 2, 2)]
+    figure = drawn(figure_contour(on_axes((*LINEAR, Axis("c")), points)))
+    labels = [(p.get_xlabel(), p.get_ylabel()) for p in figure.axes[:3]]
+    assert labels == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
+def test_equal_trials_do_not_break_the_scales() -> None:
+    results = on_axes(LINEAR, [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0)])
+    same = tuple(dataclasses.replace(t, result=results.trials[0].result) for t in results.trials)
+    for plate in FIGURES.values():
+        figure = plate.draw(dataclasses.replace(results, trials=same))
+        assert figure is None or drawn(figure)
+
+
+def test_slices_show_standard_errors(study: StudyResults) -> None:
+    figure = drawn(figure_slices(study))
+    (bars,) = figure.axes[0].containers
+    low, high = bars.lines[2][0].get_segments()[0][:, 1]
+    result = study.complete[0].result
+    assert result is not None
+    assert (high - low) / 2 == pytest.approx(result.stderr)
+
+
+def test_curves_show_the_best_trial_over_the_share_of_patches(study: StudyResults) -> None:
+    figure = drawn(figure_curves(study))
+    best = study.ranked()[0].result
+    assert best is not None
+    assert line(figure, "best (") == pytest.approx(np.stack([100 * best.flipped, best.curve], 1))
+    assert len(line(figure, "LRP-Tutorial")) == 17
+    (band,) = figure.axes[0].collections
+    assert band.get_paths()[0].get_extents().ymax == pytest.approx(best.curve_high.max())
+
+
+def test_heatmaps_stand_beside_their_images_on_one_scale_a_row(study: StudyResults) -> None:
+    shown = study.illustrations
+    assert shown is not None
+    figure = drawn(figure_heatmaps(study))
+    first = figure.axes[:4]
+    assert [p.get_title() for p in first][2:] == ["best composite", "EpsilonGammaBox"]
+    assert np.array_equal(first[0].images[0].get_array(), shown.images[0])
+    assert np.array_equal(first[1].images[0].get_array(), shown.halfway[0])
+    assert first[2].images[0].get_clim() == first[3].images[0].get_clim()
+    assert first[0].get_ylabel() == shown.ids[0]
+
+
+def test_the_grid_of_heatmaps_states_its_one_scale(study: StudyResults) -> None:
+    figure = drawn(figure_heatmap_grid(study))
+    panel = figure.axes[0]
+    assert "one colour scale" in panel.get_title()
+    assert (panel.get_ylabel(), panel.get_xlabel()) == ("early.gamma", "late.gamma")
+    assert panel.get_xticklabels()[0].get_text() == "0"
+    mosaic = panel.images[0].get_array()
+    assert mosaic is not None
+    shown = illustrations()
+    assert np.array_equal(np.asarray(mosaic)[:64, :64], shown.grid[0, 0])
+    assert np.array_equal(np.asarray(mosaic)[-64:, -64:], shown.grid[-1, -1])
+
+
+def test_the_distribution_counts_the_complete_trials(study: StudyResults) -> None:
+    figure = drawn(figure_distribution(study))
+    assert sum(bar.get_height() for bar in figure.axes[0].patches) == 48
+
+
+def test_the_validation_figure_has_a_row_for_every_baseline(study: StudyResults) -> None:
+    figure = drawn(figure_validation(study))
+    found = study.recommendation
+    assert found is not None
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == [one.baseline for one in found.comparisons]
+    interval = figure.axes[0].containers[0].lines[2][0].get_segments()[0][:, 0]
+    assert interval == pytest.approx([found.comparisons[0].low, found.comparisons[0].high])
+    assert "left of zero: the nominee is better" in figure.axes[0].get_xlabel()
+
+
+def test_a_study_without_results_has_no_figures() -> None:
+    empty = fabricate_study(trials=(), recommendation=None, illustrations=None, composite=None)
+    assert draw_figures(empty) == {}
+
+
+def test_hostile_names_are_drawn_as_text() -> None:
+    study = fabricate_study(name="$\\frac{$ <b> 漢")
+    shown = study.illustrations
+    assert shown is not None
+    study = dataclasses.replace(
+        study, illustrations=dataclasses.replace(shown, ids=("$\\evil$", *shown.ids[1:]))
+    )
+    assert len(draw_figures(study)) == len(FIGURES)
