@@ -2,6 +2,7 @@
 
 from lrpsweep.spec.dimensions import Choice, Dimension, Fixed, Int, Linear, Log
 from lrpsweep.spec.finding import bundled_studies, find_study, resolve_path
+from lrpsweep.spec.identity import difference, identity
 from lrpsweep.spec.loading import load_study, parse_study
 from lrpsweep.spec.presets import PRESETS, Part, Preset, preset_parts
 from lrpsweep.spec.rules import RULES, STABILIZER
@@ -28,8 +29,8 @@ from lrpsweep.spec.study import (
     SamplerSpec,
     SplitSpec,
     StudySpec,
-    selected,
 )
+from lrpsweep.spec.writing import Proposal, init_text, write_study
 
 __all__ = [
     "PRESETS",
@@ -50,6 +51,7 @@ __all__ = [
     "Preprocess",
     "Preset",
     "PresetSpec",
+    "Proposal",
     "RunSpec",
     "SamplerSpec",
     "SplitSpec",
@@ -59,15 +61,18 @@ __all__ = [
     "bundled_studies",
     "contains",
     "decode",
+    "difference",
     "encode",
     "find_study",
     "first_point",
     "free",
     "grid",
+    "identity",
+    "init_text",
     "load_study",
     "parse_study",
     "preset_parts",
     "resolve_path",
-    "selected",
     "substitute",
+    "write_study",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lrpsweep.errors import guess
-from lrpsweep.spec.dimensions import Choice, Dimension, Fixed, Int, Linear, Log
+from lrpsweep.spec.dimensions import MOST_POINTS, Choice, Dimension, Fixed, Int, Linear, Log
 from lrpsweep.spec.presets import PRESETS
 from lrpsweep.spec.problems import Place, Problem, shown
 from lrpsweep.spec.rules import LOWEST, RULES, allows, reference, requirement
@@ -79,32 +79,27 @@ def _data(data: DataSpec) -> Iterator[Problem]:
 def _search(study: StudyFile) -> Iterator[Problem]:
     for name, dimension in study.search.items():
         match dimension:
-            case Log(log=(low, high)) if not 0 < low < high:
-                yield _range(name, "log", (low, high), "0 < low < high (zero: true adds 0)")
-            case Linear(linear=(low, high)) if not low < high:
-                yield _range(name, "linear", (low, high), "low < high")
-            case Int(int=(first, last)) if not first < last:
-                yield _range(name, "int", (first, last), "low < high")
+            case Log(log=(low, high) as ends) if not 0 < low < high:
+                yield _ill(name, "log", ends, "0 < low < high (zero: true adds 0)")
+            case Linear(linear=(low, high) as ends) if not low < high:
+                yield _ill(name, "linear", ends, "low < high")
+            case Int(int=(first, last) as whole) if not first < last:
+                yield _ill(name, "int", whole, "low < high")
             case Int(int=(first, last), points=int(points)) if points > last - first + 1:
-                expected = f"at most {last - first + 1}, the whole numbers in the range"
-                yield _points(name, points, expected)
+                most = f"at most {last - first + 1}, the whole numbers in the range"
+                yield _ill(name, "points", points, most)
             case Log(zero=True, points=2):
-                yield _points(name, 2, "at least 3: zero and both ends")
+                yield _ill(name, "points", 2, "at least 3: zero and both ends")
+            case Choice(choice=choice) if len(choice) < 2:
+                yield _ill(name, "choice", choice, "at least 2 values")
             case Choice(choice=choice) if len(set(map(str, choice))) < len(choice):
-                expected = "every value once"
-                yield Problem(
-                    ("search", name, "choice"), f"found {shown(choice)}; expected {expected}."
-                )
+                yield _ill(name, "choice", choice, "every value once")
     if all(isinstance(d, Fixed) for d in study.search.values()):
         yield Problem(("search",), "found fixed values only; expected something to search.")
 
 
-def _range(name: str, kind: str, ends: tuple[float, float], expected: str) -> Problem:
-    return Problem(("search", name, kind), f"found {shown(ends)}; expected {expected}.")
-
-
-def _points(name: str, points: int, expected: str) -> Problem:
-    return Problem(("search", name, "points"), f"found {points}; expected {expected}.")
+def _ill(name: str, key: str, value: object, expected: str) -> Problem:
+    return Problem(("search", name, key), f"found {shown(value)}; expected {expected}.")
 
 
 def _preset(composite: PresetSpec, search: Mapping[str, Dimension]) -> Iterator[Problem]:
@@ -268,10 +263,6 @@ def _used(study: StudyFile) -> set[str]:
 
 def _evaluation(study: StudyFile) -> Iterator[Problem]:
     evaluation = study.evaluation
-    if evaluation.schedule == "linear" and evaluation.steps is None:
-        yield Problem(
-            ("evaluation", "steps"), "missing; expected a number: the schedule is linear."
-        )
     if evaluation.schedule != "linear" and evaluation.steps is not None:
         yield Problem(
             ("evaluation", "steps"),
@@ -293,7 +284,12 @@ def _sampling(study: StudyFile) -> Iterator[Problem]:
             f"found {study.trials}; expected nothing: a grid has as many trials as points.",
         )
     for name, dimension in study.search.items():
-        if isinstance(dimension, Log | Linear) and dimension.points is None:
-            yield Problem(
-                ("search", name, "points"), "missing; expected a number: the sampler is grid."
-            )
+        match dimension:
+            case Log(points=None) | Linear(points=None):
+                yield _no_points(name)
+            case Int(int=(first, last), points=None) if last - first >= MOST_POINTS:
+                yield _no_points(name)
+
+
+def _no_points(name: str) -> Problem:
+    return Problem(("search", name, "points"), "missing; expected a number: the sampler is grid.")

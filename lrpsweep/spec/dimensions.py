@@ -4,18 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag
+from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag
+from pydantic_core import PydanticCustomError
 
 from lrpsweep.spec.frozen import Frozen
+from lrpsweep.spec.rules import HUGE
 
-Scalar = float | int | str | bool
-Points = Annotated[int, Field(ge=2, le=1000)]
+
+def _scalar(value: Any) -> float | int | str | bool:
+    """A number, a word, or true or false; NaN and infinity are none of these ('inf' is a word)."""
+    if not isinstance(value, bool | int | float | str):
+        raise PydanticCustomError("scalar", "Input should be a number, a word, true or false")
+    if isinstance(value, int | float) and not abs(value) < HUGE:
+        raise PydanticCustomError("scalar", "Input should be a finite number, or 'inf'")
+    return value
+
+
+Scalar = Annotated[float | int | str | bool, PlainValidator(_scalar)]
+End = Annotated[float, Field(gt=-HUGE, lt=HUGE)]
+WholeEnd = Annotated[int, Field(ge=-(10**9), le=10**9)]
+MOST_POINTS = 1000
+Points = Annotated[int, Field(ge=2, le=MOST_POINTS)]
 
 
 class Log(Frozen):
     """Logarithmic, both ends included; with `zero`, 0 is one more value below the lower end."""
 
-    log: tuple[float, float]
+    log: tuple[End, End]
     zero: bool = False
     points: Points | None = None
 
@@ -23,21 +38,21 @@ class Log(Frozen):
 class Linear(Frozen):
     """Evenly spread, both ends included."""
 
-    linear: tuple[float, float]
+    linear: tuple[End, End]
     points: Points | None = None
 
 
 class Int(Frozen):
     """Whole numbers, both ends included; the grid takes all of them unless `points` says less."""
 
-    int: tuple[int, int]
+    int: tuple[WholeEnd, WholeEnd]
     points: Points | None = None
 
 
 class Choice(Frozen):
     """One of a few values, without an order."""
 
-    choice: Annotated[tuple[Scalar, ...], Field(min_length=2)]
+    choice: tuple[Scalar, ...]
 
 
 class Fixed(Frozen):

@@ -14,6 +14,7 @@ from lrpsweep.spec.checks import problems_between
 from lrpsweep.spec.overrides import override
 from lrpsweep.spec.problems import problems_of, raise_problems
 from lrpsweep.spec.study import StudyFile, StudySpec
+from lrpsweep.spec.writing import dump
 from lrpsweep.spec.yaml_text import MAX_CHARACTERS, read_yaml
 
 
@@ -65,19 +66,3 @@ def _raw(text: str, source: str) -> Any:
         place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
         problem = getattr(error, "problem", None) or str(error).replace("\n", " ")
         raise InputError(f"{source}: {place}{problem}.") from None
-
-
-def dump(raw: Any) -> str:
-    """Raw values as YAML that `read_yaml` reads back the same."""
-    return yaml.dump(_lists(raw), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-
-
-class _Dumper(yaml.SafeDumper):
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _lists(raw: Any) -> Any:
-    if isinstance(raw, dict):
-        return {key: _lists(value) for key, value in raw.items()}
-    return [_lists(value) for value in raw] if isinstance(raw, tuple) else raw

@@ -26,12 +26,6 @@ class Part:
     rule: str
     hyper: Mapping[str, float | str]
 
-    def last(self, convolutions: int) -> int:
-        """How many of the convolutions lie before the end of this part, itself included."""
-        if self.until is None:
-            raise ValueError(f"part '{self.block}' holds the dense layers")
-        return max(1, round(self.until * convolutions))
-
 
 @dataclass(frozen=True)
 class Preset:

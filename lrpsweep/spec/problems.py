@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -15,6 +15,8 @@ from lrpsweep.spec.study import BlockSpec, StudyFile
 
 Place = tuple[str | int, ...]
 LONGEST = 80
+_MARKS = {*(f"<{kind}>" for kind in (*KINDS, "auto", "values", "preset", "blocks")), "[key]"}
+"""What pydantic puts into a place although it is no key of the file: tags of unions."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,11 @@ class Problem:
 
 def shown(value: Any) -> str:
     """A value as it looks in the file, cut to a readable length."""
-    text = _plain(value)
+    return cut(_plain(value))
+
+
+def cut(text: str) -> str:
+    """A text of a readable length."""
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
@@ -58,7 +64,7 @@ def _origin(name: str, overrides: Sequence[str]) -> str:
     for override in reversed(overrides):
         path = override.partition("=")[0]
         if name == path or name.startswith(f"{path}."):
-            return f" (--set {override})"
+            return f" (--set {cut(override)})"
     return ""
 
 
@@ -90,9 +96,7 @@ def problems_of(error: ValidationError) -> list[Problem]:
 
 
 def _problem(details: ErrorDetails) -> Problem:
-    place = tuple(
-        k for k in details["loc"] if not (isinstance(k, str) and k.startswith("<")) and k != "[key]"
-    )
+    place = tuple(key for key in details["loc"] if key not in _MARKS) or details["loc"]
     kind, value = details["type"], details["input"]
     if kind == "missing":
         return Problem(place, "missing; expected a value.")
@@ -110,6 +114,12 @@ def _near(details: ErrorDetails) -> str:
     return guess(details["input"], [word.strip("'") for word in allowed])
 
 
+_BOUNDS: Mapping[str, str] = {
+    "greater_than": "more than",
+    "greater_than_equal": "at least",
+    "less_than": "less than",
+    "less_than_equal": "at most",
+}
 _WORDS: Mapping[str, str] = {
     "model_type": "a mapping of keys to values",
     "model_attributes_type": "a mapping of keys to values",
@@ -133,9 +143,11 @@ def _expected(details: ErrorDetails) -> str:
         case "too_short" | "too_long" | "missing_argument":
             size = context.get("min_length", context.get("max_length"))
             return f"{'at least' if 'min_length' in context else 'at most'} {size} entries"
+        case kind if kind in _BOUNDS:
+            limit = next(iter(context.values()))
+            return f"{_BOUNDS[kind]} {limit:g}"
         case kind:
-            message = details["msg"].removeprefix("Input should be ")
-            return _WORDS.get(kind, message.replace("greater than or equal to", "at least"))
+            return _WORDS.get(kind, details["msg"].removeprefix("Input should be "))
 
 
 def _keys(place: Place) -> list[str]:
@@ -153,7 +165,12 @@ def _keys(place: Place) -> list[str]:
 def _inner(model: type[BaseModel], key: str) -> type[BaseModel]:
     if key not in model.model_fields:  # a tag of a union
         return model
-    annotation = model.model_fields[key].annotation
-    inner = [annotation, *getattr(annotation, "__args__", ())]
-    found = [a for a in inner if isinstance(a, type) and issubclass(a, BaseModel)]
-    return found[0] if found else model
+    return next(_models(model.model_fields[key].annotation), model)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type, however deep in unions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)

@@ -24,6 +24,7 @@ LOWEST: Mapping[str, float] = {"gamma": 0.0, "epsilon": 0.0, "alpha": 1.0, "stab
 """Smallest sensible value of each hyperparameter. Only γ may be infinite."""
 
 STABILIZER = 1e-6
+HUGE = 1e100
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 
 
@@ -48,12 +49,12 @@ def requirement(hyper: str) -> str:
 
 
 def _hyper(value: Any) -> float | str:
-    if value == "inf":
+    if value in ("inf", float("inf")):
         return float("inf")
     name = reference(value)
     if name is not None and NAME.fullmatch(name):
         return str(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < HUGE:
         raise PydanticCustomError("hyper", "Input should be a number, 'inf' or '$name'")
     return float(value) + 0.0  # -0.0 becomes 0.0
 

@@ -99,7 +99,7 @@ def contains(dimension: Dimension, value: Any) -> bool:
         case Log(log=(low, high), zero=zero):
             return bool((zero and value == 0) or low <= value <= high)
         case Int(int=(first, last)):
-            return bool(value == int(value) and first <= value <= last)
+            return bool(first <= value <= last and value == int(value))
     low, high = bounds(dimension)
     return bool(low <= value <= high)
 

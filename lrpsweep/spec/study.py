@@ -23,7 +23,7 @@ FileName = Annotated[
 ]
 SearchName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=100)]
 _LAYER = r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*"
-_SELECTOR = re.compile(rf"({_LAYER})(?:\.\.({_LAYER}))?")
+_SELECTOR = re.compile(rf"{_LAYER}|(?:{_LAYER})?\.\.(?:{_LAYER})?")
 
 
 class Preprocess(Frozen):
@@ -41,6 +41,12 @@ class Preprocess(Frozen):
     ]
 
 
+def _preprocessing(value: Any) -> str | None:
+    if isinstance(value, dict | Preprocess):
+        return "<values>"
+    return "<auto>" if value == "auto" else None
+
+
 class ModelSpec(Frozen):
     """Exactly one of `embedded` and `torchvision`.
 
@@ -53,7 +59,11 @@ class ModelSpec(Frozen):
     weights: Word | None = None
     preprocess: Annotated[
         Annotated[Literal["auto"], Tag("<auto>")] | Annotated[Preprocess, Tag("<values>")],
-        Discriminator(lambda value: "<auto>" if isinstance(value, str) else "<values>"),
+        Discriminator(
+            _preprocessing,
+            custom_error_type="preprocess",
+            custom_error_message="Input should be 'auto', or a mapping with mean and std",
+        ),
     ] = "auto"
 
 
@@ -85,9 +95,13 @@ def _labels(value: Any) -> Any:
     return {folder: _class(target) for folder, target in value.items()}
 
 
+def _folder(value: Any) -> bool:
+    return _whole(value) or (isinstance(value, str) and value != "")
+
+
 def _folders(value: Any) -> tuple[str, ...]:
     """Folder names that YAML reads as numbers are names all the same."""
-    if not isinstance(value, tuple) or not value or not all(_whole(v) or v for v in value):
+    if not isinstance(value, tuple) or not value or not all(map(_folder, value)):
         raise PydanticCustomError("folders", "Input should be a list of folder names")
     return tuple(str(v) for v in value)
 
@@ -100,17 +114,9 @@ def _selectors(value: Any) -> tuple[str, ...]:
         raise PydanticCustomError(
             "layers",
             "Input should be a layer name, a leaf index, a type such as Conv2d, a range "
-            "'first..last' ('end' for the last layer), or a list of those",
+            "'first..last' or 'first..end', or a list of those",
         )
     return texts
-
-
-def selected(selector: str) -> tuple[str, str | None]:
-    """First and last of a range selector, ('features.1', 'end'); last is None for one layer."""
-    match = _SELECTOR.fullmatch(selector)
-    if match is None:
-        raise ValueError(f"'{selector}' is no layer selector")
-    return match[1], match[2]
 
 
 class DataSpec(Frozen):
@@ -136,9 +142,9 @@ class BlockSpec(Frozen):
     """A named group of layers with its rule; the hyperparameters are those the rule takes.
 
     layers: selectors, always as strings: a layer name 'features.0', a leaf index '0', a type
-    'Conv2d', or an inclusive range 'first..last' where last may be 'end'. The syntax is checked
-    here; the model knows its layers. The block named 'default' has none: it takes what the others
-    leave. rule: a name of RULES, or '$name' of a choice between such names.
+    'Conv2d', or an inclusive range 'first..last' where last may be 'end'. Only the syntax is
+    checked here; the model knows its layers. The block named 'default' has none: it takes what
+    the others leave. rule: a name of RULES, or '$name' of a choice between such names.
     """
 
     block: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -164,17 +170,27 @@ class PresetSpec(Frozen):
         return self.__pydantic_extra__
 
 
+def _form(value: Any) -> str | None:
+    if isinstance(value, tuple):
+        return "<blocks>"
+    return "<preset>" if isinstance(value, dict | PresetSpec) else None
+
+
 Composite = Annotated[
     Annotated[PresetSpec, Tag("<preset>")] | Annotated[tuple[BlockSpec, ...], Tag("<blocks>")],
-    Discriminator(lambda v: "<blocks>" if isinstance(v, tuple) else "<preset>"),
+    Discriminator(
+        _form,
+        custom_error_type="composite",
+        custom_error_message="Input should be a list of blocks, or {preset: name}",
+    ),
 ]
 
 
 class EvaluationSpec(Frozen):
     """How a heatmap is judged; `default` is the protocol of the design, all else departs from it.
 
-    steps: number of steps of the linear schedule. seed: of random orders and fillings; the same
-    in every trial, so that trials are paired.
+    steps: of the linear schedule; None: as many as the quadratic one has. seed: of random orders
+    and fillings; the same in every trial, so that trials are paired.
     """
 
     protocol: Literal["default"] = "default"
