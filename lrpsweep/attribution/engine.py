@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from lrpsweep.attribution.composite import Block, Composite
 from lrpsweep.attribution.graph import Step, run, trace
-from lrpsweep.attribution.rules import RULES, Ledger, Record
+from lrpsweep.attribution.rules import KEEPS_SUPPORT, RULES, Arriving, Ledger, Record
 from lrpsweep.errors import InputError
 
 POOLING_STABILIZER = 1e-6
@@ -53,21 +53,25 @@ class Explanation:
 
 
 class Tape:
-    """A batch as the network saw it: the value of every step, and a `Record` per weighted one."""
+    """A batch as the network saw it: what each step read, and a `Record` per weighted one."""
 
     def __init__(
         self, steps: tuple[Step, ...], images: Tensor, bounds: tuple[Tensor, Tensor] | None
     ):
-        self.steps = steps
-        self.images = images
         values = run(steps, images)
         self.output = values[-1]
-        self.inputs = [values[s.source] if s.source >= 0 else images for s in steps]
+        rectified = _read_by_relu_alone(steps)
         self.records = {
-            step.name: _record(step, self.inputs[i], values[i], bounds)
+            step.name: _record(step, _read(step, values, images), bounds, values, rectified.get(i))
             for i, step in enumerate(steps)
             if step.kind == "weighted"
         }
+        self.inputs = {
+            i: _read(step, values, images)
+            for i, step in enumerate(steps)
+            if step.source not in rectified
+        }
+        self.shapes = [_read(step, values, images).shape for step in steps]
         self._winners: dict[str, Tensor] = {}
 
     def winners(self, step: Step, pooled: Tensor) -> Tensor:
@@ -80,17 +84,40 @@ class Tape:
 
     def kept_bytes(self) -> int:
         """Memory that keeping this tape costs."""
-        winners = sum(t.numel() * t.element_size() for t in self._winners.values())
-        inputs = {t.data_ptr(): t.numel() * t.element_size() for t in self.inputs}
-        recorded = sum(record.kept_bytes() for record in self.records.values())
-        weighted = {t.x.data_ptr() for t in self.records.values()}
-        return winners + recorded + sum(b for p, b in inputs.items() if p not in weighted)
+        recorded = [tensor for record in self.records.values() for tensor in record.kept()]
+        kept = [self.output, *self.inputs.values(), *self._winners.values(), *recorded]
+        return sum({t.data_ptr(): t.numel() * t.element_size() for t in kept}.values())
 
 
-def _record(step: Step, x: Tensor, z: Tensor, bounds: tuple[Tensor, Tensor] | None) -> Record:
+def _read(step: Step, values: list[Tensor], images: Tensor) -> Tensor:
+    return values[step.source] if step.source >= 0 else images
+
+
+def _read_by_relu_alone(steps: tuple[Step, ...]) -> dict[int, int]:
+    """Places of weighted steps that one ReLU reads and nothing else, with that ReLU's place."""
+    readers: dict[int, list[int]] = {}
+    for place, step in enumerate(steps):
+        readers.setdefault(step.source, []).append(place)
+    return {
+        source: places[0]
+        for source, places in readers.items()
+        if source >= 0
+        and len(places) == 1
+        and steps[source].kind == "weighted"
+        and steps[places[0]].kind == "relu"
+    }
+
+
+def _record(
+    step: Step,
+    x: Tensor,
+    bounds: tuple[Tensor, Tensor] | None,
+    values: list[Tensor],
+    relu: int | None,
+) -> Record:
     assert isinstance(step.module, nn.Conv2d | nn.Linear)
     low, high = bounds if bounds is not None and step.source == -1 else (None, None)
-    return Record(step.module, x, z, low, high)
+    return Record(step.module, x, None if relu is None else values[relu], low, high)
 
 
 def _pool_arguments(pool: nn.Module | None) -> tuple[Any, ...]:
@@ -131,7 +158,7 @@ class Explainer:
         ledger = Ledger.empty(len(images), tape.output)
         score = tape.output.gather(1, targets[:, None])
         start = torch.zeros_like(tape.output).scatter_(1, targets[:, None], score)
-        relevance = _propagate(tape, start, rules, ledger)
+        relevance = _propagate(self.steps, tape, start, rules, ledger)
         if key is not None:
             self._keep(key, tape)
         score = score[:, 0].double()
@@ -165,37 +192,51 @@ class Explainer:
         return sum(tape.kept_bytes() for tape in self._tapes.values())
 
 
-def _propagate(tape: Tape, start: Tensor, rules: Mapping[str, Block], ledger: Ledger) -> Tensor:
+def _propagate(
+    steps: tuple[Step, ...],
+    tape: Tape,
+    start: Tensor,
+    rules: Mapping[str, Block],
+    ledger: Ledger,
+) -> Tensor:
     """Sends relevance from the output (N, classes) down to the images (N, C, H, W)."""
-    pending: dict[int, Tensor] = {len(tape.steps) - 1: start}
-    for place in range(len(tape.steps) - 1, -1, -1):
-        relevance = pending.pop(place, None)
-        if relevance is None:
+    pending: dict[int, Arriving] = {len(steps) - 1: Arriving(start)}
+    for place in range(len(steps) - 1, -1, -1):
+        arriving = pending.pop(place, None)
+        if arriving is None:
             continue
-        step = tape.steps[place]
-        lower = _through(tape, step, tape.inputs[place], relevance, rules, ledger)
+        step = steps[place]
+        lower = _through(tape, place, step, arriving, rules, ledger)
         before = pending.get(step.source)
-        pending[step.source] = lower if before is None else before + lower
-    return pending[-1]
+        pending[step.source] = lower if before is None else _both(before, lower)
+    return pending[-1].relevance
+
+
+def _both(one: Arriving, other: Arriving) -> Arriving:
+    return Arriving(one.relevance + other.relevance, one.rectified and other.rectified)
 
 
 def _through(
     tape: Tape,
+    place: int,
     step: Step,
-    x: Tensor,
-    relevance: Tensor,
+    arriving: Arriving,
     rules: Mapping[str, Block],
     ledger: Ledger,
-) -> Tensor:
+) -> Arriving:
     """Relevance through one step, (N, *out) -> (N, *in)."""
+    relevance = arriving.relevance
     if step.kind == "weighted":
         block = rules[step.name]
-        return RULES[block.rule](tape.records[step.name], relevance, ledger, **block.hyper)
+        lower = RULES[block.rule](tape.records[step.name], arriving, ledger, **block.hyper)
+        return Arriving(lower, block.rule in KEEPS_SUPPORT)
     if step.kind == "winner":
-        return _winner_takes_all(tape, step, x, relevance)
+        return Arriving(
+            _winner_takes_all(tape, step, tape.inputs[place], relevance), arriving.rectified
+        )
     if step.kind == "average":
-        return _average(step, x, relevance, ledger)
-    return relevance.reshape(x.shape)
+        return Arriving(_average(step, tape.inputs[place], relevance, ledger), rectified=True)
+    return Arriving(relevance.reshape(tape.shapes[place]), arriving.rectified)
 
 
 def _winner_takes_all(tape: Tape, step: Step, x: Tensor, relevance: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], places: dict[fx.Node, in
     if node.op == "call_module":
         return _module_step(node, modules[str(node.target)], source)
     if node.target in RELU_CALLS:
-        return Step(node.name, "pass", source, F.relu)
+        return Step(node.name, "relu", source, F.relu)
     if node.target in RESHAPE_CALLS and _flattens(node):
         return Step(node.name, "reshape", source, lambda value: torch.flatten(value, 1))
     raise _unsupported(node, f"{node.op} '{node.target}'")
@@ -83,7 +83,7 @@ def _flattens(node: fx.Node) -> bool:
 def _module_step(node: fx.Node, module: nn.Module, source: int) -> Step:
     name = str(node.target)
     if isinstance(module, nn.ReLU):  # never in place: the layer below keeps its own output
-        return Step(name, "pass", source, F.relu, module)
+        return Step(name, "relu", source, F.relu, module)
     if isinstance(module, ELEMENTWISE):
         return Step(name, "pass", source, module, module)
     if isinstance(module, nn.Flatten):

@@ -21,9 +21,12 @@ from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
 
-def stabilize(z: Tensor, stabilizer: float) -> Tensor:
-    """z + sign(z)·stabilizer, with sign(0) = 1: the signed stabilizer of LRP-ε (METHODS, §1)."""
-    return z + torch.copysign(torch.full_like(z, stabilizer), z + 0.0)
+@dataclass(frozen=True)
+class Arriving:
+    """Relevance (N, *out) on its way down. rectified: it is 0 wherever ReLU(z) is 0."""
+
+    relevance: Tensor
+    rectified: bool = False
 
 
 @dataclass
@@ -40,22 +43,37 @@ class Ledger:
         return cls(zeros, zeros.clone())
 
     def divide(
-        self, relevance: Tensor, z: Tensor, bias: Tensor | None, stabilizer: float
+        self,
+        relevance: Tensor,
+        z: Tensor,
+        bias: Tensor | None,
+        stabilizer: float,
+        sign: int | None = None,
     ) -> Tensor:
-        """R / z, stabilized; 0 where the denominator is exactly 0. bias: (K,), its part of z."""
-        denominator = stabilize(z, stabilizer)
+        """R / (z + sign(z)·stabilizer), with sign(0) = 1; 0 where that denominator is exactly 0.
+
+        The signed stabilizer of LRP-ε (METHODS, §1). bias: (K,), its part of z. sign: that of z
+        wherever there is relevance, if known beforehand, which saves work.
+        """
+        if sign is None:
+            denominator = z + torch.copysign(torch.full_like(z, stabilizer), z + 0.0)
+        else:
+            denominator = z + sign * stabilizer
         quotient = relevance / denominator
         if stabilizer == 0:
             quotient = torch.where(denominator == 0, 0, quotient)
-        explained = _per_image(quotient * z)
-        self.stabilizer += _per_image(relevance) - explained
+        units = _per_unit(quotient)
+        if sign is None or stabilizer == 0:
+            self.drop(relevance - quotient * z)
+        else:
+            self.stabilizer += sign * stabilizer * units.sum(1)
         if bias is not None:
-            self.bias += _per_unit(quotient) @ bias.double()
+            self.bias += units @ bias.double()
         return quotient
 
-
-def _per_image(values: Tensor) -> Tensor:
-    return values.flatten(1).sum(1, dtype=torch.float64)
+    def drop(self, relevance: Tensor) -> None:
+        """Writes relevance that goes no further on the stabilizer's account."""
+        self.stabilizer += relevance.flatten(1).sum(1, dtype=torch.float64)
 
 
 def _per_unit(values: Tensor) -> Tensor:
@@ -69,13 +87,13 @@ def _per_unit(values: Tensor) -> Tensor:
 class Record:
     """One layer in one batch: what no hyperparameter changes, computed on first use and kept.
 
-    x: (N, *in), z: (N, *out), the layer's own output. low, high: the bounds of x, per channel
-    (C,), where x are the images.
+    x: (N, *in). rectified: ReLU(z), (N, *out), if a ReLU is what reads the layer. low, high: the
+    bounds of x, per channel (C,), where x are the images.
     """
 
     layer: nn.Conv2d | nn.Linear
     x: Tensor
-    z: Tensor
+    rectified: Tensor | None = None
     low: Tensor | None = None
     high: Tensor | None = None
 
@@ -94,20 +112,24 @@ class Record:
         """b, or None."""
         return self.layer.bias
 
+    @property
+    def z(self) -> Tensor:
+        """The layer's output, (N, *out); computed again, since ReLU(z) is mostly all one needs."""
+        output: Tensor = self.layer(self.x)
+        return output
+
     @cached_property
     def z_plus(self) -> Tensor:
-        """z⁺, without bias."""
-        positive = self.push(self.x.clamp(min=0), self.weight.clamp(min=0))
-        if self.nonnegative:
-            return positive
-        return positive + self.push(self.x.clamp(max=0), self.weight.clamp(max=0))
+        """z⁺ + b⁺."""
+        total = self.push(self.x.clamp(min=0), self.weight.clamp(min=0))
+        if not self.nonnegative:
+            total += self.push(self.x.clamp(max=0), self.weight.clamp(max=0))
+        return total if self.bias is None else total + self.per_unit(self.bias.clamp(min=0))
 
     @cached_property
     def z_minus(self) -> Tensor:
-        """z⁻ = z − b − z⁺, without bias."""
-        bias = self.bias
-        unbiased = self.z if bias is None else self.z - self.per_unit(bias)
-        return unbiased - self.z_plus
+        """z⁻ + b⁻ = z − (z⁺ + b⁺)."""
+        return self.z - self.z_plus
 
     @cached_property
     def box(self) -> Tensor:
@@ -128,7 +150,7 @@ class Record:
 
     def per_unit(self, values: Tensor) -> Tensor:
         """(K,) shaped to broadcast over the layer's output."""
-        return values.view(-1, *(1,) * (self.z.ndim - 2))
+        return values.view(-1, *(1,) * (self.x.ndim - 2))
 
     def push(self, x: Tensor, weight: Tensor) -> Tensor:
         """Σ_j x_j w_jk, without bias."""
@@ -142,42 +164,49 @@ class Record:
         if isinstance(self.layer, nn.Linear):
             return s @ weight
         conv = self.layer
+        shape = (len(s), weight.shape[1] * conv.groups, *self.x.shape[2:])
         pulled: Tensor = conv2d_input(  # type: ignore[no-untyped-call]
-            self.x.shape, weight, s, conv.stride, conv.padding, conv.dilation, conv.groups
+            shape, weight, s, conv.stride, conv.padding, conv.dilation, conv.groups
         )
         return pulled
 
     def signed_pull(self, plus: Tensor, minus: Tensor, s: Tensor) -> Tensor:
         """x⁺ ⊙ Σ_k plus_jk s_k + x⁻ ⊙ Σ_k minus_jk s_k."""
         if self.nonnegative:
-            return self.x * self.pull(plus, s)
+            return self.pull(plus, s).mul_(self.x)
         positive = self.x.clamp(min=0) * self.pull(plus, s)
         return positive + self.x.clamp(max=0) * self.pull(minus, s)
 
-    def kept_bytes(self) -> int:
-        """Memory of the tensors kept for later trials."""
-        kept = [self.x, self.z, *(v for v in self.__dict__.values() if isinstance(v, Tensor))]
-        return sum({t.data_ptr(): t.numel() * t.element_size() for t in kept}.values())
+    def kept(self) -> list[Tensor]:
+        """The tensors kept for later trials."""
+        return [value for value in self.__dict__.values() if isinstance(value, Tensor)]
 
 
 def epsilon(
-    record: Record, relevance: Tensor, ledger: Ledger, *, epsilon: float, stabilizer: float
+    record: Record, arriving: Arriving, ledger: Ledger, *, epsilon: float, stabilizer: float
 ) -> Tensor:
     """LRP-ε: R_j = Σ_k x_j w_jk / (z_k + ε sign z_k) · R_k, ε in units of z.
 
     Source: Bach et al. 2015, eq. 58. An ε smaller than the stabilizer is replaced by it.
     """
-    s = ledger.divide(relevance, record.z, record.bias, max(epsilon, stabilizer))
-    return record.x * record.pull(record.weight, s)
+    z = record.rectified if arriving.rectified else None
+    s = ledger.divide(
+        arriving.relevance,
+        record.z if z is None else z,
+        record.bias,
+        max(epsilon, stabilizer),
+        sign=None if z is None else 1,
+    )
+    return record.pull(record.weight, s).mul_(record.x)
 
 
-def zero(record: Record, relevance: Tensor, ledger: Ledger, *, stabilizer: float) -> Tensor:
+def zero(record: Record, arriving: Arriving, ledger: Ledger, *, stabilizer: float) -> Tensor:
     """LRP-0: R_j = Σ_k x_j w_jk / z_k · R_k. On a ReLU network, gradient × input."""
-    return epsilon(record, relevance, ledger, epsilon=0.0, stabilizer=stabilizer)
+    return epsilon(record, arriving, ledger, epsilon=0.0, stabilizer=stabilizer)
 
 
 def gamma(
-    record: Record, relevance: Tensor, ledger: Ledger, *, gamma: float, stabilizer: float
+    record: Record, arriving: Arriving, ledger: Ledger, *, gamma: float, stabilizer: float
 ) -> Tensor:
     """LRP-γ, generalized: contributions of z's own sign count 1 + γ times.
 
@@ -186,31 +215,41 @@ def gamma(
     2021. The bias is scaled like a weight. γ = 0 is LRP-0, γ = inf keeps contributions of z's
     sign alone. Where z is exactly 0, nothing is passed on and the stabilizer's share takes it.
     """
-    above = torch.where(record.z > 0, relevance, 0)
-    below = torch.where(record.z < 0, relevance, 0)
-    lower = _gamma_branch(record, above, ledger, gamma, stabilizer, sign=1)
+    relevance = arriving.relevance
+    if arriving.rectified and record.rectified is not None:
+        return _gamma_branch(record, relevance, record.rectified, ledger, gamma, stabilizer, sign=1)
+    z = record.z
+    ledger.drop(torch.where(z == 0, relevance, 0))
+    above, below = torch.where(z > 0, relevance, 0), torch.where(z < 0, relevance, 0)
+    lower = _gamma_branch(record, above, z.clamp(min=0), ledger, gamma, stabilizer, sign=1)
     if bool(below.any()):
-        lower = lower + _gamma_branch(record, below, ledger, gamma, stabilizer, sign=-1)
-    ledger.stabilizer += _per_image(torch.where(record.z == 0, relevance, 0))
+        z = z.clamp(max=0)
+        lower += _gamma_branch(record, below, z, ledger, gamma, stabilizer, sign=-1)
     return lower
 
 
 def _gamma_branch(
-    record: Record, relevance: Tensor, ledger: Ledger, gamma: float, stabilizer: float, *, sign: int
+    record: Record,
+    relevance: Tensor,
+    z: Tensor,
+    ledger: Ledger,
+    gamma: float,
+    stabilizer: float,
+    *,
+    sign: int,
 ) -> Tensor:
+    """The units whose z has the sign; relevance and z are 0 at the others."""
     same, other = _split(record.weight, sign)
     favoured = record.z_plus if sign > 0 else record.z_minus
     bias = record.bias
-    if bias is not None:
-        favoured_bias = _split(bias, sign)[0]
-        favoured = favoured + record.per_unit(favoured_bias)
-        bias = favoured_bias if math.isinf(gamma) else bias + gamma * favoured_bias
     if math.isinf(gamma):
         z, plus, minus = favoured, same, other
+        bias = None if bias is None else _split(bias, sign)[0]
     else:
-        z = record.z + gamma * favoured
+        z = torch.add(z, favoured, alpha=gamma)
         plus, minus = record.weight + gamma * same, record.weight + gamma * other
-    return record.signed_pull(plus, minus, ledger.divide(relevance, z, bias, stabilizer))
+        bias = None if bias is None else bias + gamma * _split(bias, sign)[0]
+    return record.signed_pull(plus, minus, ledger.divide(relevance, z, bias, stabilizer, sign))
 
 
 def _split(values: Tensor, sign: int) -> tuple[Tensor, Tensor]:
@@ -220,17 +259,17 @@ def _split(values: Tensor, sign: int) -> tuple[Tensor, Tensor]:
 
 
 def alpha_beta(
-    record: Record, relevance: Tensor, ledger: Ledger, *, alpha: float, stabilizer: float
+    record: Record, arriving: Arriving, ledger: Ledger, *, alpha: float, stabilizer: float
 ) -> Tensor:
     """LRP-αβ with β = α − 1: R_j = Σ_k (α (x_j w_jk)⁺/z_k⁺ − β (x_j w_jk)⁻/z_k⁻) R_k.
 
     The denominators include b⁺ and b⁻. Source: Bach et al. 2015, eq. 60, with the sign of β as in
     Montavon et al. 2019 (α − β = 1, β ≥ 0).
     """
-    positive = _alpha_beta_branch(record, alpha * relevance, ledger, stabilizer, sign=1)
+    positive = _alpha_beta_branch(record, alpha * arriving.relevance, ledger, stabilizer, sign=1)
     if math.isclose(alpha, 1.0, rel_tol=0, abs_tol=1e-12):
         return positive
-    share = (1 - alpha) * relevance
+    share = (1 - alpha) * arriving.relevance
     return positive + _alpha_beta_branch(record, share, ledger, stabilizer, sign=-1)
 
 
@@ -238,39 +277,41 @@ def _alpha_beta_branch(
     record: Record, relevance: Tensor, ledger: Ledger, stabilizer: float, *, sign: int
 ) -> Tensor:
     same, other = _split(record.weight, sign)
-    z = record.z_plus if sign > 0 else record.z_minus
+    z = record.z_plus if sign > 0 else record.z_minus.clamp(max=0)
     bias = None if record.bias is None else _split(record.bias, sign)[0]
-    z = z if bias is None else z + record.per_unit(bias)
-    return record.signed_pull(same, other, ledger.divide(relevance, z, bias, stabilizer))
+    return record.signed_pull(same, other, ledger.divide(relevance, z, bias, stabilizer, sign))
 
 
-def z_plus(record: Record, relevance: Tensor, ledger: Ledger, *, stabilizer: float) -> Tensor:
+def z_plus(record: Record, arriving: Arriving, ledger: Ledger, *, stabilizer: float) -> Tensor:
     """LRP-z⁺, which is LRP-αβ with α = 1, β = 0. Source: Montavon et al. 2017."""
-    return alpha_beta(record, relevance, ledger, alpha=1.0, stabilizer=stabilizer)
+    return alpha_beta(record, arriving, ledger, alpha=1.0, stabilizer=stabilizer)
 
 
-def z_box(record: Record, relevance: Tensor, ledger: Ledger, *, stabilizer: float) -> Tensor:
+def z_box(record: Record, arriving: Arriving, ledger: Ledger, *, stabilizer: float) -> Tensor:
     """LRP-z^B for inputs within [l, h]: z = f(x) − f⁺(l) − f⁻(h), numerators alike.
 
     l and h are the lowest and highest values that a pixel can have. Source: Montavon et al. 2017;
     Bermudez Schettino, eq. C.28. The bias cancels.
     """
-    s = ledger.divide(relevance, record.z - record.box, None, stabilizer)
+    s = ledger.divide(arriving.relevance, record.z - record.box, None, stabilizer)
     low, high = record.bounds
-    pulled_low = low * record.pull(record.weight.clamp(min=0), s)
-    pulled_high = high * record.pull(record.weight.clamp(max=0), s)
-    return record.x * record.pull(record.weight, s) - pulled_low - pulled_high
+    pulled_low = record.pull(record.weight.clamp(min=0), s).mul_(low)
+    pulled_high = record.pull(record.weight.clamp(max=0), s).mul_(high)
+    return record.pull(record.weight, s).mul_(record.x).sub_(pulled_low).sub_(pulled_high)
 
 
-def flat(record: Record, relevance: Tensor, ledger: Ledger, *, stabilizer: float) -> Tensor:
+def flat(record: Record, arriving: Arriving, ledger: Ledger, *, stabilizer: float) -> Tensor:
     """LRP-♭: every input a unit reads gets the same share. Source: Lapuschkin et al. 2019.
 
     Padding counts as no input; the bias takes nothing.
     """
     ones = torch.ones_like(record.weight)
-    z = record.push(torch.ones_like(record.x[:1]), ones).expand_as(record.z)
-    return record.pull(ones, ledger.divide(relevance, z, None, stabilizer))
+    z = record.push(torch.ones_like(record.x[:1]), ones).expand_as(arriving.relevance)
+    return record.pull(ones, ledger.divide(arriving.relevance, z, None, stabilizer, sign=1))
 
+
+KEEPS_SUPPORT = {"zero", "epsilon", "gamma", "alpha_beta", "z_plus"}
+"""Rules that give no relevance to an input of 0: what they pass through a ReLU is rectified."""
 
 RULES: dict[str, Callable[..., Tensor]] = {
     "zero": zero,
