@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 
@@ -77,10 +78,11 @@ def flip(
 
     scores = np.empty(len(owners))
     started, scoring = time.perf_counter(), 0.0
-    for rows, samples in _batches(sample, len(owners), batch, threads):
-        before = time.perf_counter()
-        scores[rows] = score(samples, owners[rows])
-        scoring += time.perf_counter() - before
+    with closing(_batches(sample, len(owners), batch, threads)) as batches:
+        for rows, samples in batches:
+            before = time.perf_counter()
+            scores[rows] = score(samples, owners[rows])
+            scoring += time.perf_counter() - before
     waiting = time.perf_counter() - started - scoring
     _check(scores, owners, steps, first)
     curves = scores.reshape(len(images), len(counts))
@@ -89,10 +91,10 @@ def flip(
 
 def _batches(
     sample: Callable[[int], np.ndarray], total: int, batch: int, threads: int
-) -> Iterator[tuple[slice, np.ndarray]]:
+) -> Generator[tuple[slice, np.ndarray], None, None]:
     """Batches in order, made by a thread pool while the caller works on the one before.
 
-    At most BATCHES_AHEAD + 1 batches exist at a time: that bounds the memory.
+    No more than BATCHES_AHEAD are asked for in advance: that bounds the memory.
     """
     pool = ThreadPoolExecutor(threads)
 

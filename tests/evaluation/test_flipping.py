@@ -219,7 +219,7 @@ def test_memory_is_bounded_by_the_batches_ahead(monkeypatch):
         return np.zeros(len(samples))
 
     flip(images, order, counts, "count", score, patch=4, fill=FILL, batch=2)
-    assert max(excess) == 2 * BATCHES_AHEAD
+    assert max(excess) <= 2 * BATCHES_AHEAD
     assert len(made) == 25
 
 
