@@ -1,0 +1,85 @@
+"""Pictures from files: decoded with care, because they may come from anywhere."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms import functional as transforms
+
+from lrpsweep.errors import InputError
+from lrpsweep.spec import Preprocess
+
+# Formats that are decoded without another program (Pillow hands EPS to Ghostscript).
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+MOST_PIXELS = 64_000_000
+
+
+def read_image(path: Path, preprocess: Preprocess) -> np.ndarray:
+    """The picture as the model sees it before normalisation, uint8 (H, W, 3).
+
+    Turned as its EXIF data says; grey and palette become RGB, 16 bits become 8; what is
+    transparent becomes white; of an animation, the first frame. Resized (bilinear, antialiased)
+    and cropped exactly as torchvision's Resize and CenterCrop do with a PIL image. Raises
+    InputError that names the file.
+    """
+    picture = _decode(path)
+    if preprocess.resize is not None:
+        picture = transforms.resize(picture, preprocess.resize, InterpolationMode.BILINEAR)
+    if preprocess.crop is not None:
+        picture = transforms.center_crop(picture, [preprocess.crop, preprocess.crop])
+    return np.array(picture)
+
+
+def _decode(path: Path) -> Image.Image:
+    """RGB, upright."""
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file; expected an image")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata; sizes are checked below
+            with Image.open(path, formats=FORMATS) as picture:
+                _check_size(path, picture.width, picture.height)
+                picture.load()
+                return _opaque(path, ImageOps.exif_transpose(picture))
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: {error}; expected at most {MOST_PIXELS:,} pixels") from error
+    except InputError:
+        raise
+    except Exception as error:  # Pillow's decoders raise almost anything on damaged files
+        raise InputError(
+            f"{path}: cannot be decoded as an image ({type(error).__name__}: {error}); expected an "
+            f"undamaged {', '.join(FORMATS[:-1])} or {FORMATS[-1]} file"
+        ) from error
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MOST_PIXELS:
+        raise InputError(
+            f"{path}: has {width} × {height} pixels; expected at most {MOST_PIXELS:,} in all"
+        )
+
+
+def _opaque(path: Path, picture: Image.Image) -> Image.Image:
+    """RGB, with white behind what is transparent."""
+    if picture.mode.startswith("I"):
+        picture = _eight_bits(path, picture)
+    if picture.mode == "F":
+        raise InputError(f"{path}: its pixels are floating-point numbers; expected 8 or 16 bits")
+    if picture.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture)
+    return picture.convert("RGB")
+
+
+def _eight_bits(path: Path, picture: Image.Image) -> Image.Image:
+    """Grey values 0..65535 rounded to 0..255."""
+    values = np.asarray(picture).astype(np.int64)
+    if values.size and not 0 <= values.min() <= values.max() <= 65535:
+        raise InputError(f"{path}: grey values beyond 16 bits; expected 8 or 16 bits a channel")
+    return Image.fromarray(np.rint(values / 257).astype(np.uint8))

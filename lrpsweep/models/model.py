@@ -1,0 +1,100 @@
+"""A network ready to be explained, and the fingerprint that tells it from every other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lrpsweep.errors import InputError
+from lrpsweep.spec import Preprocess
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with frozen parameters in eval mode, on its device.
+
+    classes: a name for each output, or empty when nobody knows them. fingerprint: sha256 over
+    weights and preprocessing.
+    """
+
+    net: nn.Module
+    name: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    fingerprint: str
+
+    def normalize(self, pixels: np.ndarray | Tensor) -> Tensor:
+        """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) on the network's device."""
+        images = torch.as_tensor(pixels, device=self._device).permute(0, 3, 1, 2).contiguous()
+        mean, std = self._statistics
+        return images.to(torch.float32).div_(255).sub_(mean).div_(std)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the input. Raises InputError when preprocessing fixes none."""
+        size = _crop(self.preprocess)
+        return size, size
+
+    @property
+    def pixel_bounds(self) -> tuple[Tensor, Tensor]:
+        """Lowest and highest normalised pixel, (3,) each: black and white."""
+        black_and_white = torch.tensor([[[[0] * 3, [255] * 3]]], dtype=torch.uint8)
+        low, high = self.normalize(black_and_white)[0, :, 0].unbind(1)
+        return low, high
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.net.parameters()).device
+
+    @property
+    def _statistics(self) -> tuple[Tensor, Tensor]:
+        values = torch.tensor(
+            [self.preprocess.mean, self.preprocess.std], dtype=torch.float32, device=self._device
+        )
+        return values[0].view(3, 1, 1), values[1].view(3, 1, 1)
+
+
+def wrap_model(
+    net: nn.Module,
+    preprocess: Preprocess,
+    *,
+    name: str,
+    classes: Sequence[str] = (),
+    device: str | torch.device | None = None,
+) -> Model:
+    """Puts the network in eval mode, freezes its parameters, and takes its fingerprint.
+
+    device: where it shall run; where it is when None.
+    """
+    net = net.eval().requires_grad_(False)
+    marks = fingerprint(net, preprocess)
+    return Model(net.to(device), name, tuple(classes), preprocess, marks)
+
+
+def fingerprint(net: nn.Module, preprocess: Preprocess) -> str:
+    """sha256 over name, type, shape and bytes of each tensor of the state, and preprocessing.
+
+    Does not depend on the device.
+    """
+    digest = hashlib.sha256()
+    for name, value in net.state_dict().items():
+        stored = value.detach().cpu().contiguous()
+        digest.update(f"{name} {stored.dtype} {tuple(stored.shape)}\n".encode())
+        digest.update(stored.flatten().view(torch.uint8).numpy().tobytes())
+    digest.update(json.dumps(preprocess.model_dump(mode="json"), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _crop(preprocess: Preprocess) -> int:
+    if preprocess.crop is None:
+        raise InputError(
+            "model.preprocess.crop: missing; expected the number of pixels of the model's square "
+            "input, since nothing else says how large it is"
+        )
+    return preprocess.crop
