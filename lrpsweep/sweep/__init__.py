@@ -1,0 +1,1 @@
+"""Running a study: sampler and database, workers, validation, recommendation, publishing."""

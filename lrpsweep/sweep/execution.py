@@ -1,0 +1,439 @@
+"""Runs tasks, in this process or by Ray Tune on many; the only file that knows Ray.
+
+A source hands out tasks and takes their outcomes; a worker builds its runner once and keeps it
+(model, images, caches) from task to task. Where tasks run decides nothing about their outcomes.
+
+Ray Tune as it is used here. A Tune trial is one task: a `Searcher` hands it out, a class
+`Trainable` runs it in one step, `reuse_actors` keeps the worker process. Every worker has a slot,
+a resource request of its own, and a task is bound to a slot: otherwise Tune gives a task that waits
+for a starting worker to the first worker that is free and throws the starting one away, and with
+short tasks only one worker ever comes up. A slot has one task running and one that waits, so that
+Tune, which keeps idle workers only for waiting tasks, keeps them all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import math
+import os
+import secrets
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from lrpsweep.errors import InputError
+
+Task = dict[str, Any]
+Runner = Callable[[Task], dict[str, Any]]
+Build = Callable[[], Runner]
+
+RETRIES = 2
+TASKS_PER_SLOT = 2
+WORKER_DIED = (
+    f"the worker process died {RETRIES + 1} times in a row: killed, out of memory, crashed, or "
+    "lrpsweep is not installed where it started"
+)
+ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_GLOBAL_CHECKPOINT_S": str(10**9),
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a task: its result, or the reason why there is none.
+
+    seconds: wall time of the task alone. worker: 'host:pid'.
+    """
+
+    result: dict[str, Any] | None = None
+    reason: str | None = None
+    seconds: float = 0.0
+    worker: str = ""
+
+
+class Source(Protocol):
+    """Hands out tasks and takes outcomes, always from one thread."""
+
+    def next(self) -> Task | None:
+        """A task, or None when there is none to hand out now."""
+
+    def done(self, task: Task, outcome: Outcome) -> None:
+        """Takes the outcome of a task that was handed out."""
+
+    @property
+    def finished(self) -> bool:
+        """Whether no task will ever be handed out again."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one worker gets, and how many workers there may be (None: as many as fit)."""
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    workers: int | None = None
+
+
+class Executor(Protocol):
+    """A place where tasks run. workers: how many at once."""
+
+    workers: int
+
+    def run(self, source: Source, build: Build) -> bool:
+        """Runs the source's tasks until it is finished; False when a signal stopped it before."""
+
+
+class Work:
+    """A worker's side: builds the runner at the first task, then runs one task after another."""
+
+    def __init__(self, build: Build) -> None:
+        self._build = build
+        self._runner: Runner | None = None
+
+    def __call__(self, task: Task) -> Outcome:
+        """The task's outcome; an exception becomes the reason of a failure."""
+        worker = f"{socket.gethostname()}:{os.getpid()}"
+        try:
+            if self._runner is None:
+                self._runner = self._build()
+            started = time.perf_counter()
+            result = self._runner(task)
+            return Outcome(result, seconds=time.perf_counter() - started, worker=worker)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}".rstrip(": ")
+            return Outcome(reason=reason, worker=worker)
+
+
+class LocalExecutor:
+    """Runs tasks one after another in this process; a stop waits for the task that runs."""
+
+    workers = 1
+
+    def run(self, source: Source, build: Build) -> bool:
+        """As `Executor.run`."""
+        work = Work(build)
+        with stop_on_signals() as stop:
+            while not source.finished and not stop.is_set():
+                task = source.next()
+                if task is not None:
+                    source.done(task, work(task))
+        return source.finished
+
+
+@contextlib.contextmanager
+def local_executor() -> Iterator[LocalExecutor]:
+    """Everything in this process: for debugging, and for tests."""
+    yield LocalExecutor()
+
+
+@contextlib.contextmanager
+def ray_executor(resources: Resources, address: str | None = None) -> Iterator[RayExecutor]:
+    """Ray workers: on this machine, or on the cluster at `address` ('auto', host:port).
+
+    A Ray that this process has started before is used as it is. On a cluster, lrpsweep must be
+    installed on its nodes. Raises InputError when the cluster cannot be reached, or when a worker
+    is asked for more than it has.
+    """
+    with _environment(ENVIRONMENT), _scratch() as folder, _connected(resources, address, folder):
+        yield RayExecutor(resources, folder, grows=address is not None)
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C or SIGTERM sets; the second one interrupts at once."""
+    stop = threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _environment(values: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _scratch() -> Iterator[str]:
+    """A short path, as Ray keeps sockets in it, that is gone afterwards."""
+    folder = tempfile.mkdtemp(prefix="lrps-")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _connected(resources: Resources, address: str | None, folder: str) -> Iterator[None]:
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    quiet = {"logging_level": "CRITICAL", "log_to_driver": False}
+    if address is not None:
+        try:
+            ray.init(address, **quiet)
+        except Exception as error:
+            raise InputError(
+                f"--address {address}: no Ray cluster answers there ({_first_line(error)}); "
+                "expected 'auto' or HOST:PORT of a running cluster."
+            ) from error
+    else:
+        wanted = resources.workers and math.ceil(resources.workers * resources.cpus)
+        _own_token()
+        ray.init("local", num_cpus=wanted, include_dashboard=False, _temp_dir=folder, **quiet)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _own_token() -> None:
+    """A token for this process's own cluster: without one, Ray would write one into the home.
+
+    It stays in the environment, as Ray reads it once in a process.
+    """
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+class RayExecutor:
+    """Runs tasks on Ray, as many at once as there are workers."""
+
+    def __init__(self, resources: Resources, folder: str, *, grows: bool) -> None:
+        self._resources = resources
+        self._folder = folder
+        self.workers = _worker_count(resources, grows)
+
+    def run(self, source: Source, build: Build) -> bool:
+        """As `Executor.run`. An exception of the source stops the run and is raised here."""
+        with stop_on_signals() as stop, _quiet():
+            searcher = _searcher(source, self.workers, stop)
+            with _environment({"TUNE_MAX_PENDING_TRIALS_PG": str(TASKS_PER_SLOT * self.workers)}):
+                _tuner(self._resources, self._folder, searcher, build, stop).fit()
+        if searcher.failure is not None:
+            raise searcher.failure
+        return source.finished
+
+
+def _worker_count(resources: Resources, grows: bool) -> int:
+    """How many workers to use; `grows`: more than fit now may be asked for."""
+    import ray
+
+    have = ray.cluster_resources()
+    for name, kind, wanted in (
+        ("run.cpus", "CPU", resources.cpus),
+        ("run.gpus", "GPU", resources.gpus),
+    ):
+        if wanted > have.get(kind, 0) or (wanted > 1 and wanted != int(wanted)):
+            raise InputError(
+                f"{name}: a worker asks for {wanted:g}; expected at most {have.get(kind, 0):g}, "
+                "what this cluster has, and a whole number if above 1."
+            )
+    fit = have["CPU"] / resources.cpus
+    if resources.gpus:
+        fit = min(fit, have["GPU"] / resources.gpus)
+    asked = resources.workers or int(fit)
+    return asked if grows else min(asked, int(fit))
+
+
+def _tuner(
+    resources: Resources, folder: str, searcher: Any, build: Build, stop: threading.Event
+) -> Any:
+    from ray import tune
+
+    def request(config: dict[str, Any]) -> tune.PlacementGroupFactory:
+        """One byte more of memory for each slot: requests that differ share no worker."""
+        bundle = {"CPU": resources.cpus, "GPU": resources.gpus, "memory": config["slot"] + 1}
+        return tune.PlacementGroupFactory([{k: v for k, v in bundle.items() if v}])
+
+    return tune.Tuner(
+        tune.with_resources(_trainable(build, resources.cpus), request),
+        tune_config=tune.TuneConfig(
+            search_alg=searcher,
+            num_samples=-1,
+            reuse_actors=True,
+            trial_name_creator=lambda trial: trial.trial_id,
+            trial_dirname_creator=lambda trial: trial.trial_id,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=folder,
+            verbose=0,
+            stop=_stopper(stop),
+            failure_config=tune.FailureConfig(max_failures=RETRIES),
+            checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+        ),
+    )
+
+
+def _stopper(stop: threading.Event) -> Any:
+    from ray import tune
+
+    class Stopper(tune.Stopper):  # type: ignore[misc]
+        def __init__(self, stop: threading.Event) -> None:
+            self._stop = stop
+
+        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+            return False
+
+        def stop_all(self) -> bool:
+            return self._stop.is_set()
+
+        def __getstate__(self) -> dict[str, Any]:
+            """Tune writes its set-up to disk and never reads it here."""
+            return {}
+
+    return Stopper(stop)
+
+
+def _searcher(source: Source, workers: int, stop: threading.Event) -> Any:
+    from ray.tune.search import Searcher
+
+    class SourceSearcher(Searcher):  # type: ignore[misc]
+        """Hands the source's tasks to Tune, each bound to the slot that has least to do."""
+
+        def __init__(self, source: Source, workers: int, stop: threading.Event) -> None:
+            super().__init__()
+            self.failure: Exception | None = None
+            self._source = source
+            self._stop = stop
+            self._load = dict.fromkeys(range(workers), 0)
+            self._tasks: dict[str, tuple[int, Task]] = {}
+
+        def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+            slot = min(self._load, key=self._load.__getitem__)
+            if self._load[slot] >= TASKS_PER_SLOT and not self._stop.is_set():
+                return None
+            task = self._guarded(self._source.next)
+            if self._stop.is_set() or self._source.finished:
+                return Searcher.FINISHED  # type: ignore[no-any-return]
+            if task is None:
+                return None
+            self._load[slot] += 1
+            self._tasks[trial_id] = (slot, task)
+            return {"slot": slot, "task": json.dumps(task)}
+
+        def on_trial_complete(
+            self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
+        ) -> None:
+            slot, task = self._tasks.pop(trial_id)
+            self._load[slot] -= 1
+            if result and "outcome" in result:
+                outcome = Outcome(**json.loads(result["outcome"]))
+            elif error:
+                outcome = Outcome(reason=WORKER_DIED)
+            else:  # stopped while it ran: it has no outcome
+                return
+            self._guarded(lambda: self._source.done(task, outcome))
+
+        def _guarded(self, call: Callable[[], Any]) -> Any:
+            """Tune swallows what a searcher raises: keep it, and stop."""
+            if self.failure is None and not self._stop.is_set():
+                try:
+                    return call()
+                except Exception as failure:
+                    self.failure = failure
+                    self._stop.set()
+            return None
+
+        def __getstate__(self) -> dict[str, Any]:
+            """Tune writes its set-up to disk and never reads it here."""
+            return {}
+
+        def save(self, checkpoint_path: str) -> None:
+            """Nothing: the source is the truth, and Tune is never resumed."""
+
+        def restore(self, checkpoint_path: str) -> None:
+            """Nothing, as `save`."""
+
+    return SourceSearcher(source, workers, stop)
+
+
+def _trainable(build: Build, cpus: float) -> Any:
+    from ray import cloudpickle, tune
+
+    # Unpacked at the first task, so that what cannot be imported there is that task's reason.
+    packed = cloudpickle.dumps(build)
+
+    class Worker(tune.Trainable):  # type: ignore[misc]
+        """One process that runs task after task."""
+
+        def setup(self, config: dict[str, Any]) -> None:
+            os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
+            self._work = Work(lambda: cloudpickle.loads(packed)())
+            self._task = json.loads(config["task"])
+
+        def reset_config(self, new_config: dict[str, Any]) -> bool:
+            self._task = json.loads(new_config["task"])
+            return True
+
+        def step(self) -> dict[str, Any]:
+            # As text: Tune flattens nested results and reads meaning into them.
+            return {"outcome": json.dumps(asdict(self._work(self._task))), "done": True}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            return None
+
+    return Worker
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What goes wrong with a task is in its outcome: Tune need not print it too."""
+    loggers = [logging.getLogger(name) for name in ("ray.tune", "ray.air", "ray.train")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+
+
+def cluster_has_gpu(address: str) -> bool:
+    """Whether the cluster at that address has a GPU. Raises InputError as `ray_executor`."""
+    import ray
+
+    with _environment(ENVIRONMENT), _scratch() as folder, _connected(Resources(), address, folder):
+        return bool(ray.cluster_resources().get("GPU", 0) > 0)

@@ -1,0 +1,167 @@
+"""The search as a source of tasks: trials are asked of the sampler and told to the database."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from optuna.trial import TrialState
+
+from lrpsweep.results import TrialResult
+from lrpsweep.spec import StudySpec, decode, encode
+from lrpsweep.sweep.execution import Outcome, Task
+from lrpsweep.sweep.samplers import distributions, grid_points, key, propose
+from lrpsweep.sweep.storage import Store
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. best: value of the best trial; seconds_left: None while unknown."""
+
+    stage: Literal["search", "validation"]
+    done: int
+    planned: int
+    failed: int = 0
+    best: float | None = None
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What the first trial, timed alone, says of the rest.
+
+    seconds: of that trial; seconds_left, forwards_left: of what is still to do, validation
+    included; memory_bytes: of one worker.
+    """
+
+    seconds: float
+    seconds_left: float
+    forwards_left: int | None
+    memory_bytes: int | None
+    workers: int
+    device: str
+
+
+class Observer(Protocol):
+    """Who wants to know how a run goes on."""
+
+    def started(self, text: str) -> None:
+        """What is about to be done, in a sentence."""
+
+    def estimated(self, estimate: Estimate) -> None:
+        """After the first trial of this run."""
+
+    def progressed(self, progress: Progress) -> None:
+        """After every task."""
+
+
+class Silent:
+    """Nobody wants to know."""
+
+    def started(self, text: str) -> None:
+        """Nothing."""
+
+    def estimated(self, estimate: Estimate) -> None:
+        """Nothing."""
+
+    def progressed(self, progress: Progress) -> None:
+        """Nothing."""
+
+
+def literature_params(
+    spec: StudySpec, literature: Mapping[str, Mapping[str, Any]]
+) -> list[tuple[str, dict[str, Any]]]:
+    """The published points as parameters; of two names for one point the first is kept."""
+    points: dict[tuple[Any, ...], tuple[str, dict[str, Any]]] = {}
+    for name, values in literature.items():
+        params = encode(spec.search, values)
+        points.setdefault(key(spec.search, params), (name, params))
+    return list(points.values())
+
+
+def planned_trials(spec: StudySpec, literature: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many trials the study has in all: `trials`, or the grid and the literature beside it."""
+    if spec.sampler.name != "grid":
+        assert spec.trials is not None
+        return spec.trials
+    published = [params for _, params in literature_params(spec, literature)]
+    return len({key(spec.search, params) for params in (*published, *grid_points(spec.search))})
+
+
+class Search:
+    """Asks and tells until there are as many trials as planned; waiting ones come first.
+
+    The first task of a run goes out alone, so that it can be timed. This driver is the only
+    writer (it holds the lease), so what is in the database is known without reading it again.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        spec: StudySpec,
+        literature: Mapping[str, Mapping[str, Any]],
+        on_outcome: Callable[[Outcome], None],
+    ) -> None:
+        self._store = store
+        self._spec = spec
+        self._distributions = distributions(spec.search)
+        self._literature = literature_params(spec, literature)
+        self._planned = planned_trials(spec, literature)
+        self._on_outcome = on_outcome
+        trials = store.trials()
+        self._count = len(trials)
+        self._waiting = [t.number for t in trials if t.state is TrialState.WAITING]
+        self._running: dict[int, tuple[Task, int]] = {}
+        self._timed = False
+
+    @property
+    def finished(self) -> bool:
+        """As `Source.finished`."""
+        return not self._running and self.remaining == 0
+
+    @property
+    def remaining(self) -> int:
+        """How many trials are still to be handed out."""
+        return max(0, self._planned - self._count) + len(self._waiting)
+
+    def next(self) -> Task | None:
+        """As `Source.next`: the values of a trial that is stored as running from now on."""
+        if self.remaining == 0 or (self._running and not self._timed):
+            return None
+        number, values = self._restarted() if self._waiting else self._asked()
+        task: Task = {"values": values}
+        self._running[id(task)] = (task, number)
+        return task
+
+    def done(self, task: Task, outcome: Outcome) -> None:
+        """As `Source.done`."""
+        _, number = self._running.pop(id(task))
+        self._timed = True
+        if outcome.result is None:
+            self._store.fail(number, outcome.reason or "no reason was given")
+        else:
+            self._store.complete(number, TrialResult.from_json(outcome.result), outcome.seconds)
+        self._on_outcome(outcome)
+
+    def _restarted(self) -> tuple[int, dict[str, Any]]:
+        number = self._waiting.pop(0)
+        self._store.restart(number)
+        return number, self._store.trials()[number].user_attrs["values"]
+
+    def _asked(self) -> tuple[int, dict[str, Any]]:
+        name, params = self._proposal()
+        values = decode(self._spec.search, params)
+        self._store.start(params, self._distributions, values, literature=name)
+        self._count += 1
+        return self._count - 1, values
+
+    def _proposal(self) -> tuple[str | None, dict[str, Any]]:
+        """The next published point that no trial has, then the sampler's."""
+        search, sampler = self._spec.search, self._spec.sampler
+        trials = self._store.trials()
+        seen = {key(search, trial.params) for trial in trials}
+        for name, params in self._literature:
+            if key(search, params) not in seen:
+                return name, params
+        return None, propose(sampler.name, search, sampler.seed, self._store.direction, trials)

@@ -1,0 +1,331 @@
+"""A study in its database: the one truth about it, and the only file that knows Optuna's storage.
+
+A trial is created in one transaction, running and with all its parameters, so that a driver that
+is killed leaves nothing half asked: whatever it left running is set back to waiting, and the same
+number is run again with the same parameters.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import optuna
+import sqlalchemy as sa
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from lrpsweep.errors import InputError
+from lrpsweep.results import (
+    Axis,
+    Comparison,
+    Finalist,
+    Recommendation,
+    StudyResults,
+    TrialRecord,
+    TrialResult,
+)
+from lrpsweep.results import TrialState as State
+
+Direction = Literal["minimize", "maximize"]
+
+LEASE = "lease"
+CONNECT_SECONDS = 5
+OPENING_ATTEMPTS = 5
+STATES: dict[TrialState, State] = {
+    TrialState.COMPLETE: "complete",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+    TrialState.WAITING: "waiting",
+    TrialState.PRUNED: "pruned",
+}
+
+
+def study_url(storage: str | None, runs_dir: Path, name: str) -> str:
+    """Where a study lives: the database it names, or runs_dir/name/optuna.db."""
+    return storage or f"sqlite:///{(runs_dir / name / 'optuna.db').resolve()}"
+
+
+def create_store(url: str, name: str, direction: Direction) -> Store:
+    """The study of that name, made if it does not exist yet. Raises InputError as `open_store`."""
+    engine_url = _checked(url)
+    if engine_url.drivername.startswith("sqlite") and engine_url.database:
+        Path(engine_url.database).parent.mkdir(parents=True, exist_ok=True)
+    storage = _connect(engine_url)
+    study = optuna.create_study(
+        storage=storage, study_name=name, direction=direction, load_if_exists=True
+    )
+    return Store(study, storage)
+
+
+def open_store(url: str, name: str) -> Store:
+    """The study of that name.
+
+    Raises InputError when the database cannot be reached or read, or has no such study; passwords
+    are masked.
+    """
+    engine_url = _checked(url)
+    path = engine_url.database if engine_url.drivername.startswith("sqlite") else None
+    if path is not None and not Path(path).is_file():
+        raise InputError(f"{path}: does not exist; study '{name}' has not been run here yet.")
+    storage = _connect(engine_url)
+    try:
+        return Store(optuna.load_study(storage=storage, study_name=name), storage)
+    except KeyError:
+        known = ", ".join(sorted(optuna.get_all_study_names(storage))) or "none"
+        raise InputError(
+            f"{_masked(engine_url)}: has no study '{name}'. Studies there: {known}."
+        ) from None
+
+
+def _checked(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        raise InputError(
+            "run.storage: is not a database URL; expected 'sqlite:///FILE' or "
+            "'postgresql://USER:PASSWORD@HOST/DATABASE'."
+        ) from None
+    if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+        raise InputError(
+            f"run.storage: '{_masked(parsed)}' is a {parsed.get_backend_name()} database; expected "
+            "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE."
+        )
+    return parsed
+
+
+def _masked(url: sa.URL) -> str:
+    """The URL without its password, wherever that stands."""
+    query = {k: "***" if "pass" in k.lower() else v for k, v in url.query.items()}
+    return url.set(query=query).render_as_string(hide_password=True)
+
+
+def _connect(url: sa.URL) -> optuna.storages.RDBStorage:
+    """Connects, and makes the tables where they are missing."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sqlite = url.get_backend_name() == "sqlite"
+    options = {"timeout": 30} if sqlite else {"connect_timeout": CONNECT_SECONDS}
+    engine_kwargs = {"connect_args": options, "pool_pre_ping": not sqlite}
+    try:
+        engine = sa.create_engine(url, **engine_kwargs)
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+            sa.inspect(connection).get_table_names()
+        engine.dispose()
+        return _make_tables(url, engine_kwargs)
+    except ImportError as error:
+        raise InputError(
+            f"run.storage: '{_masked(url)}' needs the package {error.name}; "
+            "install lrpsweep[postgresql]."
+        ) from error
+    except sa.exc.SQLAlchemyError as error:
+        cause = str(getattr(error, "orig", None) or type(error).__name__).strip()
+        if url.password:
+            cause = cause.replace(str(url.password), "***")
+        raise InputError(
+            f"run.storage: '{_masked(url)}' cannot be used: {' '.join(cause.split())}. "
+            "Expected a database that this machine can reach and write."
+        ) from None
+    except RuntimeError as error:
+        raise InputError(f"run.storage: '{_masked(url)}': {error}") from error
+
+
+def _make_tables(url: sa.URL, engine_kwargs: Mapping[str, Any]) -> optuna.storages.RDBStorage:
+    """Two drivers that start together may both try; the second finds the tables there."""
+    text = url.render_as_string(hide_password=False)
+    for _ in range(OPENING_ATTEMPTS):
+        try:
+            return optuna.storages.RDBStorage(text, engine_kwargs=dict(engine_kwargs))
+        except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
+            time.sleep(0.2)
+    return optuna.storages.RDBStorage(text, engine_kwargs=dict(engine_kwargs))
+
+
+class Store:
+    """One study in its database; every write first asks `guard` whether it is still allowed."""
+
+    def __init__(self, study: optuna.Study, storage: optuna.storages.RDBStorage) -> None:
+        self._study = study
+        self._rdb = storage
+        self.guard: Callable[[], None] = lambda: None
+
+    @property
+    def name(self) -> str:
+        """The study's name."""
+        return self._study.study_name
+
+    @property
+    def direction(self) -> Direction:
+        """Whether low or high values are good."""
+        return "minimize" if self._study.direction.name == "MINIMIZE" else "maximize"
+
+    def close(self) -> None:
+        """Gives the connections back."""
+        self._rdb.remove_session()
+        self._rdb.engine.dispose()
+
+    # What is known of the study as a whole.
+
+    def get(self, key: str) -> Any:
+        """A fact about the study, or None."""
+        return self._study.user_attrs.get(key)
+
+    def set(self, key: str, value: Any) -> None:
+        """Stores a fact about the study: JSON values."""
+        self.guard()
+        self._study.set_user_attr(key, value)
+
+    # Trials.
+
+    def trials(self) -> list[FrozenTrial]:
+        """All trials, by number; not to be changed."""
+        return self._study.get_trials(deepcopy=False)
+
+    def start(
+        self,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
+        values: Mapping[str, Any],
+        literature: str | None = None,
+    ) -> None:
+        """Creates a running trial in one transaction; its number is the next one."""
+        self.guard()
+        attrs = {"values": dict(values)} | ({"literature": literature} if literature else {})
+        trial = optuna.trial.create_trial(
+            state=TrialState.RUNNING,
+            params=dict(params),
+            distributions=dict(distributions),
+            user_attrs=attrs,
+        )
+        self._study.add_trial(trial)
+
+    def restart(self, number: int) -> None:
+        """Runs a waiting trial, with the parameters it has."""
+        self.guard()
+        self._set_state(number, TrialState.RUNNING)
+
+    def complete(self, number: int, result: TrialResult, seconds: float) -> None:
+        """Stores the result, then the state; a value that is not finite is a failure."""
+        if not math.isfinite(result.value):
+            self.fail(number, f"the objective is {result.value}, not a finite number")
+            return
+        self.guard()
+        trial = self._trial_id(number)
+        self._rdb.set_trial_user_attr(trial, "result", result.to_json())
+        self._rdb.set_trial_user_attr(trial, "seconds", seconds)
+        self._study.tell(number, result.value, state=TrialState.COMPLETE)
+
+    def fail(self, number: int, reason: str) -> None:
+        """Stores that a trial failed, and why."""
+        self.guard()
+        self._rdb.set_trial_user_attr(self._trial_id(number), "reason", reason)
+        self._study.tell(number, state=TrialState.FAIL)
+
+    def release(self) -> None:
+        """Sets every running trial back to waiting: whoever ran it does not any more."""
+        running = [t.number for t in self.trials() if t.state is TrialState.RUNNING]
+        for number in running:
+            self.guard()
+            self._set_state(number, TrialState.WAITING)
+
+    def _trial_id(self, number: int) -> int:
+        return self._rdb.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
+
+    def _set_state(self, number: int, state: TrialState) -> None:
+        self._study._storage.set_trial_state_values(self._trial_id(number), state=state)
+
+    # The lease: one row, changed by compare-and-swap in one SQL statement.
+
+    def lease(self) -> str | None:
+        """The lease as it stands, or None when nobody ever held one."""
+        table = optuna.storages._rdb.models.StudyUserAttributeModel.__table__
+        query = sa.select(table.c.value_json).where(*self._lease_row(table))
+        with self._rdb.engine.connect() as connection:
+            found: str | None = connection.execute(query).scalar_one_or_none()
+            return found
+
+    def swap_lease(self, old: str | None, new: str) -> bool:
+        """Replaces the lease if it still is `old`; True when it was and `new` stands now.
+
+        Of any number of drivers that try at once, exactly one succeeds: a unique constraint
+        decides over the first lease, the row's own value over the later ones.
+        """
+        table = optuna.storages._rdb.models.StudyUserAttributeModel.__table__
+        change: Any = (
+            sa.insert(table).values(study_id=self._study._study_id, key=LEASE, value_json=new)
+            if old is None
+            else sa.update(table)
+            .where(*self._lease_row(table), table.c.value_json == old)
+            .values(value_json=new)
+        )
+        try:
+            with self._rdb.engine.begin() as connection:
+                return bool(connection.execute(change).rowcount == 1)
+        except sa.exc.IntegrityError:
+            return False
+
+    def _lease_row(self, table: Any) -> Sequence[Any]:
+        return (table.c.study_id == self._study._study_id, table.c.key == LEASE)
+
+
+def read_results(store: Store) -> StudyResults:
+    """All that the database says about a study; nothing else is read."""
+    facts = store._study.user_attrs
+    recommendation = facts.get("recommendation")
+    return StudyResults(
+        name=store.name,
+        objective=facts["objective"],
+        direction=store.direction,
+        trials=tuple(_record(trial) for trial in store.trials()),
+        planned=facts["planned"],
+        axes=tuple(_axis(axis) for axis in facts["axes"]),
+        spec_text=facts["spec_text"],
+        spec_hash=facts["spec_hash"],
+        provenance=facts["provenance"],
+        recommendation=recommendation and recommendation_from_json(recommendation),
+    )
+
+
+def _axis(stored: Mapping[str, Any]) -> Axis:
+    return Axis(**{**stored, "categories": tuple(stored["categories"])})
+
+
+def _record(trial: FrozenTrial) -> TrialRecord:
+    attrs = trial.user_attrs
+    complete = trial.state is TrialState.COMPLETE
+    return TrialRecord(
+        number=trial.number,
+        state=STATES[trial.state],
+        values=attrs["values"],
+        result=TrialResult.from_json(attrs["result"]) if complete else None,
+        literature=attrs.get("literature"),
+        reason=attrs.get("reason"),
+        seconds=attrs.get("seconds") if complete else None,
+    )
+
+
+def recommendation_to_json(recommendation: Recommendation) -> dict[str, Any]:
+    """Plain values, as stored with the study."""
+    return asdict(recommendation)
+
+
+def recommendation_from_json(stored: Mapping[str, Any]) -> Recommendation:
+    """The inverse of `recommendation_to_json`."""
+    return Recommendation(
+        **{
+            **stored,
+            "comparisons": tuple(Comparison(**c) for c in stored["comparisons"]),
+            "finalists": tuple(Finalist(**f) for f in stored["finalists"]),
+            "warnings": tuple(stored["warnings"]),
+        }
+    )
+
+
+def now() -> str:
+    """The time, as it is stored."""
+    return datetime.now().astimezone().isoformat(timespec="seconds")

@@ -1,0 +1,367 @@
+"""A study from its first trial to its recommendation: ask, run, tell, and begin where it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from optuna.trial import FrozenTrial, TrialState
+
+from lrpsweep.errors import InputError
+from lrpsweep.results import StudyResults
+from lrpsweep.spec import StudySpec, axes, difference
+from lrpsweep.sweep.execution import (
+    Build,
+    Executor,
+    Outcome,
+    Resources,
+    Runner,
+    Source,
+    Task,
+    local_executor,
+    ray_executor,
+)
+from lrpsweep.sweep.lease import LeaseLostError, hold
+from lrpsweep.sweep.search import (
+    Estimate,
+    Observer,
+    Progress,
+    Search,
+    Silent,
+    planned_trials,
+)
+from lrpsweep.sweep.storage import (
+    Direction,
+    Store,
+    create_store,
+    now,
+    open_store,
+    read_results,
+    recommendation_to_json,
+    study_url,
+)
+from lrpsweep.sweep.validation import Tasks, Validation
+
+ExecutorName = Literal["ray", "local"]
+REASONS_SHOWN = 3
+
+
+class SweepFailedError(Exception):
+    """The work could not be done: says why."""
+
+
+class SweepInterruptedError(Exception):
+    """A signal stopped the run; says how to go on."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the driver knows of a study before its first trial.
+
+    direction: of the objective. identity, spec_hash: of `spec.identity`. literature: the published
+    points in the space, as values by name. baselines: the presets to compare with, none when there
+    are no validation images. build: makes a worker's runner; it travels to the workers. device:
+    as decided. provenance: anything worth keeping, as JSON values.
+    """
+
+    spec: StudySpec
+    direction: Direction
+    identity: Mapping[str, Any]
+    spec_hash: str
+    build: Build
+    literature: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    baselines: Sequence[str] = ()
+    device: str = "cpu"
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+def worker_build(spec: StudySpec, device: str) -> Build:
+    """What a worker does in a real study: `lrpsweep.trial`, which is imported there alone."""
+    return partial(_build_runner, spec.model_copy(update={"path": spec.path.resolve()}), device)
+
+
+def _build_runner(spec: StudySpec, device: str) -> Runner:
+    from lrpsweep.context import Task as TrialTask
+    from lrpsweep.trial import build_runner
+
+    run = build_runner(spec, device)
+    return lambda task: run(TrialTask(**task))
+
+
+def decide_device(requested: str, address: str | None = None) -> str:
+    """'cpu' or 'cuda' for `run.device`; on a cluster, whether one of its nodes has a GPU.
+
+    Raises InputError when 'cuda' is asked for and there is none.
+    """
+    if requested == "cpu":
+        return "cpu"
+    if address is None:
+        import torch
+
+        found = torch.cuda.is_available()
+    else:
+        from lrpsweep.sweep.execution import cluster_has_gpu
+
+        found = cluster_has_gpu(address)
+    if requested == "cuda" and not found:
+        raise InputError(
+            "run.device: 'cuda' was asked for, but "
+            f"{'this machine' if address is None else 'the cluster'} has no usable GPU; expected "
+            "'auto' or 'cpu'."
+        )
+    return "cuda" if found else "cpu"
+
+
+def load_results(spec: StudySpec, runs_dir: Path) -> StudyResults:
+    """What the database says about a study; no trial is run. Raises InputError as `open_store`."""
+    store = open_store(study_url(spec.run.storage, runs_dir, spec.name), spec.name)
+    with contextlib.closing(store):
+        if store.get("identity") is None:
+            raise InputError(f"study '{spec.name}': has been created, but no trial of it was run.")
+        return read_results(store)
+
+
+def run_study(
+    plan: Plan,
+    *,
+    runs_dir: Path,
+    address: str | None = None,
+    takeover: bool = False,
+    executor: ExecutorName = "ray",
+    observer: Observer | None = None,
+) -> StudyResults:
+    """Runs what is left of a study: trials up to the planned total, then the validation.
+
+    Raises InputError when another driver holds the study, when it was changed since its first
+    trial, or when database or cluster cannot be reached; LeaseLostError when another driver took it
+    over; SweepInterruptedError after a signal; SweepFailedError when no trial has a result.
+    """
+    spec = plan.spec
+    store = create_store(
+        study_url(spec.run.storage, runs_dir, spec.name), spec.name, plan.direction
+    )
+    with contextlib.closing(store), hold(store, takeover=takeover):
+        _check_identity(store, plan)
+        _write_facts(store, plan, runs_dir)
+        store.release()
+        try:
+            _run(store, plan, address, executor, observer or Silent())
+        finally:
+            with contextlib.suppress(LeaseLostError):
+                store.release()
+        return read_results(store)
+
+
+def _check_identity(store: Store, plan: Plan) -> None:
+    """A study that has begun may not change; before its first trial, it may."""
+    stored = store.get("identity")
+    if stored is None or not store.trials():
+        return
+    changed = difference(stored, plan.identity)
+    if changed:
+        raise InputError(
+            f"{plan.spec.path}: study '{store.name}' was changed after its first trial, so its "
+            "trials could not be compared: " + "; ".join(changed) + ". Expected the study as it "
+            "was; give the changed one another name."
+        )
+
+
+def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
+    spec = plan.spec
+    facts = {
+        "identity": plan.identity,
+        "spec_hash": plan.spec_hash,
+        "spec_text": spec.text,
+        "objective": spec.objective,
+        "axes": [asdict(axis) for axis in axes(spec.search)],
+        "planned": planned_trials(spec, plan.literature),
+        "provenance": {"started": now(), "device": plan.device, **plan.provenance},
+    }
+    for name, value in facts.items():
+        if store.get(name) != value and not (name == "provenance" and store.get(name)):
+            store.set(name, value)
+    folder = runs_dir / spec.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "study.yaml").write_text(spec.text, encoding="utf-8")
+
+
+def _run(
+    store: Store, plan: Plan, address: str | None, executor: ExecutorName, observer: Observer
+) -> None:
+    run = _Run(store, plan, observer)
+    if run.search.remaining == 0:
+        _check_some_succeeded(store.trials())
+    if not run.anything_left:
+        return
+    with _executor(plan, address, executor) as workers:
+        run.workers = workers.workers
+        observer.started(
+            f"{run.search.remaining} trials to run on {run.workers} "
+            f"{'worker' if run.workers == 1 else 'workers'} ({plan.device})"
+        )
+        done = workers.run(_Stages(run.stages()), plan.build)
+    if not done:
+        raise SweepInterruptedError(
+            f"study '{store.name}' was stopped; {run.counts(TrialState.COMPLETE)} of "
+            f"{run.planned} trials are done and kept. The same command goes on with the rest."
+        )
+
+
+@contextlib.contextmanager
+def _executor(plan: Plan, address: str | None, name: ExecutorName) -> Iterator[Executor]:
+    asked = plan.spec.run
+    if name == "local":
+        with local_executor() as local:
+            yield local
+        return
+    gpus = asked.gpus or (1.0 if plan.device == "cuda" else 0.0)
+    with ray_executor(Resources(asked.cpus, gpus, asked.workers), address) as workers:
+        yield workers
+
+
+class _Stages:
+    """One source after another; the next begins when the one before has all its outcomes."""
+
+    def __init__(self, stages: Iterator[Source]) -> None:
+        self._stages = stages
+        self._current = next(stages, None)
+
+    @property
+    def finished(self) -> bool:
+        """As `Source.finished`."""
+        return self._current is None
+
+    def next(self) -> Task | None:
+        """As `Source.next`."""
+        while self._current is not None and self._current.finished:
+            self._current = next(self._stages, None)
+        return None if self._current is None else self._current.next()
+
+    def done(self, task: Task, outcome: Outcome) -> None:
+        """As `Source.done`."""
+        assert self._current is not None
+        self._current.done(task, outcome)
+
+
+class _Run:
+    """One run of a study: its two stages, and what is said about them on the way."""
+
+    def __init__(self, store: Store, plan: Plan, observer: Observer) -> None:
+        self._store = store
+        self._plan = plan
+        self._observer = observer
+        self._spent: list[float] = []
+        self._timed_at = 0.0
+        self.workers = 1
+        self.search = Search(store, plan.spec, plan.literature, self._searched)
+        self.planned = planned_trials(plan.spec, plan.literature)
+
+    @property
+    def anything_left(self) -> bool:
+        """Trials to run, or a validation that is missing or older than the trials."""
+        return self.search.remaining > 0 or self._unvalidated
+
+    @property
+    def _unvalidated(self) -> bool:
+        validated = self._store.get("validated_trials")
+        return bool(self._plan.baselines) and validated != self.counts(TrialState.COMPLETE)
+
+    def counts(self, state: TrialState) -> int:
+        """How many trials are in that state."""
+        return sum(trial.state is state for trial in self._store.trials())
+
+    def stages(self) -> Iterator[Source]:
+        """The search, then the validation of what it found."""
+        yield self.search
+        _check_some_succeeded(self._store.trials())
+        if not self._unvalidated:
+            return
+        spec = self._plan.spec
+        validation = Validation(
+            read_results(self._store),
+            self._plan.baselines,
+            spec.evaluation.perturbation,
+            spec.evaluation.seed,
+        )
+        tasks = Tasks(validation.tasks(), self._validated(len(validation.tasks())))
+        yield tasks
+        try:
+            recommendation = validation.recommend(tasks.outcomes)
+        except ValueError as error:
+            raise SweepFailedError(f"study '{self._store.name}': {error}") from error
+        self._store.set("recommendation", recommendation_to_json(recommendation))
+        self._store.set("validated_trials", self.counts(TrialState.COMPLETE))
+
+    def _searched(self, outcome: Outcome) -> None:
+        if not self._spent:
+            self._timed_at = time.monotonic()
+            self._observer.estimated(self._estimate(outcome))
+        self._spent.append(outcome.seconds)
+        trials = self._store.trials()
+        finished = [t for t in trials if t.state.is_finished()]
+        values = [t.value for t in finished if t.value is not None]
+        best = min if self._plan.direction == "minimize" else max
+        self._observer.progressed(
+            Progress(
+                stage="search",
+                done=len(finished),
+                planned=self.planned,
+                failed=len(finished) - len(values),
+                best=best(values, default=None),
+                seconds_left=self._seconds_left(self.planned - len(finished)),
+            )
+        )
+
+    def _validated(self, planned: int) -> Callable[[Outcome], None]:
+        finished: list[Outcome] = []
+        began = time.monotonic()
+
+        def count(outcome: Outcome) -> None:
+            finished.append(outcome)
+            each = (time.monotonic() - began) / len(finished)
+            failed = sum(found.result is None for found in finished)
+            left = planned - len(finished)
+            self._observer.progressed(
+                Progress("validation", len(finished), planned, failed, None, each * left)
+            )
+
+        return count
+
+    def _seconds_left(self, trials: int) -> float:
+        """By the pace since the first trial, which ran alone."""
+        if len(self._spent) < 2:
+            return self._spent[0] * trials / self.workers
+        return (time.monotonic() - self._timed_at) / (len(self._spent) - 1) * trials
+
+    def _estimate(self, first: Outcome) -> Estimate:
+        told = first.result or {}
+        tasks = self.search.remaining
+        if self._plan.baselines:
+            spec, baselines = self._plan.spec, len(self._plan.baselines)
+            tasks += Validation.count(
+                spec.objective, spec.evaluation.perturbation, baselines, self.planned
+            )
+        forwards = told.get("forwards")
+        return Estimate(
+            seconds=first.seconds,
+            seconds_left=first.seconds * tasks / self.workers,
+            forwards_left=None if forwards is None else forwards * tasks,
+            memory_bytes=told.get("memory_bytes"),
+            workers=self.workers,
+            device=self._plan.device,
+        )
+
+
+def _check_some_succeeded(trials: Sequence[FrozenTrial]) -> None:
+    """A study without a single result has failed; its reasons, the most frequent first."""
+    if any(trial.state is TrialState.COMPLETE for trial in trials):
+        return
+    reasons = [str(trial.user_attrs.get("reason")) for trial in trials]
+    ranked = sorted(set(reasons), key=lambda reason: (-reasons.count(reason), reason))
+    shown = "; ".join(f"{reason} ({reasons.count(reason)})" for reason in ranked[:REASONS_SHOWN])
+    raise SweepFailedError(f"all {len(trials)} trials failed: {shown}.")

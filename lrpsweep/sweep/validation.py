@@ -1,0 +1,211 @@
+"""After the search: the nominee and the literature on images that nobody was tuned on.
+
+The nominee is the best trial on the search images, chosen before a validation image is read. It
+and every published composite are scored on the validation images and compared image by image. The
+next best trials are only looked at: all of these are also scored in the other orders and under a
+second perturbation, since a low MoRF curve alone can be had by scattered masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from lrpsweep.results import Finalist, Recommendation, StudyResults, TrialRecord, TrialResult
+from lrpsweep.sweep.execution import Outcome, Task
+from lrpsweep.sweep.recommendation import compare, mean_interval, sentence, verdict
+
+FINALISTS = 5
+
+
+class Tasks:
+    """A fixed list of tasks as a source; outcomes by name."""
+
+    def __init__(
+        self, tasks: Mapping[str, Task], on_outcome: Callable[[Outcome], None] = lambda _: None
+    ) -> None:
+        self._waiting = [(name, dict(task)) for name, task in tasks.items()]
+        self._names: dict[int, tuple[Task, str]] = {}
+        self._on_outcome = on_outcome
+        self.outcomes: dict[str, Outcome] = {}
+
+    @property
+    def finished(self) -> bool:
+        """As `Source.finished`."""
+        return not self._waiting and not self._names
+
+    def next(self) -> Task | None:
+        """As `Source.next`."""
+        if not self._waiting:
+            return None
+        name, task = self._waiting.pop(0)
+        self._names[id(task)] = (task, name)
+        return task
+
+    def done(self, task: Task, outcome: Outcome) -> None:
+        """As `Source.done`."""
+        self.outcomes[self._names.pop(id(task))[1]] = outcome
+        self._on_outcome(outcome)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number about a composite. name: its heading; objective, perturbation: how to get it."""
+
+    name: str
+    objective: str
+    perturbation: str | None = None
+
+
+def measures(objective: str, perturbation: str) -> tuple[Measure, ...]:
+    """The objective first, then what else is looked at."""
+    orders = dict.fromkeys((objective, "auc_morf", "auc_lerf"))
+    second = "mean" if perturbation == "telea" else "telea"
+    return (
+        *(Measure(name, name) for name in orders),
+        Measure(f"{objective} ({second})", objective, second),
+    )
+
+
+RANDOM = Measure("auc_random", "auc_random")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A composite to look at on the validation images: a trial's (by number), or a preset."""
+
+    label: str
+    number: int | None
+    values: Mapping[str, Any]
+    preset: str | None = None
+
+    def task(self, measure: Measure) -> Task:
+        """What a worker is to do for one measure."""
+        return {
+            "values": dict(self.values),
+            "preset": self.preset,
+            "split": "validation",
+            "objective": measure.objective,
+            "perturbation": measure.perturbation,
+        }
+
+
+class Validation:
+    """What has to be measured for a recommendation, and the recommendation from the outcomes."""
+
+    def __init__(
+        self, results: StudyResults, baselines: Sequence[str], perturbation: str, seed: int
+    ) -> None:
+        self._direction = results.direction
+        self._seed = seed
+        self._measures = measures(results.objective, perturbation)
+        finalists = results.ranked()[:FINALISTS]
+        self._nominee = _candidate(finalists[0])
+        self._baselines = [Candidate(name, None, {}, preset=name) for name in baselines]
+        self._all = (*map(_candidate, finalists), *self._baselines)
+
+    @staticmethod
+    def count(objective: str, perturbation: str, baselines: int, trials: int) -> int:
+        """How many tasks a validation will have, before the search says which."""
+        each = len(measures(objective, perturbation))
+        return (min(FINALISTS, trials) + baselines) * each + 1
+
+    def tasks(self) -> dict[str, Task]:
+        """All tasks by name. The random order knows no heatmap: once is enough."""
+        wanted = {
+            _name(candidate, measure): candidate.task(measure)
+            for candidate in self._all
+            for measure in self._measures
+        }
+        return wanted | {_name(self._nominee, RANDOM): self._nominee.task(RANDOM)}
+
+    def recommend(self, outcomes: Mapping[str, Outcome]) -> Recommendation:
+        """The comparison and what may be said. Raises ValueError when the nominee failed."""
+        objective = self._measures[0]
+        found = {name: _scores(outcome) for name, outcome in outcomes.items()}
+        nominee = found[_name(self._nominee, objective)]
+        if nominee is None:
+            reason = outcomes[_name(self._nominee, objective)].reason or "not a finite score"
+            raise ValueError(f"{self._nominee.label} failed on the validation images: {reason}")
+        scored = {b.label: found[_name(b, objective)] for b in self._baselines}
+        compared = {name: scores for name, scores in scored.items() if scores is not None}
+        missing = [name for name, scores in scored.items() if scores is None]
+        comparisons = compare(nominee, compared, self._direction, self._seed)
+        interval = mean_interval(nominee, self._seed)
+        recommendation = Recommendation(
+            number=self._nominee.number or 0,
+            values=self._nominee.values,
+            validation_images=len(nominee),
+            mean=interval.mean,
+            low=interval.low,
+            high=interval.high,
+            comparisons=comparisons,
+            verdict=verdict(comparisons, len(nominee)),
+            sentence=sentence(comparisons, len(nominee), self._direction),
+            finalists=tuple(self._finalist(candidate, found) for candidate in self._all),
+        )
+        recommendation = replace(recommendation, warnings=self._warnings(recommendation, missing))
+        return _without(recommendation, missing)
+
+    def _finalist(self, candidate: Candidate, found: Mapping[str, np.ndarray | None]) -> Finalist:
+        scores = {
+            measure.name: float(np.mean(values))
+            for measure in self._measures
+            if (values := found[_name(candidate, measure)]) is not None
+        }
+        if {"auc_morf", "auc_lerf"} <= scores.keys():
+            scores["srg"] = scores["auc_lerf"] - scores["auc_morf"]
+        random = found[_name(self._nominee, RANDOM)]
+        if random is not None:
+            scores["auc_random"] = float(np.mean(random))
+        return Finalist(candidate.label, candidate.number, candidate.values, scores)
+
+    def _warnings(self, found: Recommendation, missing: Sequence[str]) -> tuple[str, ...]:
+        """What speaks against the nominee beside the strongest published composite."""
+        warnings = [f"{name} could not be scored, so it was not compared." for name in missing]
+        scores = {finalist.label: finalist.scores for finalist in found.finalists}
+        sign = 1 if self._direction == "minimize" else -1
+        objective, second = self._measures[0].name, self._measures[-1].name
+        rivals = sorted(found.comparisons, key=lambda c: sign * c.mean)
+        if not rivals:
+            return tuple(warnings)
+        name, ours = rivals[0].baseline, scores[self._nominee.label]
+        theirs = scores[name]
+        if ours.get("srg", 0.0) < theirs.get("srg", 0.0):
+            warnings.append(
+                f"SRG (LeRF − MoRF) is {ours['srg']:.3g}, below the {theirs['srg']:.3g} of {name}."
+            )
+        if second in ours and second in theirs:
+            ahead = sign * (theirs[objective] - ours[objective]) > 0
+            still = sign * (theirs[second] - ours[second]) > 0
+            if ahead and not still:
+                warnings.append(f"Measured as {second}, {name} is ahead: the ranking flips.")
+        return tuple(warnings)
+
+
+def _without(found: Recommendation, missing: Sequence[str]) -> Recommendation:
+    """Better than every one of the literature needs every one of it."""
+    if not missing or found.verdict != "better":
+        return found
+    text = f"Not decided: {', '.join(missing)} could not be scored on the validation images."
+    return replace(found, verdict="not decided", sentence=text)
+
+
+def _candidate(trial: TrialRecord) -> Candidate:
+    published = f" ({trial.literature})" if trial.literature else ""
+    return Candidate(f"trial {trial.number}{published}", trial.number, trial.values)
+
+
+def _name(candidate: Candidate, measure: Measure) -> str:
+    return f"{candidate.label}: {measure.name}"
+
+
+def _scores(outcome: Outcome) -> np.ndarray | None:
+    """Scores per image (N,), or None when there are none or they are not all finite."""
+    if outcome.result is None:
+        return None
+    scores = TrialResult.from_json(outcome.result).scores
+    return scores if np.isfinite(scores).all() else None

@@ -1,0 +1,114 @@
+"""A study without images: the score is a quadratic of the hyperparameters."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrpsweep.results import TrialResult
+from lrpsweep.spec import identity, parse_study
+from lrpsweep.sweep.study import Plan
+
+
+def result(scores: list[float], device: str = "cpu") -> dict[str, Any]:
+    found = TrialResult(
+        scores=np.asarray(scores),
+        curve=np.linspace(1, 0, 3),
+        curve_low=np.linspace(1, 0, 3) - 0.1,
+        curve_high=np.linspace(1, 0, 3) + 0.1,
+        flipped=np.linspace(0, 1, 3),
+        balance={"bias": 0.1, "stabilizer": 0.0, "unexplained": 0.0},
+        hot_spot=0.5,
+        seconds={"explain": 0.0, "flip": 0.0},
+        device=device,
+    )
+    return found.to_json() | {"forwards": 7, "memory_bytes": 1000}
+
+
+class Build:
+    """Builds a runner; picklable. faults: what happens at which value of x."""
+
+    def __init__(self, seconds: float = 0.0, **faults: str) -> None:
+        self.seconds = seconds
+        self.faults = faults
+
+    def __call__(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        return self.run
+
+    def run(self, task: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(self.seconds)
+        values = task.get("values") or {"x": 0.9, "y": 0.9}
+        value = (values["x"] - 0.3) ** 2 + (values.get("y", 0.0) - 0.1) ** 2
+        fault = self.faults.get(f"x{values['x']:g}".replace(".", "_"))
+        match fault:
+            case "nan" | "inf":
+                value = float(fault)
+            case "raise":
+                raise ValueError("a bad point")
+            case "memory":
+                raise MemoryError("no room")
+            case "exit":
+                os._exit(3)
+        return result([value + 0.01 * i for i in range(4)])
+
+
+STUDY = """
+version: 1
+name: {name}
+model: {{embedded: scenes}}
+data: {{embedded: scenes, split: {{search: 4, validation: 4, seed: 0}}}}
+search:
+  x: {{linear: [0.0, 1.0], points: {points}}}
+  y: {{linear: [0.0, 1.0], points: {points}}}
+composite:
+  - {{block: early, layers: 0..5, rule: gamma, gamma: $x}}
+  - {{block: default, rule: gamma, gamma: $y}}
+evaluation: {{patch: {patch}}}
+sampler: {{name: {sampler}, seed: {seed}}}
+{trials}
+run: {{storage: {storage}, workers: 2}}
+"""
+
+
+def plan(
+    *,
+    name: str = "quadratic",
+    sampler: str = "random",
+    trials: int | None = 6,
+    points: int = 3,
+    patch: int = 8,
+    seed: int = 0,
+    storage: str | None = None,
+    build: Build | None = None,
+    literature: dict[str, Any] | None = None,
+    baselines: tuple[str, ...] = (),
+) -> Plan:
+    """A plan over x and y in [0, 1]; the best point is (0.3, 0.1)."""
+    text = STUDY.format(
+        name=name,
+        points=points,
+        patch=patch,
+        sampler=sampler,
+        seed=seed,
+        storage="null" if storage is None else json.dumps(storage),
+        trials="" if sampler == "grid" else f"trials: {trials}",
+    )
+    spec = parse_study(text, Path("quadratic.yaml"))
+    spec_hash, canonical = identity(
+        spec, fingerprint="none", image_ids=["a"], image_hashes=["b"], targets=[0]
+    )
+    return Plan(
+        spec=spec,
+        direction="minimize",
+        identity=canonical,
+        spec_hash=spec_hash,
+        build=build or Build(),
+        literature=literature or {},
+        baselines=baselines,
+    )
