@@ -15,7 +15,6 @@ from lrpsweep import __version__
 from lrpsweep.errors import InputError
 
 if TYPE_CHECKING:
-    from lrpsweep.results import StudyResults
     from lrpsweep.spec import StudySpec
 
 FAILED, WRONG_INPUT = 1, 2
@@ -138,47 +137,27 @@ def run(
     takeover: bool,
 ) -> None:
     """Run a study, or go on with it: finished trials are kept."""
-    from lrpsweep.handover import run_and_hand_over
-    from lrpsweep.progress import Progress
+    from lrpsweep.handover import outcome_lines, run_and_hand_over
+    from lrpsweep.progress import Watcher
 
     spec = _load(study, runs_dir, overrides)
-    with Progress() as progress:
+    with Watcher() as watcher:
         results = run_and_hand_over(
             spec,
             runs_dir,
             address=address,
             takeover=takeover,
             tracking_uri=None if no_tracking else _tracking(spec, tracking_uri, runs_dir),
-            progress=progress,
+            observer=watcher,
         )
-    _print_outcome(results, runs_dir)
+    for line in outcome_lines(results, runs_dir):
+        click.echo(line)
 
 
 def _tracking(spec: StudySpec, given: str | None, runs_dir: Path) -> str:
     from lrpsweep.sweep.publishing import default_uri
 
     return given or spec.run.tracking_uri or default_uri(runs_dir)
-
-
-def _print_outcome(results: StudyResults, runs_dir: Path) -> None:
-    best = results.ranked()[0]
-    folder = runs_dir / results.name
-    assert best.result is not None
-    values = ", ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in best.values.items()
-    )
-    click.echo(
-        f"Best on the search images: trial {best.number} ({values}): "
-        f"{results.objective} {best.result.value:.4g} ± {best.result.stderr:.2g}"
-    )
-    if results.recommendation is not None:
-        click.echo(f"On the validation images: {results.recommendation.sentence}")
-        for warning in results.recommendation.warnings:
-            click.echo(f"Warning: {warning}")
-    click.echo(f"Composite: {folder / 'composite.json'}")
-    click.echo(f"Report:    {folder / 'report.html'}")
-    click.echo("Browse:    lrpsweep ui")
 
 
 @cli.command()

@@ -125,7 +125,7 @@ def _prepared(spec: StudySpec, device: str) -> Context:
     layers = list_layers(model.net)
     explainer = Explainer(model.net, model.pixel_bounds, int(spec.run.cache_gb * 2**30))
     _check_patch(spec, split.search)
-    targets = {
+    targets: dict[SplitName, np.ndarray] = {
         "search": _targets(spec, model, split.search, spec.run.batch),
         "validation": _targets(spec, model, split.validation, spec.run.batch),
     }

@@ -29,13 +29,17 @@ class TunedExplainer:
 
     def read(self, paths: Sequence[str | Path]) -> Tensor:
         """Image files as the model's input, (N, 3, H, W), preprocessed as in the study."""
-        pixels = [read_image(Path(path), self.model.preprocess) for path in paths]
-        return self.model.normalize(np.stack(pixels))
+        return self.model.normalize(np.stack([self.pixels(path) for path in paths]))
+
+    def pixels(self, path: str | Path) -> np.ndarray:
+        """An image file as the model sees it before normalisation, uint8 (H, W, 3)."""
+        return read_image(Path(path), self.model.preprocess)
 
     @torch.no_grad()
     def predict(self, images: Tensor) -> Tensor:
         """The class with the highest logit, (N,)."""
-        return self.model.net(images).argmax(1)
+        classes: Tensor = self.model.net(images).argmax(1)
+        return classes
 
     def explain(self, images: Tensor, targets: Tensor | None = None) -> Tensor:
         """Heatmaps (N, H, W) of normalised images (N, 3, H, W), in units of the class logit.

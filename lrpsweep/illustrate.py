@@ -97,7 +97,9 @@ def _grid_values(context: Context) -> dict[str, list[Any]]:
 
 def write_illustrations(illustrations: Illustrations, path: Path) -> None:
     """Keeps them as one .npz file."""
-    arrays = {f.name: np.asarray(getattr(illustrations, f.name)) for f in fields(illustrations)}
+    arrays: dict[str, Any] = {
+        f.name: np.asarray(getattr(illustrations, f.name)) for f in fields(illustrations)
+    }
     partial = path.with_name("partial-" + path.name)
     np.savez_compressed(partial, **arrays)
     partial.replace(path)

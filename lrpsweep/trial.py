@@ -147,7 +147,8 @@ def state_counts(context: Context, patches: int) -> np.ndarray:
 def _flipped(context: Context, heatmaps: np.ndarray) -> np.ndarray:
     """The share of patches perturbed in each state, (S + 1,)."""
     patches = rank_patches(heatmaps[:1], context.spec.evaluation.patch).shape[1]
-    return state_counts(context, patches) / patches
+    shares: np.ndarray = state_counts(context, patches) / patches
+    return shares
 
 
 def _scorer(

@@ -1,0 +1,125 @@
+"""What a study would do, in words and numbers, and a first study for a model and its images."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torchvision
+
+from lrpsweep.attribution import LayerInfo, list_layers
+from lrpsweep.context import Context, Task, predictions
+from lrpsweep.data.files import SUFFIXES
+from lrpsweep.data.folders import list_classes
+from lrpsweep.errors import InputError, guess
+from lrpsweep.literature import fitting_presets, literature_points
+from lrpsweep.models import Model, load_model
+from lrpsweep.models.torchvision import IMAGENET
+from lrpsweep.spec import PRESETS, ModelSpec, Proposal, init_text
+from lrpsweep.sweep.search import planned_trials
+
+PATCHES_A_SIDE = 28
+
+
+def describe_study(context: Context) -> dict[str, Any]:
+    """Facts about a prepared study, by name."""
+    spec, model = context.spec, context.model
+    search, validation = context.split.search, context.split.validation
+    correct = np.mean(predictions(model, search.images, context.batch) == search.labels)
+    literature = literature_points(context)
+    composite = context.composite(Task(values=context.some_values))
+    return {
+        "model": f"{model.name}, weights {model.fingerprint[:12]}",
+        "input": f"{search.images.shape[1]} × {search.images.shape[2]} pixels",
+        "images": f"{len(search.ids)} to search on, {len(validation.ids)} to validate",
+        "top-1 on the search images": f"{correct:.0%}",
+        "blocks": ", ".join(f"{b.name} ({b.rule}, {_span(b.layers)})" for b in composite.blocks),
+        "trials": planned_trials(spec, literature),
+        "composites of the literature in the space": _titles(literature),
+        "baselines on the validation images": _titles(fitting_presets(context)),
+    }
+
+
+def _titles(names: dict[str, Any]) -> str:
+    return ", ".join(PRESETS[name].title for name in names) or "none"
+
+
+def _span(layers: tuple[str, ...]) -> str:
+    return layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}"
+
+
+def propose_study(model: str, weights: str | None, images: Path | None, target: Path) -> str:
+    """The text of a study that tunes γ on two halves of the model's convolutions.
+
+    Raises InputError when the model is not known, or the folder's names are not its classes.
+    """
+    if images is None:
+        raise InputError("--images: missing; expected a folder with one folder of images per class")
+    spec = _model_spec(model, weights)
+    loaded = load_model(ModelSpec(**_without_download(spec)), "cpu", Path.cwd())
+    count = sum(1 for f in images.rglob("*") if f.suffix.lower() in SUFFIXES)
+    return init_text(
+        name=target.stem,
+        model=spec,
+        folder=str(images.resolve()),
+        labels=_labels(images, loaded),
+        images=count,
+        patch=max(1, loaded.input_size[0] // PATCHES_A_SIDE),
+        proposals=_proposals(list_layers(loaded.net)),
+    )
+
+
+def _model_spec(model: str, weights: str | None) -> ModelSpec:
+    if model == "scenes":
+        return ModelSpec(embedded="scenes")
+    spec = ModelSpec(torchvision=model, weights=weights or _best_weights(model))
+    if weights is not None and Path(weights).suffix:
+        return spec.model_copy(
+            update={"weights": str(Path(weights).resolve()), "preprocess": IMAGENET}
+        )
+    return spec
+
+
+def _best_weights(model: str) -> str:
+    try:
+        return str(torchvision.models.get_model_weights(model).DEFAULT.name)
+    except ValueError as error:
+        names = torchvision.models.list_models(module=torchvision.models)
+        raise InputError(
+            f"--model: there is no model '{model}'; expected 'scenes' or a torchvision "
+            f"classifier.{guess(model, names)}"
+        ) from error
+
+
+def _without_download(spec: ModelSpec) -> dict[str, Any]:
+    """The model's architecture is enough here."""
+    return {"embedded": spec.embedded, "torchvision": spec.torchvision}
+
+
+def _labels(images: Path, model: Model) -> str:
+    for labels in ("index", "name"):
+        try:
+            list_classes(images, labels, None, model.classes)
+        except InputError as error:
+            problem = error
+        else:
+            return labels
+    raise InputError(
+        f"--images: {problem}. For other folder names, write `labels: {{FOLDER: CLASS, …}}` "
+        "into a study by hand (see the README)."
+    )
+
+
+def _proposals(layers: tuple[LayerInfo, ...]) -> list[Proposal]:
+    convs = [layer.name for layer in layers if layer.kind == "Conv2d"]
+    dense = tuple(layer.name for layer in layers if layer.weighted and layer.kind != "Conv2d")
+    if len(convs) < 3:
+        raise InputError(f"--model: has {len(convs)} convolutions; expected at least 3 to tune")
+    middle = 1 + len(convs) // 2
+    proposals = [
+        Proposal("pixel", (convs[0],), "z_box"),
+        Proposal("early", (f"{convs[1]}..{convs[middle - 1]}",), "gamma"),
+        Proposal("late", (f"{convs[middle]}..{convs[-1]}",), "gamma"),
+    ]
+    return proposals + ([Proposal("head", dense, "zero")] if dense else [])

@@ -1,0 +1,294 @@
+"""From a study file to what its user holds in the end: composite, heatmaps, report, MLflow runs.
+
+Everything written here can be written again from the database: the folder `runs/NAME` is a view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lrpsweep.composite_json import composite_document, read_composite, write_composite
+from lrpsweep.context import Context, prepare
+from lrpsweep.errors import InputError, guess
+from lrpsweep.evaluation import METRICS
+from lrpsweep.explain import load_composite
+from lrpsweep.illustrate import illustrate, read_illustrations, write_illustrations
+from lrpsweep.literature import fitting_presets, literature_points
+from lrpsweep.report import render_heatmap, to_png, write_report
+from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.spec import StudySpec, identity
+from lrpsweep.sweep.publishing import Publisher, publish
+from lrpsweep.sweep.search import Observer
+from lrpsweep.sweep.study import (
+    ExecutorName,
+    Plan,
+    decide_device,
+    load_results,
+    run_study,
+    worker_build,
+)
+
+PACKAGES = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "optuna", "ray")
+
+
+def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
+    """All that the sweep has to know of a prepared study."""
+    spec_hash, canonical = _identity(context)
+    validated = len(context.split.validation.ids) > 0
+    return Plan(
+        spec=spec,
+        direction=METRICS[spec.objective].direction,
+        identity=canonical,
+        spec_hash=spec_hash,
+        build=worker_build(spec, device),
+        literature=literature_points(context),
+        baselines=tuple(fitting_presets(context)) if validated else (),
+        device=device,
+        provenance={"versions": {name: metadata.version(name) for name in PACKAGES}},
+    )
+
+
+def _identity(context: Context) -> tuple[str, dict[str, Any]]:
+    splits = (context.split.search, context.split.validation)
+    return identity(
+        context.spec,
+        fingerprint=context.model.fingerprint,
+        image_ids=[image for split in splits for image in split.ids],
+        image_hashes=[mark for split in splits for mark in split.hashes],
+        targets=[*context.targets["search"].tolist(), *context.targets["validation"].tolist()],
+    )
+
+
+def run_and_hand_over(
+    spec: StudySpec,
+    runs_dir: Path,
+    *,
+    observer: Observer,
+    address: str | None = None,
+    takeover: bool = False,
+    tracking_uri: str | None = None,
+    executor: ExecutorName = "ray",
+) -> StudyResults:
+    """Runs what is left of a study and writes its composite, heatmaps, report and MLflow runs.
+
+    Everything about the study is checked first. tracking_uri: None publishes nothing. Raises as
+    `run_study` does; a tracking server that is down is only complained of.
+    """
+    device = decide_device(spec.run.device, address)
+    context = prepare(spec, "cpu" if address is not None else device)
+    plan = plan_study(spec, context, device)
+    results = run_study(
+        plan,
+        runs_dir=runs_dir,
+        address=address,
+        takeover=takeover,
+        executor=executor,
+        observer=observer,
+    )
+    observer.started("Drawing heatmaps and figures.")
+    results = write_outcome(context, results, runs_dir)
+    if tracking_uri is not None:
+        publisher = Publisher(results, tracking_uri=tracking_uri, warn=observer.started)
+        publisher.finish(results)
+        publisher.close()
+    return results
+
+
+def write_outcome(context: Context, results: StudyResults, runs_dir: Path) -> StudyResults:
+    """Writes heatmaps.npz, composite.json and report.html; gives the results with them."""
+    folder = runs_dir / results.name
+    folder.mkdir(parents=True, exist_ok=True)
+    best = recommended_trial(results)
+    illustrations = illustrate(context, best.values, _strongest_baseline(context, results))
+    document = composite_document(context, results, best)
+    write_illustrations(illustrations, folder / "heatmaps.npz")
+    write_composite(document, folder / "composite.json")
+    results = replace(results, illustrations=illustrations, composite=document)
+    write_report(results, folder / "report.html")
+    return results
+
+
+def recommended_trial(results: StudyResults) -> TrialRecord:
+    """The trial that was validated, else the best one on the search images."""
+    ranked = results.ranked()
+    if not ranked:
+        raise InputError(f"study '{results.name}': no trial has a result yet.")
+    if results.recommendation is None:
+        return ranked[0]
+    return next(t for t in ranked if t.number == results.recommendation.number)
+
+
+def _strongest_baseline(context: Context, results: StudyResults) -> str:
+    """The published composite with the best validation score, else the first that fits."""
+    found = results.recommendation
+    if found is None or not found.comparisons:
+        return next(iter(fitting_presets(context)))
+    sign = 1 if results.direction == "minimize" else -1
+    return min(found.comparisons, key=lambda c: sign * c.mean).baseline
+
+
+def read_outcome(spec: StudySpec, runs_dir: Path) -> StudyResults:
+    """A study's results from its database, with what its folder keeps of heatmaps and composite."""
+    results = load_results(spec, runs_dir)
+    folder = runs_dir / results.name
+    composite = folder / "composite.json"
+    return replace(
+        results,
+        illustrations=read_illustrations(folder / "heatmaps.npz"),
+        composite=read_composite(composite) if composite.exists() else None,
+    )
+
+
+def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
+    """How far a study is, from its database alone."""
+    results = load_results(spec, runs_dir)
+    states = [trial.state for trial in results.trials]
+    status: dict[str, Any] = {
+        "study": results.name,
+        "planned": results.planned,
+        **{state: states.count(state) for state in dict.fromkeys(("complete", *states))},
+    }
+    if results.complete:
+        best = results.ranked()[0]
+        assert best.result is not None
+        status |= {
+            "best trial": best.number,
+            f"best {results.objective}": best.result.value,
+            "standard error": best.result.stderr,
+            **{f"best {name}": value for name, value in best.values.items()},
+        }
+    if results.recommendation is not None:
+        status["verdict"] = results.recommendation.sentence
+    return status
+
+
+def write_study_report(spec: StudySpec, runs_dir: Path, output: Path | None) -> Path:
+    """Writes the report anew, by default to runs/NAME/report.html, and gives its path."""
+    results = read_outcome(spec, runs_dir)
+    path = output or runs_dir / results.name / "report.html"
+    write_report(results, path)
+    return path
+
+
+def publish_study(spec: StudySpec, runs_dir: Path, tracking_uri: str) -> None:
+    """Rebuilds a study's MLflow runs."""
+    publish(read_outcome(spec, runs_dir), tracking_uri=tracking_uri)
+
+
+def export_composite(
+    spec: StudySpec,
+    runs_dir: Path,
+    output: Path,
+    *,
+    trial: int | None = None,
+    unvalidated: bool = False,
+) -> None:
+    """Writes the recommended composite, or that of a trial, as JSON.
+
+    Raises InputError when it was not validated and `unvalidated` does not allow that.
+    """
+    results = load_results(spec, runs_dir)
+    record = recommended_trial(results) if trial is None else _trial(results, trial)
+    found = results.recommendation
+    validated = found is not None and found.number == record.number
+    if not validated and not unvalidated:
+        raise InputError(
+            f"study '{results.name}': trial {record.number} was not tested on validation images; "
+            "expected a finished study with data.split.validation above 0, or --unvalidated."
+        )
+    write_composite(composite_document(prepare(spec), results, record), output)
+
+
+def _trial(results: StudyResults, number: int) -> TrialRecord:
+    for record in results.complete:
+        if record.number == number:
+            return record
+    raise InputError(
+        f"--trial: study '{results.name}' has no complete trial {number}; expected one of "
+        f"{len(results.complete)} complete trials, best first: "
+        f"{', '.join(str(t.number) for t in results.ranked()[:10])}."
+    )
+
+
+def explain_image(
+    image: Path,
+    composite: Path,
+    output: Path,
+    *,
+    target: str | None = None,
+    **options: Any,
+) -> str:
+    """Explains an image file and writes the heatmap, as a picture or (.npy) as numbers.
+
+    options: as `load_composite`. Returns what was explained, in a sentence.
+    """
+    tuned = load_composite(composite, **options)
+    inputs = tuned.read([image])
+    chosen = (
+        tuned.predict(inputs)
+        if target is None
+        else inputs.new_tensor([_class(target, tuned.model.classes)]).long()
+    )
+    heatmap = tuned.explain(inputs, chosen)[0].cpu().numpy()
+    index = int(chosen[0])
+    name = f"{index} ({tuned.model.classes[index]})" if tuned.model.classes else str(index)
+    if output.suffix == ".npy":
+        np.save(output, heatmap)
+    else:
+        pixels = tuned.pixels(image)
+        figure = render_heatmap(heatmap, image=pixels, title=f"class {name}", unit="logit")
+        output.write_bytes(to_png(figure))
+    return f"{output}: class {name}, relevance {heatmap.sum():.4g} in all."
+
+
+def _class(target: str, classes: tuple[str, ...]) -> int:
+    if target.isdigit():
+        return int(target)
+    if target in classes:
+        return classes.index(target)
+    raise InputError(
+        f"--target: the model has no class '{target}'; expected an index or a class name."
+        f"{guess(target, classes)}"
+    )
+
+
+def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
+    """What a finished run says on the console."""
+    best = recommended_trial(results)
+    assert best.result is not None
+    folder = runs_dir / results.name
+    lines = [
+        f"Best of {len(results.complete)} trials on the search images: trial {best.number} "
+        f"({_shown(best.values)}), {results.objective} {best.result.value:.4g} ± "
+        f"{best.result.stderr:.2g}."
+    ]
+    found = results.recommendation
+    if found is not None:
+        lines.append(f"On {found.validation_images} validation images: {found.sentence}")
+        lines += [
+            f"  {c.baseline:18s} {results.objective} {c.mean:8.4g}   difference "
+            f"{c.difference:+.4g} [{c.low:+.4g}, {c.high:+.4g}]   p {c.p_holm:.2g}"
+            for c in found.comparisons
+        ]
+        lines += [f"Warning: {warning}" for warning in found.warnings]
+    failed = len(results.trials) - len(results.complete)
+    if failed:
+        lines.append(f"{failed} trials failed; `lrpsweep report` says why.")
+    return [
+        *lines,
+        f"Composite: {folder / 'composite.json'}",
+        f"Report:    {folder / 'report.html'}",
+        f"MLflow:    lrpsweep ui --runs-dir {runs_dir}",
+    ]
+
+
+def _shown(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()
+    )
