@@ -7,7 +7,8 @@ else: a study that was killed and resumed goes on as if nothing had happened.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from lrpsweep.spec import Choice, Dimension, Int, Log, bounds, decode, free, grid
 
@@ -28,6 +29,20 @@ Params = dict[str, Any]
 Direction = Literal["minimize", "maximize"]
 
 ATTEMPTS = 50
+OPTUNA_STATES = {
+    "complete": TrialState.COMPLETE,
+    "failed": TrialState.FAIL,
+    "running": TrialState.RUNNING,
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A trial, as far as samplers care; one that waits will run, so it counts as running."""
+
+    params: Mapping[str, Any]
+    state: Literal["complete", "failed", "running"] = "running"
+    value: float | None = None
 
 
 def distributions(search: Search) -> dict[str, BaseDistribution]:
@@ -44,22 +59,6 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(low, high, log=isinstance(dimension, Log))
 
 
-def propose(
-    name: str, search: Search, seed: int, direction: Direction, trials: Sequence[FrozenTrial]
-) -> Params:
-    """The next point after these trials, as parameters of `distributions`.
-
-    A point whose values a trial has already is passed over, unless the space seems to have no
-    other. Values are compared, not parameters: all that lies below a logarithmic axis is 0.
-    """
-    seen = {key(search, trial.params) for trial in trials}
-    params: Params = {}
-    for params in SAMPLERS[name](search, seed, direction, trials):
-        if key(search, params) not in seen:
-            break
-    return params
-
-
 def key(search: Search, params: Mapping[str, Any]) -> tuple[Any, ...]:
     """What two points have in common that are the same point."""
     return tuple(decode(search, params).values())
@@ -71,29 +70,51 @@ def grid_points(search: Search) -> list[Params]:
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
 
 
-def _grid(
-    search: Search, seed: int, direction: Direction, trials: Sequence[FrozenTrial]
-) -> Iterable[Params]:
-    return grid_points(search)
+def first_new(
+    search: Search, proposals: Iterable[Params], seen: Container[tuple[Any, ...]]
+) -> Params:
+    """The first proposal whose values no trial has, or the last when all have been seen.
+
+    Values are compared, not parameters: all that lies below a logarithmic axis is 0.
+    """
+    params: Params = {}
+    for params in proposals:
+        if key(search, params) not in seen:
+            break
+    return params
 
 
-def _random(
-    search: Search, seed: int, direction: Direction, trials: Sequence[FrozenTrial]
-) -> Iterable[Params]:
-    number = len(trials)
-    for attempt in range(ATTEMPTS):
-        yield _ask(RandomSampler(_seed(seed, number, attempt)), search, direction, ())
+Proposals = Callable[[Sequence[Asked]], Iterable[Params]]
+"""Called with the trials so far, gives points for the next one, the preferred one first."""
 
 
-def _tpe(
-    search: Search, seed: int, direction: Direction, trials: Sequence[FrozenTrial]
-) -> Iterable[Params]:
-    number = len(trials)
-    for attempt in range(ATTEMPTS):
-        yield _ask(TPESampler(seed=_seed(seed, number, attempt)), search, direction, trials)
+def _grid(search: Search, seed: int, direction: Direction) -> Proposals:
+    points = grid_points(search)
+    return lambda trials: points
 
 
-SAMPLERS: dict[str, Callable[[Search, int, Direction, Sequence[FrozenTrial]], Iterable[Params]]] = {
+def _random(search: Search, seed: int, direction: Direction) -> Proposals:
+    mirror = _Mirror(search, direction)
+
+    def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
+        for attempt in range(ATTEMPTS):
+            yield mirror.ask(RandomSampler(_seed(seed, len(trials), attempt)))
+
+    return proposals
+
+
+def _tpe(search: Search, seed: int, direction: Direction) -> Proposals:
+    mirror = _Mirror(search, direction)
+
+    def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
+        mirror.follow(trials)
+        for attempt in range(ATTEMPTS):
+            yield mirror.ask(TPESampler(seed=_seed(seed, len(trials), attempt)))
+
+    return proposals
+
+
+SAMPLERS: dict[str, Callable[[Search, int, Direction], Proposals]] = {
     "grid": _grid,
     "random": _random,
     "tpe": _tpe,
@@ -104,21 +125,39 @@ def _seed(seed: int, number: int, attempt: int) -> int:
     return int(np.random.SeedSequence([seed, number, attempt]).generate_state(1)[0])
 
 
-def _ask(
-    sampler: BaseSampler, search: Search, direction: Direction, trials: Sequence[FrozenTrial]
-) -> Params:
-    """What the sampler proposes after these trials, asked of a copy of the study in memory."""
-    study = optuna.create_study(sampler=sampler, direction=direction)
-    study.add_trials([_bare(trial) for trial in trials])
-    return study.ask(distributions(search)).params
+class _Mirror:
+    """A study in memory in which Optuna's samplers can be asked without writing anything down.
 
+    A question leaves a failed trial behind, which samplers do not look at.
+    """
 
-def _bare(trial: FrozenTrial) -> FrozenTrial:
-    """The trial without its results; one that waits will run, so it counts as running."""
-    complete = trial.state is TrialState.COMPLETE
-    return optuna.trial.create_trial(
-        state=TrialState.RUNNING if trial.state is TrialState.WAITING else trial.state,
-        value=trial.value if complete else None,
-        params=trial.params,
-        distributions=trial.distributions,
-    )
+    def __init__(self, search: Search, direction: Direction) -> None:
+        self._space = distributions(search)
+        self._study = optuna.create_study(direction=direction)
+        self._followed: list[tuple[int, Asked]] = []
+
+    def follow(self, trials: Sequence[Asked]) -> None:
+        """Takes over what has happened since the last time."""
+        for place, trial in enumerate(trials):
+            if place == len(self._followed):
+                number = len(self._study.get_trials(deepcopy=False))
+                self._study.add_trial(
+                    optuna.trial.create_trial(
+                        state=OPTUNA_STATES[trial.state],
+                        value=trial.value,
+                        params=dict(trial.params),
+                        distributions=self._space,
+                    )
+                )
+                self._followed.append((number, trial))
+            elif trial.state != self._followed[place][1].state:
+                number = self._followed[place][0]
+                self._study.tell(number, trial.value, state=OPTUNA_STATES[trial.state])
+                self._followed[place] = (number, trial)
+
+    def ask(self, sampler: BaseSampler) -> Params:
+        """What the sampler proposes after the trials that were followed."""
+        self._study.sampler = sampler
+        trial = self._study.ask(self._space)
+        self._study.tell(trial, state=TrialState.FAIL)
+        return trial.params

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from optuna.trial import TrialState
-
 from lrpsweep.results import TrialResult
 from lrpsweep.spec import StudySpec, decode, encode
 from lrpsweep.sweep.execution import Outcome, Task
-from lrpsweep.sweep.samplers import distributions, grid_points, key, propose
+from lrpsweep.sweep.samplers import SAMPLERS, Asked, distributions, first_new, grid_points, key
 from lrpsweep.sweep.storage import Store
 
 
@@ -109,11 +108,14 @@ class Search:
         self._literature = literature_params(spec, literature)
         self._planned = planned_trials(spec, literature)
         self._on_outcome = on_outcome
-        trials = store.trials()
-        self._count = len(trials)
-        self._waiting = [t.number for t in trials if t.state is TrialState.WAITING]
+        self._waiting = store.waiting()
         self._running: dict[int, tuple[Task, int]] = {}
         self._timed = False
+        self.history = store.history()
+        self._seen = {key(spec.search, trial.params) for trial in self.history}
+        self._proposals = SAMPLERS[spec.sampler.name](
+            spec.search, spec.sampler.seed, store.direction
+        )
 
     @property
     def finished(self) -> bool:
@@ -123,7 +125,7 @@ class Search:
     @property
     def remaining(self) -> int:
         """How many trials are still to be handed out."""
-        return max(0, self._planned - self._count) + len(self._waiting)
+        return max(0, self._planned - len(self.history)) + len(self._waiting)
 
     def next(self) -> Task | None:
         """As `Source.next`: the values of a trial that is stored as running from now on."""
@@ -138,30 +140,33 @@ class Search:
         """As `Source.done`."""
         _, number = self._running.pop(id(task))
         self._timed = True
-        if outcome.result is None:
-            self._store.fail(number, outcome.reason or "no reason was given")
+        params = self.history[number].params
+        result = outcome.result and TrialResult.from_json(outcome.result)
+        if result and math.isfinite(result.value):
+            self._store.complete(number, result, outcome.seconds)
+            self.history[number] = Asked(params, "complete", result.value)
         else:
-            self._store.complete(number, TrialResult.from_json(outcome.result), outcome.seconds)
+            reason = f"the objective is {result.value}" if result else outcome.reason
+            self._store.fail(number, reason or "no reason was given")
+            self.history[number] = Asked(params, "failed")
         self._on_outcome(outcome)
 
     def _restarted(self) -> tuple[int, dict[str, Any]]:
-        number = self._waiting.pop(0)
+        number = min(self._waiting)
         self._store.restart(number)
-        return number, self._store.trials()[number].user_attrs["values"]
+        return number, self._waiting.pop(number)
 
     def _asked(self) -> tuple[int, dict[str, Any]]:
         name, params = self._proposal()
         values = decode(self._spec.search, params)
         self._store.start(params, self._distributions, values, literature=name)
-        self._count += 1
-        return self._count - 1, values
+        self.history.append(Asked(params))
+        self._seen.add(key(self._spec.search, params))
+        return len(self.history) - 1, values
 
     def _proposal(self) -> tuple[str | None, dict[str, Any]]:
         """The next published point that no trial has, then the sampler's."""
-        search, sampler = self._spec.search, self._spec.sampler
-        trials = self._store.trials()
-        seen = {key(search, trial.params) for trial in trials}
         for name, params in self._literature:
-            if key(search, params) not in seen:
+            if key(self._spec.search, params) not in self._seen:
                 return name, params
-        return None, propose(sampler.name, search, sampler.seed, self._store.direction, trials)
+        return None, first_new(self._spec.search, self._proposals(self.history), self._seen)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 import sqlalchemy as sa
@@ -31,8 +31,7 @@ from lrpsweep.results import (
     TrialResult,
 )
 from lrpsweep.results import TrialState as State
-
-Direction = Literal["minimize", "maximize"]
+from lrpsweep.sweep.samplers import Asked, Direction
 
 LEASE = "lease"
 CONNECT_SECONDS = 5
@@ -140,10 +139,26 @@ def _make_tables(url: sa.URL, engine_kwargs: Mapping[str, Any]) -> optuna.storag
     text = url.render_as_string(hide_password=False)
     for _ in range(OPENING_ATTEMPTS):
         try:
-            return optuna.storages.RDBStorage(text, engine_kwargs=dict(engine_kwargs))
+            return _write_ahead(optuna.storages.RDBStorage(text, engine_kwargs=dict(engine_kwargs)))
         except (sa.exc.OperationalError, sa.exc.ProgrammingError, sa.exc.IntegrityError):
             time.sleep(0.2)
-    return optuna.storages.RDBStorage(text, engine_kwargs=dict(engine_kwargs))
+    return _write_ahead(optuna.storages.RDBStorage(text, engine_kwargs=dict(engine_kwargs)))
+
+
+def _write_ahead(storage: optuna.storages.RDBStorage) -> optuna.storages.RDBStorage:
+    """SQLite with a write-ahead log: no flush to disk for each of a trial's writes.
+
+    Killing the driver loses nothing; a power cut may lose the last trials, but corrupts nothing.
+    """
+    if storage.engine.dialect.name == "sqlite":
+        storage.engine.dispose()
+
+        @sa.event.listens_for(storage.engine, "connect")
+        def set_up(connection: Any, record: object) -> None:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+
+    return storage
 
 
 class Store:
@@ -182,9 +197,19 @@ class Store:
 
     # Trials.
 
-    def trials(self) -> list[FrozenTrial]:
-        """All trials, by number; not to be changed."""
-        return self._study.get_trials(deepcopy=False)
+    def history(self) -> list[Asked]:
+        """All trials by number, as samplers see them."""
+        return [_asked(trial) for trial in self._trials()]
+
+    def waiting(self) -> dict[int, dict[str, Any]]:
+        """The values of the trials that are still to be run, by number."""
+        waiting = [t for t in self._trials() if t.state is TrialState.WAITING]
+        return {trial.number: dict(trial.user_attrs["values"]) for trial in waiting}
+
+    def failures(self) -> list[str]:
+        """Why trials failed."""
+        failed = [t for t in self._trials() if t.state is TrialState.FAIL]
+        return [str(trial.user_attrs.get("reason")) for trial in failed]
 
     def start(
         self,
@@ -210,34 +235,40 @@ class Store:
         self._set_state(number, TrialState.RUNNING)
 
     def complete(self, number: int, result: TrialResult, seconds: float) -> None:
-        """Stores the result, then the state; a value that is not finite is a failure."""
+        """Stores the result, then the state. Raises ValueError for a value that is not finite."""
         if not math.isfinite(result.value):
-            self.fail(number, f"the objective is {result.value}, not a finite number")
-            return
+            raise ValueError(f"{result.value} is no result")
         self.guard()
-        trial = self._trial_id(number)
-        self._rdb.set_trial_user_attr(trial, "result", result.to_json())
-        self._rdb.set_trial_user_attr(trial, "seconds", seconds)
-        self._study.tell(number, result.value, state=TrialState.COMPLETE)
+        self._set_attr(number, "result", result.to_json() | {"wall_seconds": seconds})
+        self._set_state(number, TrialState.COMPLETE, [result.value])
 
     def fail(self, number: int, reason: str) -> None:
         """Stores that a trial failed, and why."""
         self.guard()
-        self._rdb.set_trial_user_attr(self._trial_id(number), "reason", reason)
-        self._study.tell(number, state=TrialState.FAIL)
+        self._set_attr(number, "reason", reason)
+        self._set_state(number, TrialState.FAIL)
 
     def release(self) -> None:
         """Sets every running trial back to waiting: whoever ran it does not any more."""
-        running = [t.number for t in self.trials() if t.state is TrialState.RUNNING]
-        for number in running:
-            self.guard()
-            self._set_state(number, TrialState.WAITING)
+        for trial in self._trials():
+            if trial.state is TrialState.RUNNING:
+                self.guard()
+                self._set_state(trial.number, TrialState.WAITING)
 
-    def _trial_id(self, number: int) -> int:
+    def _trials(self) -> list[FrozenTrial]:
+        return self._study.get_trials(deepcopy=False)
+
+    def _id(self, number: int) -> int:
         return self._rdb.get_trial_id_from_study_id_trial_number(self._study._study_id, number)
 
-    def _set_state(self, number: int, state: TrialState) -> None:
-        self._study._storage.set_trial_state_values(self._trial_id(number), state=state)
+    def _set_attr(self, number: int, key: str, value: Any) -> None:
+        self._rdb.set_trial_user_attr(self._id(number), key, value)
+
+    def _set_state(
+        self, number: int, state: TrialState, values: Sequence[float] | None = None
+    ) -> None:
+        """Sets the state; Optuna refuses it for a trial that has ended already."""
+        self._study._storage.set_trial_state_values(self._id(number), state, values)
 
     # The lease: one row, changed by compare-and-swap in one SQL statement.
 
@@ -281,7 +312,7 @@ def read_results(store: Store) -> StudyResults:
         name=store.name,
         objective=facts["objective"],
         direction=store.direction,
-        trials=tuple(_record(trial) for trial in store.trials()),
+        trials=tuple(_record(trial) for trial in store._trials()),
         planned=facts["planned"],
         axes=tuple(_axis(axis) for axis in facts["axes"]),
         spec_text=facts["spec_text"],
@@ -289,6 +320,15 @@ def read_results(store: Store) -> StudyResults:
         provenance=facts["provenance"],
         recommendation=recommendation and recommendation_from_json(recommendation),
     )
+
+
+def _asked(trial: FrozenTrial) -> Asked:
+    match trial.state:
+        case TrialState.COMPLETE:
+            return Asked(trial.params, "complete", trial.value)
+        case TrialState.FAIL:
+            return Asked(trial.params, "failed")
+    return Asked(trial.params)
 
 
 def _axis(stored: Mapping[str, Any]) -> Axis:
@@ -305,7 +345,7 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         result=TrialResult.from_json(attrs["result"]) if complete else None,
         literature=attrs.get("literature"),
         reason=attrs.get("reason"),
-        seconds=attrs.get("seconds") if complete else None,
+        seconds=attrs["result"]["wall_seconds"] if complete else None,
     )
 
 

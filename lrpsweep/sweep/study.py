@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from optuna.trial import FrozenTrial, TrialState
-
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults
 from lrpsweep.spec import StudySpec, axes, difference
@@ -27,6 +25,7 @@ from lrpsweep.sweep.execution import (
     ray_executor,
 )
 from lrpsweep.sweep.lease import LeaseLostError, hold
+from lrpsweep.sweep.samplers import Direction
 from lrpsweep.sweep.search import (
     Estimate,
     Observer,
@@ -36,7 +35,6 @@ from lrpsweep.sweep.search import (
     planned_trials,
 )
 from lrpsweep.sweep.storage import (
-    Direction,
     Store,
     create_store,
     now,
@@ -160,7 +158,7 @@ def run_study(
 def _check_identity(store: Store, plan: Plan) -> None:
     """A study that has begun may not change; before its first trial, it may."""
     stored = store.get("identity")
-    if stored is None or not store.trials():
+    if stored is None or not store.history():
         return
     changed = difference(stored, plan.identity)
     if changed:
@@ -195,7 +193,7 @@ def _run(
 ) -> None:
     run = _Run(store, plan, observer)
     if run.search.remaining == 0:
-        _check_some_succeeded(store.trials())
+        run.check_some_succeeded()
     if not run.anything_left:
         return
     with _executor(plan, address, executor) as workers:
@@ -207,7 +205,7 @@ def _run(
         done = workers.run(_Stages(run.stages()), plan.build)
     if not done:
         raise SweepInterruptedError(
-            f"study '{store.name}' was stopped; {run.counts(TrialState.COMPLETE)} of "
+            f"study '{store.name}' was stopped; {run.complete} of "
             f"{run.planned} trials are done and kept. The same command goes on with the rest."
         )
 
@@ -269,16 +267,26 @@ class _Run:
     @property
     def _unvalidated(self) -> bool:
         validated = self._store.get("validated_trials")
-        return bool(self._plan.baselines) and validated != self.counts(TrialState.COMPLETE)
+        return bool(self._plan.baselines) and validated != self.complete
 
-    def counts(self, state: TrialState) -> int:
-        """How many trials are in that state."""
-        return sum(trial.state is state for trial in self._store.trials())
+    @property
+    def complete(self) -> int:
+        """How many trials have a result."""
+        return sum(trial.state == "complete" for trial in self.search.history)
+
+    def check_some_succeeded(self) -> None:
+        """A search without a single result has failed; its reasons, the most frequent first."""
+        if self.complete:
+            return
+        reasons = self._store.failures()
+        ranked = sorted(set(reasons), key=lambda text: (-reasons.count(text), text))
+        shown = "; ".join(f"{text} ({reasons.count(text)})" for text in ranked[:REASONS_SHOWN])
+        raise SweepFailedError(f"all {len(reasons)} trials failed: {shown}.")
 
     def stages(self) -> Iterator[Source]:
         """The search, then the validation of what it found."""
         yield self.search
-        _check_some_succeeded(self._store.trials())
+        self.check_some_succeeded()
         if not self._unvalidated:
             return
         spec = self._plan.spec
@@ -295,25 +303,25 @@ class _Run:
         except ValueError as error:
             raise SweepFailedError(f"study '{self._store.name}': {error}") from error
         self._store.set("recommendation", recommendation_to_json(recommendation))
-        self._store.set("validated_trials", self.counts(TrialState.COMPLETE))
+        self._store.set("validated_trials", self.complete)
 
     def _searched(self, outcome: Outcome) -> None:
         if not self._spent:
             self._timed_at = time.monotonic()
             self._observer.estimated(self._estimate(outcome))
         self._spent.append(outcome.seconds)
-        trials = self._store.trials()
-        finished = [t for t in trials if t.state.is_finished()]
-        values = [t.value for t in finished if t.value is not None]
+        values = [t.value for t in self.search.history if t.value is not None]
+        failed = sum(trial.state == "failed" for trial in self.search.history)
         best = min if self._plan.direction == "minimize" else max
+        left = self.planned - len(values) - failed
         self._observer.progressed(
             Progress(
                 stage="search",
-                done=len(finished),
+                done=len(values) + failed,
                 planned=self.planned,
-                failed=len(finished) - len(values),
+                failed=failed,
                 best=best(values, default=None),
-                seconds_left=self._seconds_left(self.planned - len(finished)),
+                seconds_left=self._seconds_left(left),
             )
         )
 
@@ -355,13 +363,3 @@ class _Run:
             workers=self.workers,
             device=self._plan.device,
         )
-
-
-def _check_some_succeeded(trials: Sequence[FrozenTrial]) -> None:
-    """A study without a single result has failed; its reasons, the most frequent first."""
-    if any(trial.state is TrialState.COMPLETE for trial in trials):
-        return
-    reasons = [str(trial.user_attrs.get("reason")) for trial in trials]
-    ranked = sorted(set(reasons), key=lambda reason: (-reasons.count(reason), reason))
-    shown = "; ".join(f"{reason} ({reasons.count(reason)})" for reason in ranked[:REASONS_SHOWN])
-    raise SweepFailedError(f"all {len(trials)} trials failed: {shown}.")
