@@ -55,9 +55,7 @@ def _model(context: Context) -> dict[str, Any]:
         "fingerprint": model.fingerprint,
         "classes": list(model.classes),
         "input_size": list(model.input_size),
-        "preprocess": {
-            key: getattr(model.preprocess, key) for key in ("resize", "crop", "mean", "std")
-        },
+        "preprocess": model.preprocess.model_dump(mode="json"),
         "pixel_low": low.tolist(),
         "pixel_high": high.tolist(),
     }

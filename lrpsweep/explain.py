@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,7 +79,7 @@ def load_composite(
     """
     path = Path(path)
     document = read_composite(path)
-    preprocess = Preprocess(**document["model"]["preprocess"])
+    preprocess = Preprocess.model_validate_json(json.dumps(document["model"]["preprocess"]))
     if net is not None:
         found = wrap_model(net, preprocess, name=type(net).__name__)
     else:
@@ -126,7 +127,7 @@ def _check_layers(path: Path, model: Model, composite: Composite) -> None:
     declared = set(composite.by_layer())
     for name in sorted(declared - weighted):
         raise InputError(
-            f"{path}: blocks: {model.name} has no layer '{name}'.{guess(name, weighted)} "
+            f"{path}: blocks: {model.name} has no layer '{name}'.{guess(name, sorted(weighted))} "
             f"{_summary('Its layers with weights', weighted)}"
         )
     for name in sorted(weighted - declared):

@@ -1,0 +1,141 @@
+"""A trial is a pure function of what was prepared and of its task."""
+
+import dataclasses
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from lrpsweep.context import Task, prepare
+from lrpsweep.errors import InputError
+from lrpsweep.literature import fitting_presets, literature_points
+from lrpsweep.results import TrialResult
+from lrpsweep.spec import PRESETS, load_study
+from lrpsweep.trial import run_trial
+
+POINT = Task(values={"gamma1": 0.1, "gamma2": 0.5})
+
+
+@pytest.fixture
+def context(small_study):
+    return prepare(load_study(small_study))
+
+
+def numbers(result: TrialResult) -> dict:
+    return {k: v for k, v in result.to_json().items() if k != "seconds"}
+
+
+def test_the_same_task_gives_the_same_result_again_and_in_a_new_context(context, small_study):
+    first = run_trial(context, POINT)
+    run_trial(context, Task(values={"gamma1": 1.0, "gamma2": 1.0}))
+    assert numbers(run_trial(context, POINT)) == numbers(first)
+    assert numbers(run_trial(prepare(load_study(small_study)), POINT)) == numbers(first)
+
+
+def test_scores_are_the_area_under_curves_that_begin_with_the_untouched_image(context):
+    result = run_trial(context, POINT)
+    images = context.split.search
+    with torch.no_grad():
+        logits = context.model.net(context.model.normalize(images.images)).numpy()
+    untouched = logits[np.arange(len(images.labels)), images.labels].mean()
+    assert result.curve[0] == pytest.approx(untouched, rel=1e-5)
+    assert result.flipped[0] == 0
+    assert result.flipped[-1] == 1
+    steps = (result.curve[1:] + result.curve[:-1]) / 2
+    assert result.value == pytest.approx(steps.mean(), rel=1e-9)
+    assert result.scores.shape == (4,)
+
+
+def test_most_relevant_first_falls_faster_than_least_relevant_first(context):
+    morf = run_trial(context, POINT).value
+    lerf = run_trial(context, dataclasses.replace(POINT, objective="auc_lerf")).value
+    srg = run_trial(context, dataclasses.replace(POINT, objective="srg")).value
+    assert morf < lerf
+    assert srg == pytest.approx(lerf - morf, rel=1e-6)
+
+
+def test_validation_images_are_others(context):
+    assert not set(context.split.search.hashes) & set(context.split.validation.hashes)
+    result = run_trial(context, dataclasses.replace(POINT, split="validation"))
+    assert result.scores.shape == (3,)
+
+
+def test_every_published_composite_fits_the_embedded_network(context):
+    assert set(fitting_presets(context)) == set(PRESETS)
+    for name in PRESETS:
+        assert np.isfinite(run_trial(context, Task(preset=name)).value)
+
+
+def test_a_published_composite_inside_the_space_is_found(small_study):
+    text = small_study.read_text()
+    inside = load_study(small_study, ["search.gamma1.log=[0.1, 1.0]"])
+    assert literature_points(prepare(inside))["epsilon_gamma_box"] == {
+        "gamma1": 0.25,
+        "gamma2": 0.25,
+    }
+    small_study.write_text(text.replace("gamma2: {log: [0.25", "gamma2: {log: [0.3"))
+    assert literature_points(prepare(load_study(small_study))) == {}
+
+
+class LittleMemory(torch.nn.Module):
+    """Runs out of memory above so many images: no GPU here can be made to."""
+
+    def __init__(self, net: torch.nn.Module, most: int) -> None:
+        super().__init__()
+        self.net, self.most = net, most
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) > self.most:
+            raise torch.OutOfMemoryError(f"{len(x)} images")
+        return self.net(x)
+
+
+def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(context):
+    expected = run_trial(context, POINT)
+    small = LittleMemory(context.model.net, 3)
+    context.model = dataclasses.replace(context.model, net=small)
+    found = run_trial(context, POINT)
+    assert context.batch == 2
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4)
+    context.model = dataclasses.replace(context.model, net=LittleMemory(small.net, 0))
+    with pytest.raises(torch.OutOfMemoryError):
+        run_trial(context, POINT)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("evaluation.patch=65", r"evaluation\.patch: 65 is larger than the image \(64 × 64"),
+        ("data.target=10", r"data\.target: the model has no class 10; expected .* 0 to 9"),
+        ("data.target=cow", r"data\.target: the model has no class 'cow'"),
+        ("composite.0.layers=features.99", r"composite\.pixel\.layers: .*no layer 'features\.99'"),
+        ("composite.1.layers=features.1", r"composite\.early\.layers: .*no layer with weights"),
+        (
+            "composite.1.layers=features.0..features.9",
+            r"composite\.early\.layers: .*'pixel' already",
+        ),
+        ("composite.1.rule=z_box", r"gamma"),
+    ],
+)
+def test_a_wrong_study_is_refused_before_any_trial(small_study, change, message):
+    with pytest.raises(InputError, match=message) as caught:
+        prepare(load_study(small_study, [change]))
+    assert str(small_study) in str(caught.value)
+
+
+def test_a_layer_left_over_is_named(small_study):
+    text = small_study.read_text().replace("  - {block: default, rule: zero}\n", "")
+    small_study.write_text(text)
+    with pytest.raises(InputError, match=r"no block has 'classifier\.0'"):
+        prepare(load_study(small_study))
+
+
+def test_the_core_knows_neither_ray_mlflow_nor_optuna():
+    code = (
+        "import sys, lrpsweep.trial, lrpsweep.explain, lrpsweep.literature, lrpsweep.illustrate\n"
+        "print(sorted({'ray', 'mlflow', 'optuna'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
