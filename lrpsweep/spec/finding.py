@@ -6,7 +6,6 @@ import os
 import re
 from pathlib import Path
 
-import lrpsweep
 from lrpsweep.errors import InputError, guess
 
 _VARIABLE = re.compile(r"\$\{([^}]*)\}")
@@ -14,7 +13,7 @@ _VARIABLE = re.compile(r"\$\{([^}]*)\}")
 
 def bundled_studies() -> dict[str, Path]:
     """Name to file of the studies that come with the package."""
-    package = Path(lrpsweep.__file__).parent
+    package = Path(__file__).parent.parent
     # An installed package holds them inside; a checkout has them beside it.
     folder = next(
         (f for f in (package / "studies", package.parent / "studies") if f.is_dir()), None
