@@ -30,8 +30,11 @@ class Model:
     fingerprint: str
 
     def normalize(self, pixels: np.ndarray | Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) on the network's device."""
-        images = torch.as_tensor(pixels, device=self._device).permute(0, 3, 1, 2).contiguous()
+        """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) on the network's device.
+
+        The channels stay innermost in memory: convolutions on a CPU are up to twice as fast so.
+        """
+        images = torch.as_tensor(pixels, device=self._device).permute(0, 3, 1, 2)
         mean, std = self._statistics
         return images.to(torch.float32).div_(255).sub_(mean).div_(std)
 

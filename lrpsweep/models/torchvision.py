@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,13 +35,12 @@ def load_torchvision(spec: ModelSpec, device: str, base: Path) -> Model:
         raise InputError(
             "model.preprocess.crop: missing; expected the pixels of the model's square input"
         )
-    net = _random_net(name)
+    state: Mapping[str, Tensor] | None = None
     if spec.weights is None:
         preprocess = preprocess or IMAGENET
     elif spec.weights in choices:
-        chosen = choices[spec.weights]
-        _fill(net, _downloaded(name, chosen), f"the weights {chosen}")
-        preprocess = preprocess or _preprocess_of(name, chosen)
+        preprocess = preprocess or _preprocess_of(name, choices[spec.weights])
+        state = _downloaded(name, choices[spec.weights])
     else:
         path = _weights_path(name, spec.weights, choices, base)
         if preprocess is None:
@@ -49,7 +49,10 @@ def load_torchvision(spec: ModelSpec, device: str, base: Path) -> Model:
                 "its images were prepared; expected {resize, crop, mean, std}. torchvision's own "
                 f"training used {IMAGENET.model_dump(mode='json')}."
             )
-        _fill(net, read_state(path), f"the file {path}")
+        state = read_state(path)
+    net = _random_net(name)
+    if state is not None:
+        _fill(net, state, f"'{spec.weights}'")
     return wrap_model(net, preprocess, name=name, classes=_class_names(choices), device=device)
 
 
@@ -121,7 +124,9 @@ def read_state(path: Path) -> Mapping[str, Tensor]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)  # type: ignore[no-any-return]
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd protocols: read or refused, as comes out below
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
         raise InputError(
             f"model.weights: {path} cannot be read as tensors ({_first_sentence(error)}); expected "

@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from lrpsweep.data.scenes import CLASSES
+from lrpsweep.errors import InputError
+from lrpsweep.models import FAMILIES, Model, load_model, wrap_model
+from lrpsweep.models import scenes as bundled
+from lrpsweep.spec import ModelSpec, Preprocess
+
+SMALL = "squeezenet1_1"
+GIVEN = Preprocess(resize=40, crop=36, mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.5))
+OVERSIZE = 1_000_000
+
+
+def load(base: Path = Path(), **fields: object) -> Model:
+    return load_model(ModelSpec(**fields), "cpu", base)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def scenes() -> Model:
+    return load(embedded="scenes")
+
+
+def test_the_bundled_network_is_small_and_of_plain_layers(scenes: Model) -> None:
+    kinds = {type(m) for m in scenes.net.modules() if not list(m.children())}
+    assert kinds <= {nn.Conv2d, nn.ReLU, nn.MaxPool2d, nn.Flatten, nn.Linear, nn.Dropout}
+    convolutions = [m for m in scenes.net.modules() if isinstance(m, nn.Conv2d)]
+    assert len(convolutions) >= 6
+    assert all(m.bias is not None for m in convolutions)
+    weights = Path(bundled.__file__).with_name("scenes.safetensors")
+    assert weights.stat().st_size < OVERSIZE
+    torch.fx.symbolic_trace(scenes.net)
+
+
+def test_the_bundled_weights_name_the_classes_of_the_scenes(scenes: Model) -> None:
+    assert scenes.classes == CLASSES
+    assert scenes.input_size == (64, 64)
+
+
+def test_a_model_is_frozen_and_in_eval_mode(scenes: Model) -> None:
+    assert not scenes.net.training
+    assert not any(p.requires_grad for p in scenes.net.parameters())
+
+
+def test_normalization_is_torchvisions() -> None:
+    model = wrap_model(nn.Conv2d(3, 1, 1), GIVEN, name="one")
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 5, 7, 3), np.uint8)
+    expected = torchvision.transforms.Normalize(GIVEN.mean, GIVEN.std)(
+        torch.stack([torchvision.transforms.functional.to_tensor(image) for image in pixels])
+    )
+    torch.testing.assert_close(model.normalize(pixels), expected)
+    torch.testing.assert_close(model.normalize(torch.from_numpy(pixels)), expected)
+
+
+def test_pixel_bounds_are_black_and_white() -> None:
+    low, high = wrap_model(nn.Conv2d(3, 1, 1), GIVEN, name="one").pixel_bounds
+    torch.testing.assert_close(low, torch.tensor([-5.0, -2.0, -0.6]))
+    torch.testing.assert_close(high, torch.tensor([5.0, 3.0, 1.4]))
+
+
+def test_fingerprint_changes_with_any_weight_and_with_preprocessing() -> None:
+    def marks(change: float = 0.0, preprocess: Preprocess = GIVEN) -> str:
+        torch.manual_seed(0)
+        net = nn.Conv2d(3, 1, 1)
+        with torch.no_grad():
+            net.weight[0, 0, 0, 0] += change
+        return wrap_model(net, preprocess, name="one").fingerprint
+
+    assert marks() == marks()
+    assert marks(1e-6) != marks()
+    assert marks(preprocess=GIVEN.model_copy(update={"crop": 35})) != marks()
+
+
+def test_random_weights_are_the_same_every_time_and_leave_the_generator_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    first = load(torchvision=SMALL, weights=None)
+    assert torch.rand(1) == expected
+    assert first.fingerprint == load(torchvision=SMALL, weights=None).fingerprint
+    assert first.input_size == (224, 224)
+    assert first.classes[29] == "axolotl"
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt", ".pth"])
+def test_weights_come_from_a_file_beside_the_study(tmp_path: Path, suffix: str) -> None:
+    state = torchvision.models.squeezenet1_1(weights=None).state_dict()
+    path = tmp_path / f"net{suffix}"
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    model = load(tmp_path, torchvision=SMALL, weights=path.name, preprocess=GIVEN)
+    assert model.preprocess == GIVEN
+    assert all(torch.equal(state[k], v) for k, v in model.net.state_dict().items())
+
+
+def test_old_batch_norm_without_counter_is_accepted(tmp_path: Path) -> None:
+    state = torchvision.models.resnet18(weights=None).state_dict()
+    kept = {k: v for k, v in state.items() if not k.endswith("num_batches_tracked")}
+    save_file(kept, tmp_path / "net.safetensors")
+    load(tmp_path, torchvision="resnet18", weights="net.safetensors", preprocess=GIVEN)
+
+
+def test_a_file_does_not_say_how_its_images_were_prepared(tmp_path: Path) -> None:
+    save_file({}, tmp_path / "net.safetensors")
+    with pytest.raises(InputError, match=r"model\.preprocess: 'auto'.*net\.safetensors"):
+        load(tmp_path, torchvision=SMALL, weights="net.safetensors")
+
+
+def test_preprocessing_without_crop_leaves_the_input_size_open() -> None:
+    preprocess = GIVEN.model_copy(update={"crop": None})
+    with pytest.raises(InputError, match=r"model\.preprocess\.crop: missing"):
+        load(torchvision=SMALL, weights=None, preprocess=preprocess)
+
+
+def test_tensors_that_do_not_fit_are_named(tmp_path: Path) -> None:
+    state = torchvision.models.squeezenet1_1(weights=None).state_dict()
+    state["features.0.weight"] = torch.zeros(2, 3)
+    state["features.0.wait"] = state.pop("features.0.bias")
+    save_file(state, tmp_path / "net.safetensors")
+    message = (
+        r"'features\.0\.bias' is missing, 'features\.0\.wait' is unknown, "
+        r"'features\.0\.weight' has shape \(2, 3\) instead of \(64, 3, 3, 3\)"
+    )
+    with pytest.raises(InputError, match=message):
+        load(tmp_path, torchvision=SMALL, weights="net.safetensors", preprocess=GIVEN)
+
+
+class Trap:
+    """Writes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.path,)
+
+
+def test_no_code_of_a_weights_file_is_run(tmp_path: Path) -> None:
+    torch.save({"w": Trap(tmp_path / "sprung")}, tmp_path / "net.pt")
+    with pytest.raises(InputError, match=r"net\.pt cannot be read as tensors"):
+        load(tmp_path, torchvision=SMALL, weights="net.pt", preprocess=GIVEN)
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+@pytest.mark.parametrize("content", [b"", b"not tensors at all", b"\x80\x04K\x01."])
+def test_a_damaged_weights_file_is_named(tmp_path: Path, suffix: str, content: bytes) -> None:
+    (tmp_path / f"net{suffix}").write_bytes(content)
+    with pytest.raises(InputError, match=rf"model\.weights: .*net{suffix} "):
+        load(tmp_path, torchvision=SMALL, weights=f"net{suffix}", preprocess=GIVEN)
+
+
+@pytest.mark.parametrize("saved", [torch.zeros(2), {"epoch": 3, "state_dict": {}}])
+def test_what_is_no_state_dict_is_refused(tmp_path: Path, saved: object) -> None:
+    torch.save(saved, tmp_path / "net.pt")
+    with pytest.raises(InputError, match="expected a state dict"):
+        load(tmp_path, torchvision=SMALL, weights="net.pt", preprocess=GIVEN)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (
+            {"torchvision": "vgg61", "weights": None},
+            r"no torchvision classifier 'vgg61'.*'vgg19'\?",
+        ),
+        ({"torchvision": "deeplabv3_resnet50", "weights": None}, "no torchvision classifier"),
+        ({"torchvision": "vgg16", "weights": "IMAGENET1K_V2"}, r"Did you mean 'IMAGENET1K_V1'\?"),
+        ({"torchvision": "vgg16", "weights": "no.pt", "preprocess": GIVEN}, r"no file '.*no\.pt'"),
+    ],
+)
+def test_unknown_names_are_refused_with_a_guess(fields: dict[str, object], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load(**fields)
+
+
+def test_a_failed_download_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*_: object, **__: object) -> None:
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", no_network)
+    with pytest.raises(InputError, match=r"IMAGENET1K_V1 of squeezenet1_1 could not be fetched"):
+        load(torchvision=SMALL, weights="IMAGENET1K_V1")
+
+
+def test_downloaded_weights_bring_their_preprocessing(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = torchvision.models.squeezenet1_1(weights=None).state_dict()
+    monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", lambda *_, **__: state)
+    model = load(torchvision=SMALL, weights="IMAGENET1K_V1")
+    assert model.preprocess == Preprocess(
+        resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    )
+    assert load(torchvision=SMALL, weights="DEFAULT").fingerprint == model.fingerprint
+
+
+def test_resizing_that_cannot_be_repeated_is_refused_before_the_download() -> None:
+    with pytest.raises(InputError, match=r"model\.preprocess: 'auto'.* with bicubic resizing"):
+        load(torchvision="efficientnet_b0", weights="IMAGENET1K_V1")
+
+
+def test_every_classifier_of_torchvision_has_imagenets_classes() -> None:
+    for name in torchvision.models.list_models(module=torchvision.models):
+        first = next(iter(torchvision.models.get_model_weights(name)))
+        assert len(first.meta["categories"]) == 1000
+
+
+def test_families_are_fields_of_the_model_in_a_study() -> None:
+    assert set(FAMILIES) <= set(ModelSpec.model_fields)
+
+
+@pytest.mark.shared
+@pytest.mark.skipif("LRPSWEEP_TEST_DATA" not in os.environ, reason="LRPSWEEP_TEST_DATA is not set")
+def test_real_weights_give_the_known_answer() -> None:
+    from lrpsweep.data import read_image
+
+    root = Path(os.environ["LRPSWEEP_TEST_DATA"])
+    preprocess = Preprocess(
+        resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)
+    )
+    model = load(
+        root, torchvision=SMALL, weights="squeezenet1_1.safetensors", preprocess=preprocess
+    )
+    names = [entry["name"] for entry in json.loads((root / "imagenet_classes.json").read_text())]
+    assert list(model.classes) == names
+    photo = root / "imagenet/n01632777/n01632777_axolotl.jpg"
+    logits = model.net(model.normalize(read_image(photo, preprocess)[None]))
+    assert logits.argmax().item() == 26
+    assert abs(logits.softmax(1).max().item() - 0.815180) < 1e-4
+    assert load_file(root / "squeezenet1_1.safetensors").keys() == model.net.state_dict().keys()
