@@ -40,6 +40,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 BATCH = 800  # metrics a request: MLflow takes 1,000 entities, up to 100 of them params and tags
 
@@ -256,6 +257,30 @@ class _StudyRuns:
     def start(self) -> None:
         """Show the study as running."""
         self.client.update_run(self.parent, status="RUNNING")
+        self._share_view()
+
+    def _share_view(self) -> None:
+        """A view of the runs page with the trials best first and the columns that matter.
+
+        MLflow's own hides child runs and all metrics. `_view_link` leads to it.
+        """
+        metrics = (self.study.objective, f"{self.study.objective}_stderr", "hot_spot")
+        view = {
+            "searchFilter": f"tags.`mlflow.parentRunId` = '{self.parent}'",
+            "orderByKey": f"metrics.`{_metric_name(self.study.objective)}`",
+            "orderByAsc": self.study.direction == "minimize",
+            "selectedColumns": [f"params.`{axis.name}`" for axis in self.study.axes]
+            + [f"metrics.`{_metric_name(name)}`" for name in metrics],
+        }
+        key = f"mlflow.sharedViewState.{self._view()}"
+        self.client.set_experiment_tag(self.experiment, key, json.dumps(view))
+
+    def _view(self) -> str:
+        return f"trials-{self.parent[:8]}"
+
+    def _view_link(self) -> str:
+        page = f"#/experiments/{self.experiment}/runs?workflowType=machine_learning"
+        return f"[All trials, best first]({page}&viewStateShareKey={self._view()})"
 
     def _search(self, condition: str) -> Iterator[Any]:
         token = None
@@ -317,13 +342,18 @@ class _StudyRuns:
 
     def log_study(self, results: StudyResults) -> None:
         """Everything about the study as a whole, in place of what was there before."""
-        known = self.client.get_run(self.parent).data.metrics
-        news = {k: v for k, v in _study_metrics(results).items() if known.get(k) != v}
-        self._log(self.parent, list(_metrics(news, _now())), tags=_study_tags(results))
+        self._share_view()
+        tags = _study_tags(results)
+        tags["mlflow.note.content"] = _note(results, self._view_link())
+        run = self.client.get_run(self.parent)
+        news = {k: v for k, v in _study_metrics(results).items() if run.data.metrics.get(k) != v}
+        self._log(self.parent, list(_metrics(news, _now())), tags=tags)
         with tempfile.TemporaryDirectory(prefix="lrpsweep-") as folder:
             _write_artifacts(results, Path(folder))
             self.client.log_artifacts(self.parent, folder)
-        self.client.set_terminated(self.parent, status=_study_status(results))
+        status = _study_status(results)
+        if run.info.status != status:
+            self.client.set_terminated(self.parent, status=status)
 
     def _log(
         self,
@@ -430,7 +460,7 @@ def _validation_metrics(objective: str, found: Recommendation) -> dict[str, floa
 
 
 def _study_tags(results: StudyResults) -> dict[str, str]:
-    tags = {"mlflow.note.content": _note(results), "lrpsweep.objective": results.objective}
+    tags = {"lrpsweep.objective": results.objective}
     tags |= {f"lrpsweep.{_metric_name(k)}": str(v) for k, v in results.provenance.items()}
     found = results.recommendation
     if found is not None:
@@ -440,21 +470,21 @@ def _study_tags(results: StudyResults) -> dict[str, str]:
     return tags
 
 
-def _note(results: StudyResults) -> str:
-    """What the run's page says first, as Markdown."""
+def _note(results: StudyResults, link: str) -> str:
+    """What the run's page says first, as Markdown; MLflow shows three lines and hides the rest."""
     found = results.recommendation
     ranked = results.ranked()
     if found is not None:
-        lines = [f"**{found.verdict.capitalize()}.** {found.sentence}"]
+        lines = [f"**{found.verdict.capitalize()}.** {found.sentence}", link]
         lines += [f"**Warning.** {warning}" for warning in found.warnings]
         lines += [f"Recommended: trial {found.number}, {format_values(found.values)}."]
         lines += [_comparison_table(found)] if found.comparisons else []
     elif ranked and ranked[0].result is not None:
         score = format_score(ranked[0].result.value)
-        lines = [f"Best so far: trial {ranked[0].number}, {results.objective} {score}."]
+        lines = [f"Best so far: trial {ranked[0].number}, {results.objective} {score}.", link]
     else:
-        lines = ["No trial is complete."]
-    lines.append("Figures, report, study file and composite are under Artifacts.")
+        lines = ["No trial is complete.", link]
+    lines.append("Figures, report, study file and composite are under *Artifacts*.")
     return "\n\n".join(lines)
 
 

@@ -125,6 +125,23 @@ def test_the_parent_run_carries_verdict_and_recommendation(store: Store) -> None
     assert run.data.metrics["trials/failed"] == 1
 
 
+def test_a_view_with_the_trials_best_first_is_linked_from_the_parent_run(store: Store) -> None:
+    run = store.client.get_run(store.parent)
+    experiment = store.client.get_experiment(run.info.experiment_id)
+    (key,) = (k for k in experiment.tags if k.startswith("mlflow.sharedViewState.trials-"))
+    view = json.loads(experiment.tags[key])
+    found = store.client.search_runs(
+        [experiment.experiment_id],
+        view["searchFilter"],
+        order_by=[f"{view['orderByKey']} {'ASC' if view['orderByAsc'] else 'DESC'}"],
+    )
+    best_first = [t.number for t in store.study.ranked()]
+    assert [int(r.data.tags["lrpsweep.trial"]) for r in found][:4] == best_first
+    assert view["selectedColumns"][:2] == ["params.`early.gamma`", "params.`late.gamma`"]
+    link = f"viewStateShareKey={key.removeprefix('mlflow.sharedViewState.')})"
+    assert link in run.data.tags["mlflow.note.content"]
+
+
 def test_figures_report_study_and_composite_are_artifacts(store: Store) -> None:
     names = {file.path for file in store.client.list_artifacts(store.parent)}
     assert names == {"figures", "report.html", "study.yaml", "composite.json"}
@@ -348,10 +365,13 @@ def test_the_api_finds_the_runs_and_their_curves(server: str, store: Store) -> N
     assert get(f"{server}/get-artifact?{query}").startswith(b"\x89PNG")
 
 
-def test_publishing_through_a_server_is_the_same(server: str, store: Store) -> None:
+def test_publishing_through_a_server_is_the_same_and_silent(
+    server: str, store: Store, capfd: pytest.CaptureFixture[str]
+) -> None:
     study = small_study(name="over http", illustrations=None)
     parent = publish(study, tracking_uri=server)
     assert publish(study, tracking_uri=server) == parent
+    assert capfd.readouterr() == ("", "")
     assert set(children(store.client, parent)) == set(NUMBERS)
     assert {f.path for f in store.client.list_artifacts(parent)} >= {"figures", "report.html"}
     assert list(store.elsewhere.iterdir()) == []
