@@ -95,12 +95,14 @@ def _checked(url: str) -> sa.URL:
             f"run.storage: '{_masked(parsed)}' is a {parsed.get_backend_name()} database; expected "
             "sqlite:///FILE or postgresql://USER:PASSWORD@HOST/DATABASE."
         )
-    return parsed
+    # SQLAlchemy 2.0 and 2.1 differ in the driver that a plain 'postgresql' means.
+    plain = parsed.drivername == "postgresql"
+    return parsed.set(drivername="postgresql+psycopg2") if plain else parsed
 
 
 def _masked(url: sa.URL) -> str:
     """The URL without its password, wherever that stands."""
-    query = {k: "***" if "pass" in k.lower() else v for k, v in url.query.items()}
+    query = {k: "hidden" if "pass" in k.lower() else v for k, v in url.query.items()}
     return url.set(query=query).render_as_string(hide_password=True)
 
 

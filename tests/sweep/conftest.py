@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -37,8 +39,42 @@ def executor(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def make_plan(runs_dir: Path) -> Callable[..., Any]:
-    from quadratic import plan
+class Driver:
+    """A driver in a process of its own, see driver.py."""
 
-    return plan
+    def __init__(self, runs_dir: Path, options: dict[str, Any]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "driver.py"), str(runs_dir), json.dumps(options)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        self.lines: list[str] = []
+
+    def wait_for(self, line: str) -> None:
+        assert self.process.stdout is not None
+        for found in self.process.stdout:
+            self.lines.append(found.rstrip())
+            if self.lines[-1] == line:
+                return
+        raise AssertionError("\n".join(self.lines))
+
+    def end(self, seconds: float = 60) -> str:
+        """Waits until it has ended; all that it printed."""
+        rest, _ = self.process.communicate(timeout=seconds)
+        return "\n".join([*self.lines, rest])
+
+
+@pytest.fixture
+def drive(runs_dir: Path) -> Iterator[Callable[..., Driver]]:
+    started: list[Driver] = []
+
+    def start(**options: Any) -> Driver:
+        started.append(Driver(runs_dir, options))
+        return started[-1]
+
+    yield start
+    for driver in started:
+        driver.process.kill()
+        driver.process.communicate()

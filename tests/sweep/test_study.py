@@ -1,0 +1,221 @@
+"""A study from its first trial to its recommendation, killed, stopped, changed and grown."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quadratic import Build, plan
+
+from lrpsweep.errors import InputError
+from lrpsweep.results import StudyResults
+from lrpsweep.sweep.search import Estimate, Progress, Silent
+from lrpsweep.sweep.study import SweepFailedError, load_results, run_study
+
+
+class Noting(Silent):
+    def __init__(self) -> None:
+        self.estimates: list[Estimate] = []
+        self.progress: list[Progress] = []
+
+    def estimated(self, estimate: Estimate) -> None:
+        self.estimates.append(estimate)
+
+    def progressed(self, progress: Progress) -> None:
+        self.progress.append(progress)
+
+
+def points(results: StudyResults) -> list[tuple[Any, ...]]:
+    return [tuple(trial.values.values()) for trial in results.trials]
+
+
+def test_a_study_is_the_same_wherever_it_runs(runs_dir: Path, two_workers: None) -> None:
+    """With trials that fail, and with a validation."""
+    study = plan(sampler="grid", points=3, build=Build(x0="nan", x1="raise"), baselines=("one",))
+    far = run_study(study, runs_dir=runs_dir / "ray")
+    here = run_study(study, runs_dir=runs_dir / "local", executor="local")
+    assert points(far) == points(here)
+    for trial, twin in zip(far.trials, here.trials, strict=True):
+        assert (trial.state, trial.reason) == (twin.state, twin.reason)
+        if trial.result is not None and twin.result is not None:
+            assert trial.result.to_json() == twin.result.to_json()
+    assert [trial.state for trial in far.trials].count("complete") == 3
+    assert far.recommendation == here.recommendation
+
+
+def test_a_run_leaves_the_study_and_its_results(runs_dir: Path) -> None:
+    study = plan(trials=5)
+    results = run_study(study, runs_dir=runs_dir, executor="local")
+    assert (runs_dir / "quadratic" / "study.yaml").read_text() == study.spec.text
+    assert results.planned == 5
+    assert results.direction == "minimize"
+    assert [axis.name for axis in results.axes] == ["x", "y"]
+    assert results.spec_hash == study.spec_hash
+    assert results.provenance["device"] == "cpu"
+    best = results.ranked()[0]
+    assert best.result is not None
+    assert best.result.value == min(t.result.value for t in results.complete if t.result)
+    read = load_results(study.spec, runs_dir)
+    assert points(read) == points(results)
+    assert all(trial.seconds is not None for trial in read.trials)
+
+
+@pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
+def test_twenty_trials_are_the_same_as_seven_a_kill_and_thirteen(
+    drive: Callable[..., Any], runs_dir: Path, sampler: str
+) -> None:
+    options: dict[str, Any] = {"sampler": sampler, "trials": 20, "points": 5}
+    first = drive(seconds=0.1, **options)
+    first.wait_for("search 7")
+    os.kill(first.process.pid, signal.SIGKILL)
+    first.process.wait()
+    at_death = load_results(plan(**options).spec, runs_dir)
+    done = {trial.number: trial.values for trial in at_death.trials if trial.state == "complete"}
+    assert 7 <= len(done) < 20
+
+    resumed = run_study(plan(**options), runs_dir=runs_dir, executor="local")
+    straight = run_study(plan(**options), runs_dir=runs_dir / "straight", executor="local")
+    assert {trial.state for trial in resumed.trials} == {"complete"}
+    assert len(resumed.trials) == len(straight.trials) == (25 if sampler == "grid" else 20)
+    assert {trial.number: trial.values for trial in resumed.trials}.items() >= done.items()
+    assert len(set(points(resumed))) == len(points(resumed))
+    assert points(resumed) == points(straight)
+
+
+def test_the_literature_comes_first_and_is_not_run_twice(runs_dir: Path) -> None:
+    literature = {
+        "tutorial": {"x": 0.25, "y": 0.25},
+        "zero": {"x": 0.0, "y": 0.0},
+        "zero again": {"x": 0.0, "y": 0.0},
+    }
+    study = plan(sampler="grid", points=3, literature=literature)
+    results = run_study(study, runs_dir=runs_dir, executor="local")
+    assert [trial.literature for trial in results.trials[:3]] == ["tutorial", "zero", None]
+    assert results.planned == len(results.trials) == 10
+    assert len(set(points(results))) == 10
+
+
+def test_failed_trials_keep_their_reasons_and_the_sweep_goes_on(runs_dir: Path) -> None:
+    faults = {"x0": "nan", "x0_25": "inf", "x0_5": "raise", "x0_75": "memory"}
+    study = plan(sampler="grid", points=5, build=Build(**faults))
+    results = run_study(study, runs_dir=runs_dir, executor="local")
+    assert len(results.complete) == 5
+    assert {trial.values["x"] for trial in results.complete} == {1.0}
+    reasons = {t.values["x"]: t.reason for t in results.trials if t.state == "failed"}
+    assert reasons == {
+        0.0: "the objective is nan",
+        0.25: "the objective is inf",
+        0.5: "ValueError: a bad point",
+        0.75: "MemoryError: no room",
+    }
+    assert {trial.state for trial in results.trials} == {"complete", "failed"}
+
+
+def test_a_study_without_a_single_result_fails_and_says_why(runs_dir: Path) -> None:
+    study = plan(sampler="grid", points=2, build=Build(x0="raise", x1="nan"))
+    text = r"all 4 trials failed: ValueError: a bad point \(2\); the objective is nan \(2\)"
+    for _ in range(2):
+        with pytest.raises(SweepFailedError, match=text):
+            run_study(study, runs_dir=runs_dir, executor="local")
+
+
+def test_a_changed_study_is_refused_field_by_field(runs_dir: Path) -> None:
+    before = run_study(plan(trials=3), runs_dir=runs_dir, executor="local")
+    with pytest.raises(InputError) as caught:
+        run_study(plan(trials=3, patch=4, seed=1), runs_dir=runs_dir, executor="local")
+    assert "evaluation.patch: was 8, is 4; sampler.seed: was 0, is 1" in str(caught.value)
+    after = load_results(plan().spec, runs_dir)
+    assert points(after) == points(before)
+    assert (runs_dir / "quadratic" / "study.yaml").read_text() == plan(trials=3).spec.text
+
+
+def test_trials_is_a_total_that_may_grow(runs_dir: Path) -> None:
+    ran: list[int] = []
+    for trials in (4, 4, 9):
+        observer = Noting()
+        results = run_study(
+            plan(trials=trials), runs_dir=runs_dir, executor="local", observer=observer
+        )
+        assert len(results.trials) == results.planned == trials
+        ran.append(len(observer.progress))
+    assert ran == [4, 0, 5]
+
+
+def test_the_first_trial_says_what_the_rest_will_take(runs_dir: Path) -> None:
+    observer = Noting()
+    run_study(
+        plan(trials=5, build=Build(0.05)),
+        runs_dir=runs_dir,
+        executor="local",
+        observer=observer,
+    )
+    (estimate,) = observer.estimates
+    assert estimate.workers == 1
+    assert estimate.seconds >= 0.05
+    assert estimate.seconds_left == pytest.approx(estimate.seconds * 4)
+    assert estimate.forwards_left == 4 * 7
+    assert estimate.memory_bytes == 1000
+    assert [progress.done for progress in observer.progress] == [1, 2, 3, 4, 5]
+    assert observer.progress[-1].seconds_left == 0
+    bests = [progress.best for progress in observer.progress]
+    assert bests == sorted(bests, reverse=True)  # type: ignore[type-var]
+
+
+def test_the_nominee_is_validated_once_and_again_when_trials_grew(runs_dir: Path) -> None:
+    first, second, third = Noting(), Noting(), Noting()
+    baselines = ("one", "two")
+    run_study(
+        plan(trials=7, baselines=baselines), runs_dir=runs_dir, executor="local", observer=first
+    )
+    again = run_study(
+        plan(trials=7, baselines=baselines), runs_dir=runs_dir, executor="local", observer=second
+    )
+    grown = run_study(
+        plan(trials=8, baselines=baselines), runs_dir=runs_dir, executor="local", observer=third
+    )
+    # 5 finalists and 2 baselines by 3 measures, and one random order.
+    assert [p.stage for p in first.progress] == ["search"] * 7 + ["validation"] * 22
+    assert second.progress == []
+    assert [p.stage for p in third.progress] == ["search"] + ["validation"] * 22
+    for results in (again, grown):
+        found = results.recommendation
+        assert found is not None
+        assert found.number == results.ranked()[0].number
+        assert [c.baseline for c in found.comparisons] == ["one", "two"]
+        assert found.validation_images == 4
+        assert found.verdict == "not decided"  # too few images
+
+
+def test_without_validation_images_there_is_no_recommendation(runs_dir: Path) -> None:
+    results = run_study(plan(trials=3), runs_dir=runs_dir, executor="local")
+    assert results.recommendation is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("where", ["local", "ray"])
+def test_a_signal_stops_cleanly_and_the_same_command_goes_on(
+    drive: Callable[..., Any], runs_dir: Path, number: int, where: str
+) -> None:
+    driver = drive(trials=40, seconds=0.3, executor=where)
+    driver.wait_for("search 4")
+    if number == signal.SIGINT:
+        os.killpg(driver.process.pid, number)  # Ctrl-C reaches the workers as well
+    else:
+        os.kill(driver.process.pid, number)
+    said = driver.end()
+    assert "SweepInterruptedError: study 'quadratic' was stopped; " in said
+    assert "The same command goes on with the rest." in said
+    assert "Traceback" not in said
+    stopped = load_results(plan(trials=40).spec, runs_dir)
+    states = [trial.state for trial in stopped.trials]
+    assert "running" not in states
+    assert 4 <= states.count("complete") < 40
+
+    resumed = run_study(plan(trials=40), runs_dir=runs_dir, executor="local")
+    straight = run_study(plan(trials=40), runs_dir=runs_dir / "straight", executor="local")
+    assert points(resumed) == points(straight)
+    assert len(resumed.complete) == 40
