@@ -21,6 +21,7 @@ from lrpsweep.attribution import (
 )
 from lrpsweep.data import Inputs, Split, load_inputs
 from lrpsweep.errors import InputError, guess
+from lrpsweep.evaluation import patch_grid
 from lrpsweep.models import Model, load_model
 from lrpsweep.spec import ConcreteBlock, Part, PresetSpec, StudySpec, first_point, substitute
 
@@ -124,7 +125,7 @@ def _prepared(spec: StudySpec, device: str) -> Context:
     split = load_inputs(spec.data, model.preprocess, model.classes, spec.base)
     layers = list_layers(model.net)
     explainer = Explainer(model.net, model.pixel_bounds, int(spec.run.cache_gb * 2**30))
-    _check_patch(spec, split.search)
+    patch_grid(*split.search.images.shape[1:3], spec.evaluation.patch)
     targets: dict[SplitName, np.ndarray] = {
         "search": _targets(spec, model, split.search, spec.run.batch),
         "validation": _targets(spec, model, split.validation, spec.run.batch),
@@ -133,16 +134,6 @@ def _prepared(spec: StudySpec, device: str) -> Context:
     context = Context(spec, model, layers, explainer, split, targets, fill, device, spec.run.batch)
     explainer.check(context.composite(Task(values=context.some_values)))
     return context
-
-
-def _check_patch(spec: StudySpec, inputs: Inputs) -> None:
-    height, width = inputs.images.shape[1:3]
-    patch = spec.evaluation.patch
-    if patch > min(height, width):
-        raise InputError(
-            f"evaluation.patch: {patch} is larger than the image ({height} × {width} pixels); "
-            f"expected 1 to {min(height, width)}"
-        )
 
 
 def _targets(spec: StudySpec, model: Model, inputs: Inputs, batch: int) -> np.ndarray:

@@ -24,7 +24,7 @@ from lrpsweep.report import render_heatmap, to_png, write_report
 from lrpsweep.results import StudyResults, TrialRecord
 from lrpsweep.spec import StudySpec, identity
 from lrpsweep.sweep.publishing import Publisher, publish
-from lrpsweep.sweep.search import Observer
+from lrpsweep.sweep.search import Observer, Silent
 from lrpsweep.sweep.study import (
     ExecutorName,
     Plan,
@@ -69,7 +69,7 @@ def run_and_hand_over(
     spec: StudySpec,
     runs_dir: Path,
     *,
-    observer: Observer,
+    observer: Observer | None = None,
     address: str | None = None,
     takeover: bool = False,
     tracking_uri: str | None = None,
@@ -80,6 +80,7 @@ def run_and_hand_over(
     Everything about the study is checked first. tracking_uri: None publishes nothing. Raises as
     `run_study` does; a tracking server that is down is only complained of.
     """
+    observer = observer or Silent()
     device = decide_device(spec.run.device, address)
     context = prepare(spec, "cpu" if address is not None else device)
     plan = plan_study(spec, context, device)
