@@ -37,6 +37,7 @@ Build = Callable[[], Runner]
 
 RETRIES = 2
 TASKS_PER_SLOT = 2
+KNOCK_SECONDS = 10
 WORKER_DIED = (
     f"the worker process died {RETRIES + 1} times in a row: killed, out of memory, crashed, or "
     "lrpsweep is not installed where it started"
@@ -207,6 +208,7 @@ def _connected(resources: Resources, address: str | None, folder: str) -> Iterat
     quiet = {"logging_level": "CRITICAL", "log_to_driver": False}
     if address is not None:
         try:
+            _knock(address)
             ray.init(address, **quiet)
         except Exception as error:
             raise InputError(
@@ -221,6 +223,13 @@ def _connected(resources: Resources, address: str | None, folder: str) -> Iterat
         yield
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError or ValueError at once where Ray would try for minutes."""
+    if address != "auto":
+        host, _, port = address.rpartition(":")
+        socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def _own_token() -> None:
