@@ -128,12 +128,12 @@ def draw_scene(part: Part, seed: int, index: int) -> Scene:
     canvas = _background(rng)
     for _ in range(rng.integers(2, 4)):
         _draw_plain_shape(canvas, rng, centre, radius)
-    for _ in range(rng.integers(2, 4)):
+    for _ in range(rng.integers(3, 5)):
         _draw_textured_blob(canvas, rng, centre, radius)
     frame = _Frame(rng, centre, radius)
     cover = frame.cover(SHAPES[shape](frame.u, frame.v))
     frame.paint(canvas, cover, _texture(rng, texture, frame))
-    canvas += rng.normal(0.0, 9.0, canvas.shape)
+    canvas += rng.normal(0.0, 16.0, canvas.shape)
     mask = np.zeros((SIZE, SIZE), dtype=bool)
     mask[frame.window] = cover >= 0.5
     image = np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
