@@ -286,3 +286,18 @@ def ui(runs_dir: Path, tracking_uri: str | None, port: int) -> None:
     from lrpsweep.sweep.publishing import default_uri, open_ui
 
     open_ui(tracking_uri or default_uri(runs_dir), port=port)
+
+
+@cli.command()
+def doctor() -> None:
+    """Print what a report of a problem should bring: versions, processors, GPUs."""
+    import platform
+    from importlib import metadata
+
+    import torch
+
+    click.echo(f"lrpsweep {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for package in ("torch", "torchvision", "optuna", "ray", "mlflow", "opencv-python-headless"):
+        click.echo(f"{package} {metadata.version(package)}")
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    click.echo(f"{os.cpu_count()} processors; GPUs: {', '.join(gpus) or 'none'}")

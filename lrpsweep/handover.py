@@ -50,7 +50,10 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
         literature=literature_points(context),
         baselines=tuple(fitting_presets(context)) if validated else (),
         device=device,
-        provenance={"versions": {name: metadata.version(name) for name in PACKAGES}},
+        provenance={
+            "score": spec.evaluation.score,
+            "versions": {name: metadata.version(name) for name in PACKAGES},
+        },
     )
 
 

@@ -1,0 +1,5 @@
+"""`python -m lrpsweep` is `lrpsweep`."""
+
+from lrpsweep.cli import main
+
+main()
