@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 from pathlib import Path
 from types import ModuleType
@@ -56,7 +57,7 @@ def test_an_emptied_scene_differs_around_its_object_only(script: ModuleType) -> 
 def test_multiplications_are_those_of_the_formula(script: ModuleType) -> None:
     sides, channels = (64, 32, 16, 8), (3, 8, 16, 32, 64)
     expected = 1024 * 64 + 64 * 10
-    for side, (before, width) in zip(sides, zip(channels, channels[1:], strict=False), strict=True):
+    for side, (before, width) in zip(sides, itertools.pairwise(channels), strict=True):
         expected += side**2 * 9 * width * (before + width)
     assert script.multiplications(ScenesNet()) == expected
 
