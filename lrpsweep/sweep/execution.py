@@ -27,6 +27,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from lrpsweep.errors import InputError
@@ -259,6 +260,7 @@ class RayExecutor:
             searcher = _searcher(source, self.workers, stop)
             with _environment({"TUNE_MAX_PENDING_TRIALS_PG": str(TASKS_PER_SLOT * self.workers)}):
                 _tuner(self._resources, self._folder, searcher, build, stop).fit()
+        searcher.tell()
         if searcher.failure is not None:
             raise searcher.failure
         return source.finished
@@ -348,12 +350,20 @@ def _searcher(source: Source, workers: int, stop: threading.Event) -> Any:
             self._stop = stop
             self._load = dict.fromkeys(range(workers), 0)
             self._tasks: dict[str, tuple[int, Task]] = {}
+            self._outcomes: list[tuple[Task, Outcome]] = []
+            self._waited = False
 
         def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+            # Tune asks before it gives the free worker its next task: that comes first, then
+            # the database and the sampler, while the worker works.
+            if self._outcomes and any(self._load.values()) and not self._waited:
+                self._waited = True
+                return None
+            self.tell()
             slot = min(self._load, key=self._load.__getitem__)
             if self._load[slot] >= TASKS_PER_SLOT and not self._stop.is_set():
                 return None
-            task = self._guarded(self._source.next)
+            task = None if self._stop.is_set() else self._guarded(self._source.next)
             if self._stop.is_set() or self._source.finished:
                 return Searcher.FINISHED  # type: ignore[no-any-return]
             if task is None:
@@ -373,17 +383,23 @@ def _searcher(source: Source, workers: int, stop: threading.Event) -> Any:
                 outcome = Outcome(reason=WORKER_DIED)
             else:  # stopped while it ran: it has no outcome
                 return
-            self._guarded(lambda: self._source.done(task, outcome))
+            self._outcomes.append((task, outcome))
+
+        def tell(self) -> None:
+            """Gives the outcomes that came in to the source."""
+            self._waited = False
+            while self._outcomes and self.failure is None:
+                task, outcome = self._outcomes.pop(0)
+                self._guarded(partial(self._source.done, task, outcome))
 
         def _guarded(self, call: Callable[[], Any]) -> Any:
             """Tune swallows what a searcher raises: keep it, and stop."""
-            if self.failure is None and not self._stop.is_set():
-                try:
-                    return call()
-                except Exception as failure:
-                    self.failure = failure
-                    self._stop.set()
-            return None
+            try:
+                return call()
+            except Exception as failure:
+                self.failure = failure
+                self._stop.set()
+                return None
 
         def __getstate__(self) -> dict[str, Any]:
             """Tune writes its set-up to disk and never reads it here."""

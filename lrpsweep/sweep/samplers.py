@@ -29,6 +29,7 @@ Params = dict[str, Any]
 Direction = Literal["minimize", "maximize"]
 
 ATTEMPTS = 50
+TPE_ATTEMPTS = 3
 OPTUNA_STATES = {
     "complete": TrialState.COMPLETE,
     "failed": TrialState.FAIL,
@@ -109,7 +110,9 @@ def _tpe(search: Search, seed: int, direction: Direction) -> Proposals:
     def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
         mirror.follow(trials)
         for attempt in range(ATTEMPTS):
-            yield mirror.ask(TPESampler(seed=_seed(seed, len(trials), attempt)))
+            # An optimum at zero is proposed again and again: then look elsewhere.
+            sampler = TPESampler if attempt < TPE_ATTEMPTS else RandomSampler
+            yield mirror.ask(sampler(seed=_seed(seed, len(trials), attempt)))
 
     return proposals
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -117,3 +118,16 @@ def test_running_and_failed_trials_do_not_break_a_proposal() -> None:
         Asked(grid_points(SEARCH)[1], "failed"),
     ]
     assert len(ask("tpe", 1, history=history)) == 15
+
+
+def test_an_optimum_at_zero_does_not_hold_tpe_up() -> None:
+    """Caught: hundreds of questions for one new point, when all of TPE's answers meant zero."""
+    search = {name: Log(log=(1e-3, 1.0), zero=True) for name in ("a", "b")}
+    proposals = SAMPLERS["tpe"](search, 0, "minimize")
+    trials: list[Asked] = []
+    for _ in range(60):
+        seen = {key(search, trial.params) for trial in trials}
+        asked = list(itertools.islice(proposals(trials), 10))
+        params = first_new(search, asked, seen)
+        assert key(search, params) not in seen
+        trials.append(Asked(params, "complete", sum(decode(search, params).values())))
