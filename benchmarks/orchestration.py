@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from lrpsweep.results import TrialResult
+from lrpsweep.results import TrialRecord, TrialResult
 from lrpsweep.spec import identity, parse_study
 from lrpsweep.sweep.publishing import publish
 from lrpsweep.sweep.search import Progress, Silent
@@ -62,6 +62,9 @@ class Clock(Silent):
 
     def __init__(self) -> None:
         self.ends: list[float] = []
+
+    def told(self, record: TrialRecord) -> None:
+        pass
 
     def progressed(self, progress: Progress) -> None:
         self.ends.append(time.perf_counter())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lrpsweep import __version__
-from lrpsweep.errors import InputError
+from lrpsweep.errors import InputError, WorkError
 
 if TYPE_CHECKING:
     from lrpsweep.spec import StudySpec
@@ -63,6 +63,9 @@ def main() -> None:
     except InputError as error:
         click.echo(f"lrpsweep: {error}", err=True)
         sys.exit(WRONG_INPUT)
+    except WorkError as error:
+        click.echo(f"lrpsweep: {error}", err=True)
+        sys.exit(FAILED)
     except Exception as error:
         if os.environ.get("LRPSWEEP_DEBUG"):
             raise

@@ -125,7 +125,8 @@ def _prepared(spec: StudySpec, device: str) -> Context:
     split = load_inputs(spec.data, model.preprocess, model.classes, spec.base)
     layers = list_layers(model.net)
     explainer = Explainer(model.net, model.pixel_bounds, int(spec.run.cache_gb * 2**30))
-    patch_grid(*split.search.images.shape[1:3], spec.evaluation.patch)
+    height, width = split.search.images.shape[1:3]
+    patch_grid(height, width, spec.evaluation.patch)
     targets: dict[SplitName, np.ndarray] = {
         "search": _targets(spec, model, split.search, spec.run.batch),
         "validation": _targets(spec, model, split.validation, spec.run.batch),

@@ -13,6 +13,13 @@ class InputError(Exception):
     """
 
 
+class WorkError(Exception):
+    """The work could not be done, or not to its end; says why, and what to do.
+
+    The command line prints the message without a traceback and exits with 1.
+    """
+
+
 def guess(word: str, allowed: Iterable[str]) -> str:
     """' Did you mean ...?' for the nearest allowed word, or nothing."""
     near = difflib.get_close_matches(word, list(allowed), n=1)

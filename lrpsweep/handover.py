@@ -5,8 +5,9 @@ Everything written here can be written again from the database: the folder `runs
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from lrpsweep.report import render_heatmap, to_png, write_report
 from lrpsweep.results import StudyResults, TrialRecord
 from lrpsweep.spec import StudySpec, identity
 from lrpsweep.sweep.publishing import Publisher, publish
-from lrpsweep.sweep.search import Observer, Silent
+from lrpsweep.sweep.search import Estimate, Observer, Progress, Silent
 from lrpsweep.sweep.study import (
     ExecutorName,
     Plan,
     decide_device,
     load_results,
+    planned_results,
     run_study,
     worker_build,
 )
@@ -87,21 +89,55 @@ def run_and_hand_over(
     device = decide_device(spec.run.device, address)
     context = prepare(spec, "cpu" if address is not None else device)
     plan = plan_study(spec, context, device)
-    results = run_study(
-        plan,
-        runs_dir=runs_dir,
-        address=address,
-        takeover=takeover,
-        executor=executor,
-        observer=observer,
-    )
-    observer.started("Drawing heatmaps and figures.")
-    results = write_outcome(context, results, runs_dir)
-    if tracking_uri is not None:
-        publisher = Publisher(results, tracking_uri=tracking_uri, warn=observer.started)
-        publisher.finish(results)
-        publisher.close()
+    with _tracked(plan, tracking_uri, observer) as (watched, finish):
+        results = run_study(
+            plan,
+            runs_dir=runs_dir,
+            address=address,
+            takeover=takeover,
+            executor=executor,
+            observer=watched,
+        )
+        observer.started("Drawing heatmaps and figures.")
+        results = write_outcome(context, results, runs_dir)
+        finish(results)
     return results
+
+
+@contextlib.contextmanager
+def _tracked(
+    plan: Plan, tracking_uri: str | None, observer: Observer
+) -> Iterator[tuple[Observer, Callable[[StudyResults], None]]]:
+    """An observer that also publishes every trial, and what publishes the rest in the end."""
+    if tracking_uri is None:
+        yield observer, lambda results: None
+        return
+    publisher = Publisher(planned_results(plan), tracking_uri=tracking_uri, warn=observer.started)
+    try:
+        yield _Publishing(observer, publisher), publisher.finish
+    finally:
+        publisher.close()
+
+
+@dataclass(frozen=True)
+class _Publishing:
+    """Passes on what it is told, and every trial to the publisher too."""
+
+    observer: Observer
+    publisher: Publisher
+
+    def started(self, text: str) -> None:
+        self.observer.started(text)
+
+    def estimated(self, estimate: Estimate) -> None:
+        self.observer.estimated(estimate)
+
+    def told(self, record: TrialRecord) -> None:
+        self.observer.told(record)
+        self.publisher.submit(record)
+
+    def progressed(self, progress: Progress) -> None:
+        self.observer.progressed(progress)
 
 
 def write_outcome(context: Context, results: StudyResults, runs_dir: Path) -> StudyResults:

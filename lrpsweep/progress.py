@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from lrpsweep.results import TrialRecord
 from lrpsweep.sweep.search import Estimate, Progress
 
 
@@ -45,6 +46,9 @@ class Watcher:
         if estimate.memory_bytes is not None:
             parts.append(f"{estimate.memory_bytes / 2**30:.1f} GiB per worker")
         self.started(", ".join(parts) + ".")
+
+    def told(self, record: TrialRecord) -> None:
+        """Nothing: the bar counts trials."""
 
     def progressed(self, progress: Progress) -> None:
         """Moves the bar; a new stage gets a new one."""

@@ -20,14 +20,14 @@ from dataclasses import asdict, dataclass, replace
 
 import sqlalchemy as sa
 
-from lrpsweep.errors import InputError
+from lrpsweep.errors import InputError, WorkError
 from lrpsweep.sweep.storage import Store
 
 BEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 
 
-class LeaseLostError(Exception):
+class LeaseLostError(WorkError):
     """Another driver has taken the study over; this one has stopped writing."""
 
 

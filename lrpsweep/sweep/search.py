@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
-from lrpsweep.results import TrialResult
+from lrpsweep.results import TrialRecord, TrialResult
 from lrpsweep.spec import StudySpec, decode, encode
 from lrpsweep.sweep.execution import Outcome, Task
 from lrpsweep.sweep.samplers import SAMPLERS, Asked, distributions, first_new, grid_points, key
@@ -51,6 +51,9 @@ class Observer(Protocol):
     def estimated(self, estimate: Estimate) -> None:
         """After the first trial of this run."""
 
+    def told(self, record: TrialRecord) -> None:
+        """After every trial, once the database has it."""
+
     def progressed(self, progress: Progress) -> None:
         """After every task."""
 
@@ -62,6 +65,9 @@ class Silent:
         """Nothing."""
 
     def estimated(self, estimate: Estimate) -> None:
+        """Nothing."""
+
+    def told(self, record: TrialRecord) -> None:
         """Nothing."""
 
     def progressed(self, progress: Progress) -> None:
@@ -100,7 +106,7 @@ class Search:
         store: Store,
         spec: StudySpec,
         literature: Mapping[str, Mapping[str, Any]],
-        on_outcome: Callable[[Outcome], None],
+        on_outcome: Callable[[TrialRecord, Outcome], None],
     ) -> None:
         self._store = store
         self._spec = spec
@@ -139,17 +145,26 @@ class Search:
     def done(self, task: Task, outcome: Outcome) -> None:
         """As `Source.done`."""
         _, number = self._running.pop(id(task))
+        values = task["values"]
         self._timed = True
         params = self.history[number].params
         result = outcome.result and TrialResult.from_json(outcome.result)
         if result and math.isfinite(result.value):
             self._store.complete(number, result, outcome.seconds)
             self.history[number] = Asked(params, "complete", result.value)
+            record = TrialRecord(number, "complete", values, result, seconds=outcome.seconds)
         else:
             reason = f"the objective is {result.value}" if result else outcome.reason
-            self._store.fail(number, reason or "no reason was given")
+            reason = reason or "no reason was given"
+            self._store.fail(number, reason)
             self.history[number] = Asked(params, "failed")
-        self._on_outcome(outcome)
+            record = TrialRecord(number, "failed", values, reason=reason)
+        self._on_outcome(replace(record, literature=self._published(params)), outcome)
+
+    def _published(self, params: Mapping[str, Any]) -> str | None:
+        """The name of the published composite that this point is, if it is one."""
+        place = key(self._spec.search, params)
+        return next((n for n, p in self._literature if key(self._spec.search, p) == place), None)
 
     def _restarted(self) -> tuple[int, dict[str, Any]]:
         number = min(self._waiting)

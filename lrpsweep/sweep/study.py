@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from lrpsweep.errors import InputError
-from lrpsweep.results import StudyResults
-from lrpsweep.spec import StudySpec, axes, difference
+from lrpsweep.errors import InputError, WorkError
+from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.spec import StudySpec, axes, difference, write_study
 from lrpsweep.sweep.execution import (
     Build,
     Executor,
@@ -49,11 +49,11 @@ ExecutorName = Literal["ray", "local"]
 REASONS_SHOWN = 3
 
 
-class SweepFailedError(Exception):
+class SweepFailedError(WorkError):
     """The work could not be done: says why."""
 
 
-class SweepInterruptedError(Exception):
+class SweepInterruptedError(WorkError):
     """A signal stopped the run; says how to go on."""
 
 
@@ -124,6 +124,22 @@ def load_results(spec: StudySpec, runs_dir: Path) -> StudyResults:
         return read_results(store)
 
 
+def planned_results(plan: Plan) -> StudyResults:
+    """What is known of a study before its trials."""
+    spec = plan.spec
+    return StudyResults(
+        name=spec.name,
+        objective=spec.objective,
+        direction=plan.direction,
+        trials=(),
+        planned=planned_trials(spec, plan.literature),
+        axes=axes(spec.search),
+        spec_text=spec.text,
+        spec_hash=plan.spec_hash,
+        provenance=plan.provenance,
+    )
+
+
 def run_study(
     plan: Plan,
     *,
@@ -185,7 +201,7 @@ def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
             store.set(name, value)
     folder = runs_dir / spec.name
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "study.yaml").write_text(spec.text, encoding="utf-8")
+    write_study(spec, folder / "study.yaml")
 
 
 def _run(
@@ -305,7 +321,8 @@ class _Run:
         self._store.set("recommendation", recommendation_to_json(recommendation))
         self._store.set("validated_trials", self.complete)
 
-    def _searched(self, outcome: Outcome) -> None:
+    def _searched(self, record: TrialRecord, outcome: Outcome) -> None:
+        self._observer.told(record)
         if not self._spent:
             self._timed_at = time.monotonic()
             self._observer.estimated(self._estimate(outcome))

@@ -11,11 +11,15 @@ from pathlib import Path
 
 from quadratic import Build, plan
 
+from lrpsweep.results import TrialRecord
 from lrpsweep.sweep.search import Progress, Silent
 from lrpsweep.sweep.study import run_study
 
 
 class Printing(Silent):
+    def told(self, record: TrialRecord) -> None:
+        pass
+
     def progressed(self, progress: Progress) -> None:
         print(f"{progress.stage} {progress.done}", flush=True)
 

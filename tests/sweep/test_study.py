@@ -12,7 +12,7 @@ import pytest
 from quadratic import Build, plan
 
 from lrpsweep.errors import InputError
-from lrpsweep.results import StudyResults
+from lrpsweep.results import StudyResults, TrialRecord
 from lrpsweep.sweep.search import Estimate, Progress, Silent
 from lrpsweep.sweep.study import SweepFailedError, load_results, run_study
 
@@ -24,6 +24,9 @@ class Noting(Silent):
 
     def estimated(self, estimate: Estimate) -> None:
         self.estimates.append(estimate)
+
+    def told(self, record: TrialRecord) -> None:
+        pass
 
     def progressed(self, progress: Progress) -> None:
         self.progress.append(progress)
