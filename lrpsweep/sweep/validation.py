@@ -18,7 +18,7 @@ from lrpsweep.results import Finalist, Recommendation, StudyResults, TrialRecord
 from lrpsweep.sweep.execution import Outcome, Task
 from lrpsweep.sweep.recommendation import compare, mean_interval, sentence, verdict
 
-FINALISTS = 5
+FINALISTS = 3
 
 
 class Tasks:
