@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -21,9 +21,17 @@ from lrpsweep.attribution import (
 )
 from lrpsweep.data import Inputs, Split, load_inputs
 from lrpsweep.errors import InputError, guess
-from lrpsweep.evaluation import patch_grid
+from lrpsweep.evaluation import patch_grid, schedule
 from lrpsweep.models import Model, load_model
-from lrpsweep.spec import ConcreteBlock, Part, PresetSpec, StudySpec, first_point, substitute
+from lrpsweep.spec import (
+    Choice,
+    ConcreteBlock,
+    Part,
+    PresetSpec,
+    StudySpec,
+    first_point,
+    substitute,
+)
 
 SplitName = Literal["search", "validation"]
 
@@ -76,6 +84,12 @@ class Context:
         """A point of the search space: its first on every axis."""
         return first_point(self.spec.search)
 
+    def shrink(self) -> None:
+        """Halves the batch and lets go of what is kept, after memory has run out."""
+        self.batch //= 2
+        self.explainer.forget()
+        torch.cuda.empty_cache()
+
     def explain(self, composite: Composite, split: SplitName, first: int, last: int) -> Explanation:
         """Explains images first..last of a split; what no composite changes is kept."""
         images = self.model.normalize(self.inputs(split).images[first:last])
@@ -126,15 +140,26 @@ def _prepared(spec: StudySpec, device: str) -> Context:
     layers = list_layers(model.net)
     explainer = Explainer(model.net, model.pixel_bounds, int(spec.run.cache_gb * 2**30))
     height, width = split.search.images.shape[1:3]
-    patch_grid(height, width, spec.evaluation.patch)
+    rows, columns = patch_grid(height, width, spec.evaluation.patch)
+    schedule(rows * columns, spec.evaluation.schedule, spec.evaluation.steps)
     targets: dict[SplitName, np.ndarray] = {
         "search": _targets(spec, model, split.search, spec.run.batch),
         "validation": _targets(spec, model, split.validation, spec.run.batch),
     }
     fill = split.search.images.mean((0, 1, 2))
     context = Context(spec, model, layers, explainer, split, targets, fill, device, spec.run.batch)
-    explainer.check(context.composite(Task(values=context.some_values)))
+    for values in _with_every_choice(context):
+        explainer.check(context.composite(Task(values=values)))
     return context
+
+
+def _with_every_choice(context: Context) -> Iterator[dict[str, Any]]:
+    """Points of the space in which every choice, of a rule above all, occurs once."""
+    yield context.some_values
+    for name, dimension in context.spec.search.items():
+        if isinstance(dimension, Choice):
+            for choice in dimension.choice[1:]:
+                yield context.some_values | {name: choice}
 
 
 def _targets(spec: StudySpec, model: Model, inputs: Inputs, batch: int) -> np.ndarray:

@@ -71,11 +71,17 @@ def run_trial(context: Context, task: Task) -> TrialResult:
     while True:
         try:
             return _fold(list(_chunks(context, task, composite)), context.device)
-        except (torch.OutOfMemoryError, MemoryError):
-            if context.batch == 1:
+        except (MemoryError, RuntimeError) as error:
+            if context.batch == 1 or not _out_of_memory(error):
                 raise
-            context.batch //= 2
-            torch.cuda.empty_cache()
+            context.shrink()
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """On a CPU, torch says so in a RuntimeError's text alone."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        "not enough memory" in str(error) or "can't allocate memory" in str(error)
+    )
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,28 @@ from lrpsweep.results import (
     TrialResult,
 )
 
+SMALL_STUDY = """\
+version: 1
+name: small
+model: {embedded: scenes}
+data:
+  embedded: scenes
+  target: label
+  split: {search: 4, validation: 3, seed: 0}
+search:
+  gamma1: {log: [0.1, 1.0], zero: true, points: 3}
+  gamma2: {log: [0.25, 1.0], points: 2}
+composite:
+  - {block: pixel, layers: features.0, rule: z_box}
+  - {block: early, layers: features.1..features.9, rule: gamma, gamma: $gamma1}
+  - {block: late,  layers: features.10..features.19, rule: gamma, gamma: $gamma2}
+  - {block: default, rule: zero}
+evaluation: {patch: 16, perturbation: mean}
+objective: auc_morf
+sampler: {name: grid, seed: 0}
+run: {device: cpu, cpus: 1, cache_gb: 0.1}
+"""
+
 LOW, HIGH = 1e-4, 1.0
 ZERO_AT = LOW * (LOW / HIGH) ** 0.1
 POINTS = (0.0, *np.logspace(-4, 0, 6).tolist())

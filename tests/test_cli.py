@@ -13,6 +13,7 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from fabricated import SMALL_STUDY
 from PIL import Image
 
 from lrpsweep.cli import main
@@ -52,8 +53,6 @@ def refused(done, *parts):
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     """A folder in which a small study was run."""
-    from conftest import SMALL_STUDY
-
     folder = tmp_path_factory.mktemp("ran")
     text = SMALL_STUDY.replace("search: 4, validation: 3", "search: 4, validation: 20")
     (folder / "small.yaml").write_text(text)

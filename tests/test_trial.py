@@ -82,32 +82,39 @@ def test_a_published_composite_inside_the_space_is_found(small_study):
 class LittleMemory(torch.nn.Module):
     """Runs out of memory above so many images: no GPU here can be made to."""
 
-    def __init__(self, net: torch.nn.Module, most: int) -> None:
+    def __init__(self, net: torch.nn.Module, most: int, error: Exception) -> None:
         super().__init__()
-        self.net, self.most = net, most
+        self.net, self.most, self.error = net, most, error
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         if len(x) > self.most:
-            raise torch.OutOfMemoryError(f"{len(x)} images")
+            raise self.error
         return self.net(x)
 
 
-def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(context):
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+    ],
+)
+def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(context, error):
     expected = run_trial(context, POINT)
-    small = LittleMemory(context.model.net, 3)
+    small = LittleMemory(context.model.net, 3, error)
     context.model = dataclasses.replace(context.model, net=small)
     found = run_trial(context, POINT)
     assert context.batch == 2
     np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4)
-    context.model = dataclasses.replace(context.model, net=LittleMemory(small.net, 0))
-    with pytest.raises(torch.OutOfMemoryError):
+    context.model = dataclasses.replace(context.model, net=LittleMemory(small.net, 0, error))
+    with pytest.raises(type(error)):
         run_trial(context, POINT)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("evaluation.patch=65", r"evaluation\.patch: 65 is larger than the image \(64 × 64"),
+        ("evaluation.patch=65", r"evaluation\.patch: 65 does not fit images of 64 × 64"),
         ("data.target=10", r"data\.target: the model has no class 10; expected .* 0 to 9"),
         ("data.target=cow", r"data\.target: the model has no class 'cow'"),
         ("composite.0.layers=features.99", r"composite\.pixel\.layers: .*no layer 'features\.99'"),
@@ -117,12 +124,21 @@ def test_when_memory_runs_out_the_batch_is_halved_until_it_fits(context):
             r"composite\.early\.layers: .*'pixel' already",
         ),
         ("composite.1.rule=z_box", r"gamma"),
+        ("evaluation={patch: 16, schedule: linear, steps: 17}", r"evaluation\.steps: 17"),
     ],
 )
 def test_a_wrong_study_is_refused_before_any_trial(small_study, change, message):
     with pytest.raises(InputError, match=message) as caught:
         prepare(load_study(small_study, [change]))
     assert str(small_study) in str(caught.value)
+
+
+def test_every_choice_of_a_rule_is_checked(small_study):
+    text = small_study.read_text().replace("rule: gamma, gamma: $gamma2", "rule: $rule")
+    text = text.replace("gamma2: {log: [0.25, 1.0], points: 2}", "rule: {choice: [zero, z_box]}")
+    small_study.write_text(text)
+    with pytest.raises(InputError, match=r"composite\.late\.rule: z_box on"):
+        prepare(load_study(small_study))
 
 
 def test_a_layer_left_over_is_named(small_study):

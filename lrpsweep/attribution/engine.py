@@ -58,6 +58,7 @@ class Tape:
     def __init__(
         self, steps: tuple[Step, ...], images: Tensor, bounds: tuple[Tensor, Tensor] | None
     ):
+        self.steps = steps
         values = run(steps, images)
         self.output = values[-1]
         rectified = _read_by_relu_alone(steps)
@@ -72,15 +73,15 @@ class Tape:
             if step.source not in rectified
         }
         self.shapes = [_read(step, values, images).shape for step in steps]
-        self._winners: dict[str, Tensor] = {}
+        self._winners: dict[int, Tensor] = {}
 
-    def winners(self, step: Step, pooled: Tensor) -> Tensor:
+    def winners(self, place: int) -> Tensor:
         """Where each maximum came from, first index on ties."""
-        if step.name not in self._winners:
-            self._winners[step.name] = F.max_pool2d(
-                pooled, *_pool_arguments(step.module), return_indices=True
+        if place not in self._winners:
+            self._winners[place] = F.max_pool2d(
+                self.inputs[place], *_pool_arguments(self.steps[place].module), return_indices=True
             )[1]
-        return self._winners[step.name]
+        return self._winners[place]
 
     def kept_bytes(self) -> int:
         """Memory that keeping this tape costs."""
@@ -158,7 +159,7 @@ class Explainer:
         ledger = Ledger.empty(len(images), tape.output)
         score = tape.output.gather(1, targets[:, None])
         start = torch.zeros_like(tape.output).scatter_(1, targets[:, None], score)
-        relevance = _propagate(self.steps, tape, start, rules, ledger)
+        relevance = _propagate(tape, start, rules, ledger)
         if key is not None:
             self._keep(key, tape)
         score = score[:, 0].double()
@@ -187,19 +188,23 @@ class Explainer:
         if self.kept_bytes() + tape.kept_bytes() <= self.cache_bytes:
             self._tapes[key] = tape
 
+    def forget(self) -> None:
+        """Lets go of the kept tapes."""
+        self._tapes.clear()
+
     def kept_bytes(self) -> int:
         """Memory that the kept tapes take."""
         return sum(tape.kept_bytes() for tape in self._tapes.values())
 
 
 def _propagate(
-    steps: tuple[Step, ...],
     tape: Tape,
     start: Tensor,
     rules: Mapping[str, Block],
     ledger: Ledger,
 ) -> Tensor:
     """Sends relevance from the output (N, classes) down to the images (N, C, H, W)."""
+    steps = tape.steps
     pending: dict[int, Arriving] = {len(steps) - 1: Arriving(start)}
     for place in range(len(steps) - 1, -1, -1):
         arriving = pending.pop(place, None)
@@ -231,17 +236,18 @@ def _through(
         lower = RULES[block.rule](tape.records[step.name], arriving, ledger, **block.hyper)
         return Arriving(lower, block.rule in KEEPS_SUPPORT)
     if step.kind == "winner":
-        return Arriving(
-            _winner_takes_all(tape, step, tape.inputs[place], relevance), arriving.rectified
-        )
+        return Arriving(_winner_takes_all(tape, place, relevance), arriving.rectified)
     if step.kind == "average":
         return Arriving(_average(step, tape.inputs[place], relevance, ledger), rectified=True)
     return Arriving(relevance.reshape(tape.shapes[place]), arriving.rectified)
 
 
-def _winner_takes_all(tape: Tape, step: Step, x: Tensor, relevance: Tensor) -> Tensor:
+def _winner_takes_all(tape: Tape, place: int, relevance: Tensor) -> Tensor:
     lower: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-        relevance.contiguous(), x, *_backward_arguments(step.module), tape.winners(step, x)
+        relevance.contiguous(),
+        tape.inputs[place],
+        *_backward_arguments(tape.steps[place].module),
+        tape.winners(place),
     )
     return lower
 

@@ -56,6 +56,7 @@ def trace(net: nn.Module) -> tuple[Step, ...]:
         elif node.op not in ("output", "get_attr") and node.target not in SIZE_CALLS:
             places[node] = len(steps)
             steps.append(_step(node, modules, places))
+            _check_used_once(steps)
     return tuple(steps)
 
 
@@ -71,6 +72,15 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], places: dict[fx.Node, in
     if node.target in RESHAPE_CALLS and _flattens(node):
         return Step(node.name, "reshape", source, lambda value: torch.flatten(value, 1))
     raise _unsupported(node, f"{node.op} '{node.target}'")
+
+
+def _check_used_once(steps: list[Step]) -> None:
+    last = steps[-1]
+    if last.kind == "weighted" and any(step.name == last.name for step in steps[:-1]):
+        raise InputError(
+            f"layer '{last.name}' is used more than once in forward(), which has no relevance rule "
+            "yet; expected every layer with weights to be used once"
+        )
 
 
 def _flattens(node: fx.Node) -> bool:

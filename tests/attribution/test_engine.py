@@ -200,3 +200,39 @@ def test_z_box_away_from_the_pixels_is_refused():
     net, (x, targets) = network(), batch()
     with pytest.raises(InputError, match=r"composite\.all\.rule: z_box on '2'"):
         Explainer(net, BOUNDS).attribute(x, targets, uniform(net, "z_box", stabilizer=1e-6))
+
+
+class Shared(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.one, self.two = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.pool, self.head = nn.MaxPool2d(2), nn.Linear(24, 4)
+
+    def forward(self, x):
+        x = self.pool(torch.relu(self.one(x)))
+        x = self.pool(torch.relu(self.two(x)))
+        return self.head(torch.flatten(x, 1))
+
+
+def test_a_pool_used_twice_is_not_confused_with_itself():
+    """Once, winners were kept by the layer's name, and the second pool took the first one's."""
+    torch.manual_seed(0)
+    net, (x, targets) = Shared().eval().double(), batch()
+    leaf = x.clone().requires_grad_()
+    net(leaf).gather(1, targets[:, None]).sum().backward()
+    found = Explainer(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
+    torch.testing.assert_close(found.relevance, leaf.grad * x, rtol=1e-9, atol=1e-12)
+
+
+class Repeated(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 3, 1)
+
+    def forward(self, x):
+        return torch.flatten(self.conv(torch.relu(self.conv(x))), 1)
+
+
+def test_a_layer_with_weights_used_twice_is_refused():
+    with pytest.raises(InputError, match="'conv' is used more than once"):
+        Explainer(Repeated())
