@@ -66,15 +66,18 @@ def _halfway(context: Context, images: np.ndarray, heatmaps: np.ndarray) -> np.n
 def _grid(
     context: Context, split: SplitName, values: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], tuple[Any, ...], tuple[Any, ...], np.ndarray]:
-    """Heatmaps of the first image over the first two searched names, the others at their best."""
+    """Heatmaps of the first image over the first two searched names, the others at their best.
+
+    A single name has rows alone.
+    """
     points = _grid_values(context)
     names = tuple(points)[:2]
-    rows = points[names[0]] if names else (None,)
-    columns = points[names[1]] if len(names) > 1 else (None,)
+    rows = points[names[0]]
+    columns = points[names[1]] if len(names) > 1 else []
     height, width = context.inputs(split).images.shape[1:3]
-    maps = np.zeros((len(rows), len(columns), height, width), dtype=np.float32)
+    maps = np.zeros((len(rows), max(1, len(columns)), height, width), dtype=np.float32)
     for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
+        for j, column in enumerate(columns or [None]):
             changed = dict(values) | dict(zip(names, (row, column), strict=False))
             composite = context.composite(Task(values=changed))
             maps[i, j] = _heatmaps(context, split, composite, 1)[0]

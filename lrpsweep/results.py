@@ -23,7 +23,7 @@ class TrialResult:
     quartiles over the images of the perturbation curve the objective is made of. balance: mean
     share of the explained score that is taken by 'bias' and by 'stabilizer', and the mean
     absolute 'unexplained' rest. hot_spot: mean over images of max |R| / Σ|R|. seconds: wall time
-    by part ('explain', 'flip'). flipped: (S + 1,), share of patches perturbed at each step.
+    by part ('explain', 'perturb', 'score'). flipped: (S + 1,), share of patches perturbed at each step.
     """
 
     scores: np.ndarray
@@ -153,6 +153,7 @@ class Illustrations:
     ids: (K,), images: uint8 (K, H, W, 3), best and baseline heatmaps: (K, H, W), halfway:
     uint8 (K, H, W, 3), the image with half the steps perturbed. grid: (A, B, H, W) heatmaps of
     the first image over two hyperparameters, whose values are grid_rows (A,), grid_columns (B,).
+    Over one, grid_columns is empty and B = 1.
     """
 
     ids: tuple[str, ...]

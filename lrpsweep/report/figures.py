@@ -304,7 +304,7 @@ def figure_heatmaps(results: StudyResults) -> Figure | None:
 
 
 def figure_heatmap_grid(results: StudyResults) -> Figure | None:
-    """One image's heatmaps over two hyperparameters, all on one scale."""
+    """One image's heatmaps over one or two hyperparameters, all on one scale."""
     shown = results.illustrations
     if shown is None or not shown.grid.size:
         return None
@@ -312,7 +312,7 @@ def figure_heatmap_grid(results: StudyResults) -> Figure | None:
     rows, columns, height, width = shown.grid.shape
     gap = max(1, round(0.06 * max(height, width)))
     cell = min(1.2, 10 / max(rows, columns))
-    figure = new_figure(cell * columns + 1.9, cell * rows * height / width + 1.1)
+    figure = new_figure(max(cell * columns + 1.9, 4.5), cell * rows * height / width + 1.1)
     panel = figure.subplots()
     draw_heatmap(panel, _mosaic(shown.grid, gap), limit)
     panel.set_yticks(
@@ -320,12 +320,12 @@ def figure_heatmap_grid(results: StudyResults) -> Figure | None:
         [plain(format_value(value)) for value in shown.grid_rows],
     )
     panel.set_xticks(
-        np.arange(columns) * (width + gap) + width / 2,
+        np.arange(len(shown.grid_columns)) * (width + gap) + width / 2,
         [plain(format_value(value)) for value in shown.grid_columns],
     )
     panel.tick_params(length=0)
     panel.set_ylabel(plain(shown.grid_names[0]))
-    panel.set_xlabel(plain(shown.grid_names[1]))
+    panel.set_xlabel(plain("".join(shown.grid_names[1:])))
     title = plain(f"{results.name}: heatmaps of {_shortened(shown.ids[0])}")
     panel.set_title(f"{title}\none colour scale for all")
     colour_bar(figure, panel, limit, _relevance(results))

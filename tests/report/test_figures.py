@@ -161,6 +161,17 @@ def test_heatmaps_stand_beside_their_images_on_one_scale_a_row(study: StudyResul
     assert first[0].get_ylabel() == shown.ids[0]
 
 
+def test_the_grid_of_heatmaps_may_have_one_hyperparameter(study: StudyResults) -> None:
+    shown = illustrations()
+    single = dataclasses.replace(
+        shown, grid=shown.grid[:, :1], grid_names=("early.gamma",), grid_columns=()
+    )
+    figure = drawn(figure_heatmap_grid(dataclasses.replace(study, illustrations=single)))
+    panel = figure.axes[0]
+    assert (panel.get_ylabel(), panel.get_xlabel()) == ("early.gamma", "")
+    assert (len(panel.get_yticks()), len(panel.get_xticks())) == (7, 0)
+
+
 def test_the_grid_of_heatmaps_states_its_one_scale(study: StudyResults) -> None:
     figure = drawn(figure_heatmap_grid(study))
     panel = figure.axes[0]
