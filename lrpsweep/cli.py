@@ -144,17 +144,21 @@ def run(
     from lrpsweep.progress import Watcher
 
     spec = _load(study, runs_dir, overrides)
+    uri = None if no_tracking else _tracking(spec, tracking_uri, runs_dir)
     with Watcher() as watcher:
         results = run_and_hand_over(
             spec,
             runs_dir,
             address=address,
             takeover=takeover,
-            tracking_uri=None if no_tracking else _tracking(spec, tracking_uri, runs_dir),
+            tracking_uri=uri,
             observer=watcher,
         )
     for line in outcome_lines(results, runs_dir):
         click.echo(line)
+    if uri is not None:
+        local = uri.startswith("sqlite:")
+        click.echo(f"MLflow:    {'lrpsweep ui --tracking-uri ' if local else ''}{uri}")
 
 
 def _tracking(spec: StudySpec, given: str | None, runs_dir: Path) -> str:

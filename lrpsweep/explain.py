@@ -77,6 +77,8 @@ def load_composite(
     the composite is not in the model, or when its weights are not those it was tuned on, unless
     `other_weights`.
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("--device: 'cuda' was asked for, but this machine has no usable GPU.")
     path = Path(path)
     document = read_composite(path)
     preprocess = Preprocess.model_validate_json(json.dumps(document["model"]["preprocess"]))
@@ -110,7 +112,9 @@ def _model_spec(
     name = model or source.get("embedded") or source.get("torchvision")
     if name is None:
         raise InputError(f"{path}: model.source: names no model; expected --model, or a network.")
-    if name == source.get("embedded") or name == "scenes":
+    if name == "scenes":
+        if weights is not None:
+            raise InputError(f"--weights {weights}: the embedded network has weights of its own.")
         return ModelSpec(embedded="scenes")
     chosen = weights if weights is not None else source.get("weights")
     if chosen is not None and weights is None and Path(chosen).suffix:

@@ -174,15 +174,17 @@ def _strongest_baseline(context: Context, results: StudyResults) -> str:
 
 
 def read_outcome(spec: StudySpec, runs_dir: Path) -> StudyResults:
-    """A study's results from its database, with what its folder keeps of heatmaps and composite."""
+    """A study's results from its database, with heatmaps and composite of its folder.
+
+    What the folder lacks is made anew, which needs the study's model and images.
+    """
     results = load_results(spec, runs_dir)
     folder = runs_dir / results.name
+    illustrations = read_illustrations(folder / "heatmaps.npz")
     composite = folder / "composite.json"
-    return replace(
-        results,
-        illustrations=read_illustrations(folder / "heatmaps.npz"),
-        composite=read_composite(composite) if composite.exists() else None,
-    )
+    if illustrations is None or not composite.exists():
+        return write_outcome(_prepared_as_run(spec, results), results, runs_dir)
+    return replace(results, illustrations=illustrations, composite=read_composite(composite))
 
 
 def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
@@ -242,7 +244,19 @@ def export_composite(
             f"study '{results.name}': trial {record.number} was not tested on validation images; "
             "expected a finished study with data.split.validation above 0, or --unvalidated."
         )
-    write_composite(composite_document(prepare(spec), results, record), output)
+    write_composite(composite_document(_prepared_as_run(spec, results), results, record), output)
+
+
+def _prepared_as_run(spec: StudySpec, results: StudyResults) -> Context:
+    """The study's context; raises InputError when the file is not the one that was run."""
+    context = prepare(spec)
+    if _identity(context)[0] != results.spec_hash:
+        raise InputError(
+            f"{spec.path}: is not the study '{results.name}' that was run: model, images, "
+            "composite, space or evaluation differ. Expected the file as it was, which is kept as "
+            "study.yaml in the runs folder."
+        )
+    return context
 
 
 def _trial(results: StudyResults, number: int) -> TrialRecord:
@@ -268,6 +282,10 @@ def explain_image(
 
     options: as `load_composite`. Returns what was explained, in a sentence.
     """
+    if output.suffix not in (".png", ".npy"):
+        raise InputError(f"--output {output}: expected a name that ends in .png or .npy.")
+    if not output.parent.is_dir():
+        raise InputError(f"--output {output}: there is no folder '{output.parent}'.")
     tuned = load_composite(composite, **options)
     inputs = tuned.read([image])
     chosen = (
@@ -299,7 +317,7 @@ def _class(target: str, classes: tuple[str, ...]) -> int:
 
 
 def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
-    """What a finished run says on the console."""
+    """What a finished run says on the console about its result."""
     best = recommended_trial(results)
     assert best.result is not None
     folder = runs_dir / results.name
@@ -310,7 +328,7 @@ def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
     ]
     found = results.recommendation
     if found is not None:
-        lines.append(f"On {found.validation_images} validation images: {found.sentence}")
+        lines.append(f"Verdict: {found.sentence}")
         lines += [
             f"  {c.baseline:18s} {results.objective} {c.mean:8.4g}   difference "
             f"{c.difference:+.4g} [{c.low:+.4g}, {c.high:+.4g}]   p {c.p_holm:.2g}"
@@ -324,7 +342,6 @@ def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
         *lines,
         f"Composite: {folder / 'composite.json'}",
         f"Report:    {folder / 'report.html'}",
-        f"MLflow:    lrpsweep ui --runs-dir {runs_dir}",
     ]
 
 
