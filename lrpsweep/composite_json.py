@@ -83,21 +83,20 @@ def _block(block: Block) -> dict[str, Any]:
 def _result(
     results: StudyResults, search: TrialResult, recommended: Recommendation | None
 ) -> dict[str, Any]:
-    stderr = search.stderr
     result: dict[str, Any] = {
         "validated": recommended is not None,
         "objective": results.objective,
         "direction": results.direction,
         "search": {
             "mean": search.value,
-            "stderr": stderr if math.isfinite(stderr) else None,
+            "stderr": _finite(search.stderr)[0],
             "images": len(search.scores),
         },
     }
     if recommended is not None:
         result["validation"] = {
             "mean": recommended.mean,
-            "interval": [recommended.low, recommended.high],
+            "interval": _finite(recommended.low, recommended.high),
             "images": recommended.validation_images,
             "verdict": recommended.verdict,
             "sentence": recommended.sentence,
@@ -112,11 +111,16 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "baseline": comparison.baseline,
         "mean": comparison.mean,
         "difference": comparison.difference,
-        "interval": [comparison.low, comparison.high],
-        "p": comparison.p,
-        "p_holm": comparison.p_holm,
+        "interval": _finite(comparison.low, comparison.high),
+        "p": _finite(comparison.p)[0],
+        "p_holm": _finite(comparison.p_holm)[0],
         "better": comparison.better,
     }
+
+
+def _finite(*numbers: float) -> list[float | None]:
+    """JSON knows no NaN: a single image has no interval."""
+    return [number if math.isfinite(number) else None for number in numbers]
 
 
 def _provenance(context: Context, results: StudyResults, record: TrialRecord) -> dict[str, Any]:

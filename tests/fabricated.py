@@ -234,3 +234,18 @@ def fabricate_study(**changes: Any) -> StudyResults:
         composite=COMPOSITE,
     )
     return dataclasses.replace(study, **changes)
+
+
+def one_validation_image(study: StudyResults) -> StudyResults:
+    """The study with all that a single validation image cannot tell as NaN."""
+    found = study.recommendation
+    assert found is not None
+    unknown = float("nan")
+    comparisons = tuple(
+        dataclasses.replace(c, low=unknown, high=unknown, p=unknown, p_holm=unknown, better=False)
+        for c in found.comparisons
+    )
+    single = dataclasses.replace(
+        found, validation_images=1, low=unknown, high=unknown, comparisons=comparisons
+    )
+    return dataclasses.replace(study, recommendation=single)

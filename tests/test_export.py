@@ -173,3 +173,17 @@ def test_a_recommendation_is_written_with_its_intervals(context, document):
     assert written["verdict"] == found.verdict
     assert [b["baseline"] for b in written["baselines"]] == [c.baseline for c in found.comparisons]
     assert written["interval"] == [found.low, found.high]
+
+
+def test_a_single_validation_image_is_written_without_an_interval(context, document, tmp_path):
+    from fabricated import fabricate_study, one_validation_image
+
+    study = one_validation_image(fabricate_study())
+    record = next(t for t in study.complete if t.number == study.recommendation.number)
+    record = dataclasses.replace(record, values=VALUES)
+    write_composite(composite_document(context, study, record), tmp_path / "one.json")
+    written = read_composite(tmp_path / "one.json")["result"]["validation"]
+    assert written["interval"] == [None, None]
+    assert written["mean"] == study.recommendation.mean
+    first = written["baselines"][0]
+    assert (first["interval"], first["p"], first["p_holm"]) == ([None, None], None, None)

@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lrpsweep.report.figures import FIGURES, OBJECTIVES, draw_figures
-from lrpsweep.report.scales import format_score, format_value, format_values
+from lrpsweep.report.scales import format_score, format_short, format_value, format_values
 from lrpsweep.results import StudyResults
 
 
@@ -68,6 +68,7 @@ def _template() -> Template:
     )
     environment.filters["number"] = format_value
     environment.filters["score"] = format_score
+    environment.filters["short"] = format_short
     environment.filters["hyperparameters"] = format_values
     return environment.get_template("page.html")
 

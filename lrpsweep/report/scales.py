@@ -15,18 +15,26 @@ from matplotlib.font_manager import findfont, get_font
 from lrpsweep.results import Axis
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+NOTHING = "—"
 
 
 def format_value(value: Any) -> str:
-    """A hyperparameter or a score as tables and axes write it: 0 is '0', numbers to 4 digits."""
+    """A hyperparameter or a score as tables and axes write it: 0 is '0', numbers to 4 digits, NaN '—'."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return str(value)
+    if math.isnan(value):
+        return NOTHING
     return "0" if value == 0 else f"{value:.4g}"
 
 
 def format_score(value: float) -> str:
-    """Always four digits, so that a column of them lines up: '5.410', '−0.1200'."""
-    return f"{value:#.4g}".replace("-", "−")
+    """Always four digits, so that a column of them lines up: '5.410', '−0.1200'; NaN is '—'."""
+    return NOTHING if math.isnan(value) else f"{value:#.4g}".replace("-", "−")
+
+
+def format_short(value: float) -> str:
+    """Two digits, for errors and p-values."""
+    return NOTHING if math.isnan(value) else f"{value:.2g}"
 
 
 def format_values(values: Any) -> str:

@@ -5,7 +5,14 @@ import io
 
 import numpy as np
 import pytest
-from fabricated import AXES, FAILED, fabricate_study, illustrations, scattered_trials
+from fabricated import (
+    AXES,
+    FAILED,
+    fabricate_study,
+    illustrations,
+    one_validation_image,
+    scattered_trials,
+)
 from matplotlib.figure import Figure
 from PIL import Image
 
@@ -214,3 +221,8 @@ def test_hostile_names_are_drawn_as_text() -> None:
         study, illustrations=dataclasses.replace(shown, ids=("$\\evil$", *shown.ids[1:]))
     )
     assert len(draw_figures(study)) == len(FIGURES)
+
+
+def test_a_single_validation_image_is_drawn_without_an_interval(study: StudyResults) -> None:
+    figure = drawn(figure_validation(one_validation_image(study)))
+    assert "over 1 images" in figure.axes[0].get_xlabel()

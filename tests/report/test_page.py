@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fabricated import fabricate_study
+from fabricated import fabricate_study, one_validation_image
 
 from lrpsweep.report.page import render_page, write_report
 from lrpsweep.results import StudyResults, TrialRecord
@@ -125,6 +125,14 @@ def test_a_study_without_a_recommendation_says_so() -> None:
     page = render_page(fabricate_study(recommendation=None), {})
     assert "Not validated." in page
     assert "trial 39" in page
+
+
+def test_a_single_validation_image_has_no_interval(study: StudyResults) -> None:
+    page = render_page(one_validation_image(study), {})
+    assert "3.400</strong>, 95 % interval — to —" in page
+    row = next(r for r in page.split("<tr>") if "LRP-Decreasing-γ" in r)
+    assert "<td>— to —</td><td>—</td><td>—</td>" in row
+    assert not re.search(r"\bnan\b", page)
 
 
 @pytest.mark.parametrize("trials", [(), (TrialRecord(0, "failed", {}, reason="boom"),)])

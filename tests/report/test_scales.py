@@ -19,6 +19,7 @@ from lrpsweep.results import Axis
         (0.1584893, "0.1585"),
         (1e-05, "1e-05"),
         (math.inf, "inf"),
+        (math.nan, "—"),
         ("z_plus", "z_plus"),
         (True, "True"),
         (np.float64(0.25), "0.25"),
