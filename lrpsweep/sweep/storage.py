@@ -178,8 +178,14 @@ class Store:
 
     @property
     def direction(self) -> Direction:
-        """Whether low or high values are good."""
-        return "minimize" if self._study.direction.name == "MINIMIZE" else "maximize"
+        """Whether low or high values are good: as Optuna has it until it is known as a fact.
+
+        Optuna keeps the direction that the study was made with, though the objective may change
+        before the first trial.
+        """
+        made: Direction = "minimize" if self._study.direction.name == "MINIMIZE" else "maximize"
+        stored: Direction | None = self.get("direction")
+        return stored or made
 
     def close(self) -> None:
         """Gives the connections back."""

@@ -192,6 +192,7 @@ def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
         "spec_hash": plan.spec_hash,
         "spec_text": spec.text,
         "objective": spec.objective,
+        "direction": plan.direction,
         "axes": [asdict(axis) for axis in axes(spec.search)],
         "planned": planned_trials(spec, plan.literature),
         "provenance": {"started": now(), "device": plan.device, **plan.provenance},

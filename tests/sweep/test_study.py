@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,23 @@ def test_a_changed_study_is_refused_field_by_field(runs_dir: Path) -> None:
     after = load_results(plan().spec, runs_dir)
     assert points(after) == points(before)
     assert (runs_dir / "quadratic" / "study.yaml").read_text() == plan(trials=3).spec.text
+
+
+def test_the_direction_is_that_of_the_objective_when_trials_began(runs_dir: Path) -> None:
+    def refuse(*_: Any) -> None:
+        raise InterruptedError
+
+    observer = Noting()
+    observer.started = refuse  # type: ignore[method-assign]
+    low = plan(trials=5, baselines=("one",))
+    with pytest.raises(InterruptedError):
+        run_study(low, runs_dir=runs_dir, executor="local", observer=observer)
+    high = replace(low, direction="maximize")
+    results = run_study(high, runs_dir=runs_dir, executor="local")
+    assert results.direction == "maximize"
+    highest = max(results.complete, key=lambda trial: trial.result.value if trial.result else 0)
+    assert results.recommendation is not None
+    assert results.recommendation.number == highest.number
 
 
 def test_trials_is_a_total_that_may_grow(runs_dir: Path) -> None:
