@@ -19,7 +19,7 @@ NOTHING = "—"
 
 
 def format_value(value: Any) -> str:
-    """A hyperparameter or a score as tables and axes write it: 0 is '0', numbers to 4 digits, NaN '—'."""
+    """As tables and axes write a hyperparameter or a score: 0 is '0', NaN '—', else 4 digits."""
     if isinstance(value, bool) or not isinstance(value, int | float | np.number):
         return str(value)
     if math.isnan(value):

@@ -11,6 +11,7 @@ from lrpsweep.spec.dimensions import MOST_POINTS, Choice, Dimension, Fixed, Int,
 from lrpsweep.spec.presets import PRESETS
 from lrpsweep.spec.problems import Place, Problem, shown
 from lrpsweep.spec.rules import LOWEST, RULES, allows, reference, requirement
+from lrpsweep.spec.secrets import is_masked
 from lrpsweep.spec.study import BlockSpec, DataSpec, ModelSpec, PresetSpec, StudyFile
 
 
@@ -26,6 +27,7 @@ def problems_between(study: StudyFile) -> Iterator[Problem]:
     yield from _unused(study)
     yield from _evaluation(study)
     yield from _sampling(study)
+    yield from _passwords(study)
 
 
 def _one_of(place: Place, part: object, names: tuple[str, ...]) -> Iterator[Problem]:
@@ -269,6 +271,18 @@ def _evaluation(study: StudyFile) -> Iterator[Problem]:
             f"found {evaluation.steps}; expected nothing: the quadratic schedule follows from "
             f"the number of patches.",
         )
+
+
+def _passwords(study: StudyFile) -> Iterator[Problem]:
+    """A study as a run keeps it can be read again, but not run without its passwords."""
+    for field in ("storage", "tracking_uri"):
+        url = getattr(study.run, field)
+        if url is not None and is_masked(url):
+            yield Problem(
+                ("run", field),
+                f"found {shown(url)}, whose password is never kept; expected "
+                f"`--set run.{field}=URL` with the password.",
+            )
 
 
 def _sampling(study: StudyFile) -> Iterator[Problem]:

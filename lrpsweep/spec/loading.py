@@ -13,6 +13,7 @@ from lrpsweep.errors import InputError
 from lrpsweep.spec.checks import problems_between
 from lrpsweep.spec.overrides import override
 from lrpsweep.spec.problems import problems_of, raise_problems
+from lrpsweep.spec.secrets import masked
 from lrpsweep.spec.study import StudyFile, StudySpec
 from lrpsweep.spec.writing import dump
 from lrpsweep.spec.yaml_text import MAX_CHARACTERS, read_yaml
@@ -53,9 +54,14 @@ def parse_study(text: str, path: Path, overrides: Sequence[str] = ()) -> StudySp
         raise_problems(source, problems_of(error), raw, overrides)
         raise
     raise_problems(source, problems_between(study), raw, overrides)
-    if overrides:
-        text = f"# {source}, with --set {' '.join(overrides)}\n" + dump(raw)
+    kept = masked(raw)
+    if overrides or kept != raw:
+        text = f"# {source}{_changes(overrides)}\n" + dump(kept)
     return StudySpec(**dict(study), path=path, text=text)
+
+
+def _changes(overrides: Sequence[str]) -> str:
+    return "" if not overrides else f", with --set {' '.join(masked(tuple(overrides)))}"
 
 
 def _raw(text: str, source: str) -> Any:

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from lrpsweep.errors import InputError, guess
 from lrpsweep.spec.dimensions import KINDS
+from lrpsweep.spec.secrets import masked
 from lrpsweep.spec.study import BlockSpec, StudyFile
 
 Place = tuple[str | int, ...]
@@ -28,8 +29,8 @@ class Problem:
 
 
 def shown(value: Any) -> str:
-    """A value as it looks in the file, cut to a readable length."""
-    return cut(_plain(value))
+    """A value as it looks in the file, without passwords and cut to a readable length."""
+    return cut(_plain(masked(value)))
 
 
 def cut(text: str) -> str:
@@ -64,7 +65,7 @@ def _origin(name: str, overrides: Sequence[str]) -> str:
     for override in reversed(overrides):
         path = override.partition("=")[0]
         if name == path or name.startswith(f"{path}."):
-            return f" (--set {cut(override)})"
+            return f" (--set {cut(masked(override))})"
     return ""
 
 

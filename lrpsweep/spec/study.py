@@ -247,7 +247,7 @@ class StudySpec(StudyFile):
     """A study file that has been read and checked.
 
     path: where it was read; relative paths in it start from `base`. text: the YAML, overrides
-    applied.
+    applied and passwords in URLs masked.
     """
 
     path: Path

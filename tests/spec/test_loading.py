@@ -376,3 +376,40 @@ def test_a_preset_is_a_composite():
     assert isinstance(spec.composite, PresetSpec)
     assert spec.composite.hyper == {"gamma": "$g"}
     assert isinstance(spec, StudySpec)
+
+
+URL = "postgresql://me:s3/cr:et@host:5432/lrp"
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_password_in_the_file_is_used_but_not_kept(quote):
+    spec = study(text=f"{STUDY}run: {{storage: {quote}{URL}{quote}}}\n")
+    assert spec.run.storage == URL
+    assert "s3/cr" not in spec.text
+    assert "postgresql://me:***@host:5432/lrp" in spec.text
+
+
+def test_a_password_in_an_override_is_used_but_not_kept():
+    spec = study(f"run.storage={URL}", "run.tracking_uri=http://h/?user=me&password=s3cret")
+    assert (spec.run.storage, spec.run.tracking_uri[-6:]) == (URL, "s3cret")
+    assert "s3" not in spec.text
+    assert "--set run.storage=postgresql://me:***@host:5432/lrp" in spec.text
+    assert "http://h/?user=me&password=***" in spec.text
+
+
+def test_a_kept_study_asks_for_its_password_again():
+    kept = study(f"run.storage={URL}").text
+    with pytest.raises(InputError, match=r"run.storage: found 'postgresql://me:\*\*\*@host.*--set"):
+        parse_study(kept, PATH)
+    assert parse_study(kept, PATH, [f"run.storage={URL}"]).run.storage == URL
+
+
+def test_no_error_shows_a_password():
+    with pytest.raises(InputError) as caught:
+        study(f"run=[{URL}]")
+    assert "s3" not in str(caught.value)
+
+
+def test_addresses_without_a_password_keep_the_text():
+    text = f"{STUDY}run: {{tracking_uri: http://host:5000/a}}  # mine\n"
+    assert study(text=text).text == text
