@@ -29,6 +29,7 @@ def read_image(path: Path, preprocess: Preprocess) -> np.ndarray:
     """
     picture = _decode(path)
     if preprocess.resize is not None:
+        _check_resized(path, picture, preprocess.resize)
         picture = transforms.resize(picture, preprocess.resize, InterpolationMode.BILINEAR)
     if preprocess.crop is not None:
         picture = transforms.center_crop(picture, [preprocess.crop, preprocess.crop])
@@ -61,6 +62,16 @@ def _check_size(path: Path, width: int, height: int) -> None:
     if width * height > MOST_PIXELS:
         raise InputError(
             f"{path}: has {width} × {height} pixels; expected at most {MOST_PIXELS:,} in all"
+        )
+
+
+def _check_resized(path: Path, picture: Image.Image, shorter: int) -> None:
+    """A thin strip becomes huge when its shorter side grows to `shorter`."""
+    longer = shorter * max(picture.size) // min(picture.size)
+    if shorter * longer > MOST_PIXELS:
+        raise InputError(
+            f"{path}: has {picture.width} × {picture.height} pixels and would have {shorter} × "
+            f"{longer} once its shorter side is resized; expected at most {MOST_PIXELS:,} in all"
         )
 
 

@@ -124,3 +124,10 @@ def test_a_pipe_is_no_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(InputError, match="no such file"):
         read_image(tmp_path / "a.png", AS_IT_IS)
+
+
+def test_a_strip_that_resizing_makes_huge_is_refused(tmp_path: Path) -> None:
+    path = saved(tmp_path / "strip.png", noise(1, 2000))
+    read_image(path, Preprocess(resize=100, crop=100, **STATISTICS))
+    with pytest.raises(InputError, match=r"strip\.png: has 2000 × 1 .* have 256 × 512000 once"):
+        read_image(path, Preprocess(resize=256, crop=224, **STATISTICS))
