@@ -58,13 +58,15 @@ ENVIRONMENT = {
 class Outcome:
     """What became of a task: its result, or the reason why there is none.
 
-    seconds: wall time of the task alone. worker: 'host:pid'.
+    seconds: wall time of the task alone. worker: 'host:pid'. built: False when the reason is that
+    the worker could not be set up, which says nothing about the task.
     """
 
     result: dict[str, Any] | None = None
     reason: str | None = None
     seconds: float = 0.0
     worker: str = ""
+    built: bool = True
 
 
 class Source(Protocol):
@@ -117,7 +119,7 @@ class Work:
             return Outcome(result, seconds=time.perf_counter() - started, worker=worker)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}".rstrip(": ")
-            return Outcome(reason=reason, worker=worker)
+            return Outcome(reason=reason, worker=worker, built=self._runner is not None)
 
 
 class LocalExecutor:
@@ -417,7 +419,7 @@ def _searcher(source: Source, workers: int, stop: threading.Event) -> Any:
 def _trainable(build: Build, cpus: float) -> Any:
     from ray import cloudpickle, tune
 
-    # Unpacked at the first task, so that what cannot be imported there is that task's reason.
+    # Unpacked at the first task, so that what cannot be imported there has a reason.
     packed = cloudpickle.dumps(build)
 
     class Worker(tune.Trainable):  # type: ignore[misc]

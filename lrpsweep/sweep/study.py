@@ -153,7 +153,8 @@ def run_study(
 
     Raises InputError when another driver holds the study, when it was changed since its first
     trial, or when database or cluster cannot be reached; LeaseLostError when another driver took it
-    over; SweepInterruptedError after a signal; SweepFailedError when no trial has a result.
+    over; SweepInterruptedError after a signal; SweepFailedError when a worker cannot be set up or
+    no trial has a result.
     """
     spec = plan.spec
     store = create_store(
@@ -258,7 +259,12 @@ class _Stages:
         return None if self._current is None else self._current.next()
 
     def done(self, task: Task, outcome: Outcome) -> None:
-        """As `Source.done`."""
+        """As `Source.done`. A worker that cannot be set up is no trial's fault: nothing is told."""
+        if not outcome.built:
+            raise SweepFailedError(
+                f"worker {outcome.worker} could not be set up: {outcome.reason}. No trial was "
+                "counted as failed; the same command goes on."
+            )
         assert self._current is not None
         self._current.done(task, outcome)
 

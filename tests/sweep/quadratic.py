@@ -58,6 +58,13 @@ class Build:
         return result([value + 0.01 * i for i in range(4)])
 
 
+class NotMounted(Build):
+    """Nothing can be built where its data are missing."""
+
+    def __call__(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        raise OSError("the images are not mounted")
+
+
 STUDY = """
 version: 1
 name: {name}

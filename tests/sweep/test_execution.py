@@ -65,6 +65,7 @@ def test_every_task_is_done_once_with_its_own_outcome(workers: Executor) -> None
     faults = {"x0_2": "raise", "x0_3": "memory", "x0_4": "nan", "x0_5": "inf"}
     assert workers.run(source, Build(**faults))
     assert sorted(source.outcomes) == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+    assert all(outcome.built for outcome in source.outcomes.values())
     assert source.outcomes[0.2].reason == "ValueError: a bad point"
     assert source.outcomes[0.3].reason == "MemoryError: no room"
     results = {x: outcome.result for x, outcome in source.outcomes.items() if outcome.result}
@@ -78,6 +79,7 @@ def test_what_cannot_be_built_is_the_reason_of_every_task(workers: Executor) -> 
     source = Points(0.1, 0.2)
     assert workers.run(source, Broken())
     assert {outcome.reason for outcome in source.outcomes.values()} == {"OSError: no weights"}
+    assert not any(outcome.built for outcome in source.outcomes.values())
 
 
 class Broken:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quadratic import Build, plan
+from quadratic import Build, NotMounted, plan
 
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults, TrialRecord
@@ -125,6 +125,19 @@ def test_a_study_without_a_single_result_fails_and_says_why(runs_dir: Path) -> N
     for _ in range(2):
         with pytest.raises(SweepFailedError, match=text):
             run_study(study, runs_dir=runs_dir, executor="local")
+
+
+def test_a_worker_that_cannot_be_set_up_stops_the_run_and_fails_no_trial(
+    runs_dir: Path, executor: Any
+) -> None:
+    with pytest.raises(SweepFailedError, match="could not be set up: OSError: the images are not"):
+        run_study(plan(trials=4, build=NotMounted()), runs_dir=runs_dir, executor=executor)
+    stopped = load_results(plan().spec, runs_dir)
+    assert {trial.state for trial in stopped.trials} == {"waiting"}
+    mounted = run_study(plan(trials=4), runs_dir=runs_dir, executor=executor)
+    straight = run_study(plan(trials=4), runs_dir=runs_dir / "straight", executor="local")
+    assert [trial.state for trial in mounted.trials] == ["complete"] * 4
+    assert points(mounted) == points(straight)
 
 
 def test_a_changed_study_is_refused_field_by_field(runs_dir: Path) -> None:
