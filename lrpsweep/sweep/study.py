@@ -321,12 +321,16 @@ class _Run:
         )
         tasks = Tasks(validation.tasks(), self._validated(len(validation.tasks())))
         yield tasks
+        # By how many trials there were: the same nominee scored again is no new look.
+        looks = list(dict.fromkeys([*(self._store.get("looks") or ()), self.complete]))
         try:
-            recommendation = validation.recommend(tasks.outcomes)
+            recommendation = validation.recommend(tasks.outcomes, len(looks))
         except ValueError as error:
             raise SweepFailedError(f"study '{self._store.name}': {error}") from error
         self._store.set("recommendation", recommendation_to_json(recommendation))
-        self._store.set("validated_trials", self.complete)
+        self._store.set("looks", looks)
+        if not validation.missing(tasks.outcomes):
+            self._store.set("validated_trials", self.complete)
 
     def _searched(self, record: TrialRecord, outcome: Outcome) -> None:
         self._observer.told(record)

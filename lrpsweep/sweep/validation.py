@@ -8,7 +8,7 @@ second perturbation, since a low MoRF curve alone can be had by scattered masks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -100,6 +100,7 @@ class Validation:
         self, results: StudyResults, baselines: Sequence[str], perturbation: str, seed: int
     ) -> None:
         self._direction = results.direction
+        self._sign = 1 if results.direction == "minimize" else -1
         self._seed = seed
         self._measures = measures(results.objective, perturbation)
         finalists = results.ranked()[:FINALISTS]
@@ -122,8 +123,16 @@ class Validation:
         }
         return wanted | {_name(self._nominee, RANDOM): self._nominee.task(RANDOM)}
 
-    def recommend(self, outcomes: Mapping[str, Outcome]) -> Recommendation:
-        """The comparison and what may be said. Raises ValueError when the nominee failed."""
+    def missing(self, outcomes: Mapping[str, Outcome]) -> list[str]:
+        """The baselines without a score of the objective."""
+        objective = self._measures[0]
+        return [b.label for b in self._baselines if _scores(outcomes[_name(b, objective)]) is None]
+
+    def recommend(self, outcomes: Mapping[str, Outcome], looks: int = 1) -> Recommendation:
+        """The comparison and what may be said. Raises ValueError when the nominee failed.
+
+        looks: how often these images have judged a nominee of this study, this time included.
+        """
         objective = self._measures[0]
         found = {name: _scores(outcome) for name, outcome in outcomes.items()}
         nominee = found[_name(self._nominee, objective)]
@@ -132,7 +141,7 @@ class Validation:
             raise ValueError(f"{self._nominee.label} failed on the validation images: {reason}")
         scored = {b.label: found[_name(b, objective)] for b in self._baselines}
         compared = {name: scores for name, scores in scored.items() if scores is not None}
-        missing = [name for name, scores in scored.items() if scores is None]
+        missing = self.missing(outcomes)
         comparisons = compare(nominee, compared, self._direction, self._seed)
         interval = mean_interval(nominee, self._seed)
         recommendation = Recommendation(
@@ -147,8 +156,14 @@ class Validation:
             sentence=sentence(comparisons, len(nominee), self._direction),
             finalists=tuple(self._finalist(candidate, found) for candidate in self._all),
         )
-        recommendation = replace(recommendation, warnings=self._warnings(recommendation, missing))
-        return _without(recommendation, missing)
+        warnings = [f"{name} could not be scored, so it was not compared." for name in missing]
+        warnings += self._doubts(recommendation)
+        if looks > 1:
+            warnings.append(
+                f"These validation images have been looked at {looks} times; each look at a study "
+                "that grew makes 'better' likelier by chance than its p-values say."
+            )
+        return _without(replace(recommendation, warnings=tuple(warnings)), missing)
 
     def _finalist(self, candidate: Candidate, found: Mapping[str, np.ndarray | None]) -> Finalist:
         scores = {
@@ -163,27 +178,40 @@ class Validation:
             scores["auc_random"] = float(np.mean(random))
         return Finalist(candidate.label, candidate.number, candidate.values, scores)
 
-    def _warnings(self, found: Recommendation, missing: Sequence[str]) -> tuple[str, ...]:
-        """What speaks against the nominee beside the strongest published composite."""
-        warnings = [f"{name} could not be scored, so it was not compared." for name in missing]
+    def _doubts(self, found: Recommendation) -> Iterator[str]:
+        """What speaks against the nominee beside the random order and the literature."""
         scores = {finalist.label: finalist.scores for finalist in found.finalists}
-        sign = 1 if self._direction == "minimize" else -1
-        objective, second = self._measures[0].name, self._measures[-1].name
-        rivals = sorted(found.comparisons, key=lambda c: sign * c.mean)
-        if not rivals:
-            return tuple(warnings)
-        name, ours = rivals[0].baseline, scores[self._nominee.label]
-        theirs = scores[name]
-        if ours.get("srg", 0.0) < theirs.get("srg", 0.0):
-            warnings.append(
-                f"SRG (LeRF − MoRF) is {ours['srg']:.3g}, below the {theirs['srg']:.3g} of {name}."
+        ours = scores[self._nominee.label]
+        theirs = {b.label: scores[b.label] for b in self._baselines}
+        yield from self._no_better_than_random(ours)
+        gains = {name: other["srg"] for name, other in theirs.items() if "srg" in other}
+        name = max(gains, key=gains.__getitem__, default="")
+        if name and "srg" in ours and ours["srg"] < gains[name]:
+            yield f"SRG (LeRF − MoRF) is {ours['srg']:.3g}, below the {gains[name]:.3g} of {name}."
+        if found.comparisons:
+            name = min(found.comparisons, key=lambda c: self._sign * c.mean).baseline
+            yield from self._flips(ours, theirs[name], name)
+
+    def _no_better_than_random(self, ours: Mapping[str, float]) -> Iterator[str]:
+        """For SRG, the control is 0: a random order has the same curve from both ends."""
+        objective = self._measures[0].name
+        control = 0.0 if objective == "srg" else ours.get("auc_random")
+        if control is not None and self._sign * (control - ours[objective]) <= 0:
+            yield (
+                f"{objective} is {ours[objective]:.3g}, no better than the {control:.3g} of a "
+                "random order."
             )
+
+    def _flips(
+        self, ours: Mapping[str, float], theirs: Mapping[str, float], name: str
+    ) -> Iterator[str]:
+        """Whether the second perturbation sees the two the other way round."""
+        objective, second = self._measures[0].name, self._measures[-1].name
         if second in ours and second in theirs:
-            ahead = sign * (theirs[objective] - ours[objective]) > 0
-            still = sign * (theirs[second] - ours[second]) > 0
+            ahead = self._sign * (theirs[objective] - ours[objective]) > 0
+            still = self._sign * (theirs[second] - ours[second]) > 0
             if ahead and not still:
-                warnings.append(f"Measured as {second}, {name} is ahead: the ranking flips.")
-        return tuple(warnings)
+                yield f"Measured as {second}, {name} is ahead: the ranking flips."
 
 
 def _without(found: Recommendation, missing: Sequence[str]) -> Recommendation:

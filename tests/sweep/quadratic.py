@@ -32,7 +32,9 @@ def result(scores: list[float], device: str = "cpu") -> dict[str, Any]:
 
 
 class Build:
-    """Builds a runner; picklable. faults: what happens at which value of x."""
+    """Builds a runner; picklable. faults: what happens at which value of x,
+    or with which preset.
+    """
 
     def __init__(self, seconds: float = 0.0, **faults: str) -> None:
         self.seconds = seconds
@@ -43,6 +45,8 @@ class Build:
 
     def run(self, task: dict[str, Any]) -> dict[str, Any]:
         time.sleep(self.seconds)
+        if task.get("preset") in self.faults:
+            raise ValueError("a bad preset")
         values = task.get("values") or {"x": 0.9, "y": 0.9}
         value = (values["x"] - 0.3) ** 2 + (values.get("y", 0.0) - 0.1) ** 2
         fault = self.faults.get(f"x{values['x']:g}".replace(".", "_"))

@@ -224,6 +224,30 @@ def test_the_nominee_is_validated_once_and_again_when_trials_grew(runs_dir: Path
         assert found.verdict == "not decided"  # too few images
 
 
+def test_a_baseline_that_failed_is_tried_again_by_the_next_run(runs_dir: Path) -> None:
+    baselines = ("one", "two")
+    broken = plan(trials=3, baselines=baselines, build=Build(two="raise"))
+    first = run_study(broken, runs_dir=runs_dir, executor="local").recommendation
+    mended = plan(trials=3, baselines=baselines)
+    second = run_study(mended, runs_dir=runs_dir, executor="local").recommendation
+    assert first is not None
+    assert second is not None
+    assert [c.baseline for c in first.comparisons] == ["one"]
+    assert [c.baseline for c in second.comparisons] == ["one", "two"]
+    assert not any("looked at" in warning for warning in second.warnings)
+
+
+def test_a_grown_study_says_how_often_its_validation_images_were_looked_at(runs_dir: Path) -> None:
+    told = []
+    for trials in (3, 4, 5):
+        study = plan(trials=trials, baselines=("one",))
+        found = run_study(study, runs_dir=runs_dir, executor="local").recommendation
+        assert found is not None
+        told.append([w.split(";")[0] for w in found.warnings if "looked at" in w])
+    sentence = "These validation images have been looked at {} times"
+    assert told == [[], [sentence.format(2)], [sentence.format(3)]]
+
+
 def test_without_validation_images_there_is_no_recommendation(runs_dir: Path) -> None:
     results = run_study(plan(trials=3), runs_dir=runs_dir, executor="local")
     assert results.recommendation is None
