@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-TrialState = Literal["complete", "failed", "running", "waiting", "pruned"]
+TrialState = Literal["complete", "failed", "running", "waiting"]
 Verdict = Literal["better", "not better", "not decided"]
 
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 SQLITE = "sqlite:///"
-PUBLISHED = ("complete", "failed", "pruned")
+PUBLISHED = {"complete": "FINISHED", "failed": "FAILED"}
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -311,7 +311,7 @@ class _StudyRuns:
     def log_trial(self, record: TrialRecord) -> None:
         """A finished trial as a finished run; nothing for others, or if it is there already."""
         run_id, status = self.children.get(record.number, (None, None))
-        if record.state not in PUBLISHED or status in ("FINISHED", "FAILED", "KILLED"):
+        if record.state not in PUBLISHED or status in PUBLISHED.values():
             return
         end = _now()
         start = end - round(1000 * (record.seconds or 0))
@@ -319,7 +319,7 @@ class _StudyRuns:
             run_id = self._create_child(record, start)
         metrics = list(_trial_metrics(self.study.objective, record, start))
         self._log(run_id, metrics, params=record.values)
-        status = {"complete": "FINISHED", "failed": "FAILED", "pruned": "KILLED"}[record.state]
+        status = PUBLISHED[record.state]
         self.client.set_terminated(run_id, status=status, end_time=end)
         self.children[record.number] = (run_id, status)
 

@@ -112,7 +112,7 @@ class Search:
         self._spec = spec
         self._distributions = distributions(spec.search)
         self._literature = literature_params(spec, literature)
-        self._planned = planned_trials(spec, literature)
+        self._planned = planned_trials(spec, literature) + store.retries()
         self._on_outcome = on_outcome
         self._waiting = store.waiting()
         self._running: dict[int, tuple[Task, int]] = {}

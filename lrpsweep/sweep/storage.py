@@ -41,7 +41,6 @@ STATES: dict[TrialState, State] = {
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
-    TrialState.PRUNED: "pruned",
 }
 
 
@@ -255,6 +254,27 @@ class Store:
         self.guard()
         self._set_attr(number, "reason", reason)
         self._set_state(number, TrialState.FAIL)
+
+    def retry_failed(self) -> None:
+        """Puts every failed trial's point in wait again, as a new trial that names the old one."""
+        trials = self._trials()
+        retried = {trial.user_attrs.get("retry_of") for trial in trials}
+        for trial in trials:
+            if trial.state is TrialState.FAIL and trial.number not in retried:
+                kept = {k: v for k, v in trial.user_attrs.items() if k != "reason"}
+                self.guard()
+                self._study.add_trial(
+                    optuna.trial.create_trial(
+                        state=TrialState.WAITING,
+                        params=trial.params,
+                        distributions=trial.distributions,
+                        user_attrs=kept | {"retry_of": trial.number},
+                    )
+                )
+
+    def retries(self) -> int:
+        """How many trials run a failed one anew: they come on top of the planned ones."""
+        return sum("retry_of" in trial.user_attrs for trial in self._trials())
 
     def release(self) -> None:
         """Sets every running trial back to waiting: whoever ran it does not any more."""

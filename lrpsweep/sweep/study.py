@@ -146,10 +146,13 @@ def run_study(
     runs_dir: Path,
     address: str | None = None,
     takeover: bool = False,
+    retry_failed: bool = False,
     executor: ExecutorName = "ray",
     observer: Observer | None = None,
 ) -> StudyResults:
     """Runs what is left of a study: trials up to the planned total, then the validation.
+
+    retry_failed: the points of failed trials are run anew, as new trials beside the planned ones.
 
     Raises InputError when another driver holds the study, when it was changed since its first
     trial, or when database or cluster cannot be reached; LeaseLostError when another driver took it
@@ -162,6 +165,8 @@ def run_study(
     )
     with contextlib.closing(store), hold(store, takeover=takeover):
         _check_identity(store, plan)
+        if retry_failed:
+            store.retry_failed()
         _write_facts(store, plan, runs_dir)
         store.release()
         try:
@@ -195,7 +200,7 @@ def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
         "objective": spec.objective,
         "direction": plan.direction,
         "axes": [asdict(axis) for axis in axes(spec.search)],
-        "planned": planned_trials(spec, plan.literature),
+        "planned": planned_trials(spec, plan.literature) + store.retries(),
         "provenance": {"started": now(), "device": plan.device, **plan.provenance},
     }
     for name, value in facts.items():
@@ -280,7 +285,7 @@ class _Run:
         self._timed_at = 0.0
         self.workers = 1
         self.search = Search(store, plan.spec, plan.literature, self._searched)
-        self.planned = planned_trials(plan.spec, plan.literature)
+        self.planned = planned_trials(plan.spec, plan.literature) + store.retries()
 
     @property
     def anything_left(self) -> bool:
@@ -304,7 +309,10 @@ class _Run:
         reasons = self._store.failures()
         ranked = sorted(set(reasons), key=lambda text: (-reasons.count(text), text))
         shown = "; ".join(f"{text} ({reasons.count(text)})" for text in ranked[:REASONS_SHOWN])
-        raise SweepFailedError(f"all {len(reasons)} trials failed: {shown}.")
+        raise SweepFailedError(
+            f"all {len(reasons)} trials failed: {shown}. Once the cause is gone, --retry-failed "
+            "runs them anew."
+        )
 
     def stages(self) -> Iterator[Source]:
         """The search, then the validation of what it found."""

@@ -127,6 +127,29 @@ def test_a_study_without_a_single_result_fails_and_says_why(runs_dir: Path) -> N
             run_study(study, runs_dir=runs_dir, executor="local")
 
 
+def test_failed_trials_are_run_anew_on_request_as_new_trials(runs_dir: Path) -> None:
+    literature = {"corner": {"x": 0.0, "y": 0.0}}
+
+    def run(build: Build, **options: bool) -> StudyResults:
+        study = plan(sampler="grid", points=2, literature=literature, build=build)
+        return run_study(study, runs_dir=runs_dir, executor="local", **options)  # type: ignore[arg-type]
+
+    with pytest.raises(SweepFailedError, match="--retry-failed runs them anew"):
+        run(Build(x0="raise", x1="raise"))
+    half = run(Build(x1="raise"), retry_failed=True)
+    assert [trial.state for trial in half.trials] == ["failed"] * 4 + ["complete"] * 2 + [
+        "failed"
+    ] * 2
+    assert points(half)[4:] == points(half)[:4]
+    assert half.planned == 8
+    assert half.trials[4].literature == "corner"
+    whole = run(Build(), retry_failed=True)
+    assert [trial.state for trial in whole.trials[8:]] == ["complete"] * 2
+    assert points(whole)[8:] == points(half)[6:]
+    assert whole.planned == 10
+    assert len(run(Build()).trials) == len(run(Build(), retry_failed=True).trials) == 10
+
+
 def test_a_worker_that_cannot_be_set_up_stops_the_run_and_fails_no_trial(
     runs_dir: Path, executor: Any
 ) -> None:
