@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,8 @@ from lrpsweep.attribution import Block, Composite
 from lrpsweep.context import Context, Task
 from lrpsweep.errors import InputError
 from lrpsweep.results import Comparison, Recommendation, StudyResults, TrialRecord, TrialResult
-from lrpsweep.spec import ModelSpec
+from lrpsweep.spec import RULES, ModelSpec
+from lrpsweep.spec.rules import HUGE
 
 LARGEST_FILE = 10 * 2**20
 VERSIONS_OF = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "numpy", "optuna")
@@ -150,11 +151,13 @@ def read_composite(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"{path}: larger than {LARGEST_FILE} bytes; expected a composite.json")
         document = json.loads(path.read_text(encoding="utf-8"))
+        _check(document, str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
         raise InputError(f"{path}: not JSON ({error}); expected a composite.json.") from error
-    _check(document, str(path))
+    except RecursionError as error:
+        raise InputError(f"{path}: nested too deeply; expected a composite.json.") from error
     return dict(document)
 
 
@@ -170,6 +173,40 @@ def _check(document: Any, where: str) -> None:
         first = jsonschema.exceptions.best_match(errors)
         field = ".".join(str(part) for part in first.absolute_path) or "the file"
         raise InputError(f"{where}: {field}: {first.message[:300]}.")
+    for field, value in _leaves(document):
+        if isinstance(value, int | float) and not abs(value) < HUGE:
+            raise InputError(
+                f"{where}: {field}: found {str(value)[:20]}; expected a finite number."
+            )
+    _check_blocks(document["blocks"], where)
+
+
+def _leaves(value: Any, field: str = "") -> Iterator[tuple[str, Any]]:
+    """Everything that holds nothing else, with its place: 'blocks.0.hyperparameters.gamma'."""
+    if not isinstance(value, dict | list):
+        yield field, value
+        return
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(inner, f"{field}.{key}" if field else str(key))
+
+
+def _check_blocks(blocks: Sequence[Mapping[str, Any]], where: str) -> None:
+    """Each rule has what it takes and nothing else; each layer is in one block."""
+    owner: dict[str, str] = {}
+    for i, block in enumerate(blocks):
+        found, wanted = set(block["hyperparameters"]), {*RULES[block["rule"]], "stabilizer"}
+        if found != wanted:
+            raise InputError(
+                f"{where}: blocks.{i}.hyperparameters: found {', '.join(sorted(found))}; the rule "
+                f"{block['rule']} takes {', '.join(sorted(wanted))}."
+            )
+        for layer in block["layers"]:
+            if layer in owner:
+                raise InputError(
+                    f"{where}: blocks.{i}.layers: '{layer}' is in block '{owner[layer]}' already; "
+                    "expected every layer once."
+                )
+            owner[layer] = block["block"]
 
 
 def composite_of(document: Mapping[str, Any]) -> Composite:

@@ -112,6 +112,25 @@ def test_another_architecture_is_refused_with_the_names_of_layers(path):
         (lambda d: d["blocks"][0].update(rule="eval"), r"blocks\.0\.rule: 'eval' is not one of"),
         (lambda d: d["blocks"][1]["hyperparameters"].update(gamma=-1), r"blocks\.1"),
         (lambda d: d["model"].update(fingerprint="x"), r"model\.fingerprint"),
+        (lambda d: d["model"]["preprocess"].update(crop=10**6), r"model\.preprocess\.crop"),
+        (
+            lambda d: d["model"].update(pixel_low=[0, math.nan, 0]),
+            r"model\.pixel_low\.1: found nan; expected a finite number",
+        ),
+        (lambda d: d["evaluation"].update(patch=math.inf), r"evaluation\.patch: found inf"),
+        (lambda d: d["provenance"]["values"].update(gamma1=10**400), r"provenance\.values\.gamma1"),
+        (
+            lambda d: d["blocks"][1]["hyperparameters"].pop("gamma"),
+            r"blocks\.1\.hyperparameters: found stabilizer; .* gamma takes gamma, stabilizer",
+        ),
+        (
+            lambda d: d["blocks"][0]["hyperparameters"].update(alpha=2),
+            r"blocks\.0\.hyperparameters: found alpha, stabilizer; .* z_box takes stabilizer",
+        ),
+        (
+            lambda d: d["blocks"][2]["layers"].append("features.0"),
+            r"blocks\.2\.layers: 'features\.0' is in block 'pixel' already",
+        ),
     ],
 )
 def test_a_wrong_file_is_refused_by_field(document, tmp_path, change, message):
@@ -123,7 +142,7 @@ def test_a_wrong_file_is_refused_by_field(document, tmp_path, change, message):
     assert str(target) in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[1, 2]", "\x00", "[" * 200_000])
 def test_what_is_no_composite_is_refused(tmp_path, text):
     target = tmp_path / "wrong.json"
     target.write_text(text)
@@ -131,6 +150,15 @@ def test_what_is_no_composite_is_refused(tmp_path, text):
         read_composite(target)
     with pytest.raises(InputError, match="cannot be read"):
         read_composite(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("depth", [2_000, 100_000])
+def test_a_deeply_nested_file_is_refused(document, tmp_path, depth):
+    document["evaluation"]["deep"] = "HERE"
+    target = tmp_path / "deep.json"
+    target.write_text(json.dumps(document).replace('"HERE"', "[" * depth + "]" * depth))
+    with pytest.raises(InputError, match=r"deep\.json: nested too deeply"):
+        read_composite(target)
 
 
 def test_a_tuned_weights_file_is_never_looked_for(document, tmp_path):
