@@ -20,6 +20,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -82,6 +83,7 @@ class Publisher:
         self._tracking_uri = tracking_uri
         self._warn = warn
         self._warned = False
+        self._finished = False
         self._runs: _StudyRuns | None = None
         self._work: queue.SimpleQueue[TrialRecord | StudyResults | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="mlflow-publisher", daemon=True)
@@ -96,7 +98,10 @@ class Publisher:
         self._work.put(results)
 
     def close(self, timeout: float = 60.0) -> bool:
-        """Wait for the queue to empty, at most `timeout` seconds; False if some was left."""
+        """Wait for the queue to empty, at most `timeout` seconds; False if some was left.
+
+        A study that was not finished is shown as killed, until it goes on.
+        """
         self._work.put(None)
         self._thread.join(timeout)
         if self._thread.is_alive():
@@ -105,19 +110,27 @@ class Publisher:
 
     def _serve(self) -> None:
         while (work := self._work.get()) is not None:
-            try:
-                self._publish(work)
-            except Exception as error:  # nothing that a server does may reach the sweep
-                self._complain(str(error))
+            self._guarded(partial(self._publish, work))
+        if self._runs is not None and not self._finished:
+            self._guarded(self._runs.stop)
+
+    def _guarded(self, call: Callable[[], None]) -> None:
+        """Nothing that a server does may reach the sweep."""
+        try:
+            if self._runs is not None:
+                _check_reachable(self._tracking_uri)
+            call()
+        except Exception as error:
+            self._complain(str(error))
 
     def _publish(self, work: TrialRecord | StudyResults) -> None:
         if isinstance(work, StudyResults):
             publish(work, tracking_uri=self._tracking_uri)
+            self._finished = True
             return
         if self._runs is None:
             self._runs = _open(self._study, self._tracking_uri)
             self._runs.start()
-        _check_reachable(self._tracking_uri)
         self._runs.log_trial(work)
 
     def _complain(self, reason: str) -> None:
@@ -258,6 +271,10 @@ class _StudyRuns:
         """Show the study as running."""
         self.client.update_run(self.parent, status="RUNNING")
         self._share_view()
+
+    def stop(self) -> None:
+        """Show the study as stopped before its end."""
+        self.client.set_terminated(self.parent, status="KILLED")
 
     def _share_view(self) -> None:
         """A view of the runs page with the trials best first and the columns that matter.

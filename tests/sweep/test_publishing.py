@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +235,16 @@ def test_hostile_and_long_names_are_published(store: Store) -> None:
     assert publish(study, tracking_uri=store.uri) == first
 
 
-def test_the_publisher_shows_trials_while_the_study_runs(store: Store) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_the_publisher_shows_trials_while_the_study_runs_and_when_it_was_stopped(
+    store: Store,
+) -> None:
     study = small_study(name="live", illustrations=None)
     said: list[str] = []
     publisher = Publisher(
@@ -247,12 +256,14 @@ def test_the_publisher_shows_trials_while_the_study_runs(store: Store) -> None:
     for record in study.trials[:3]:
         publisher.submit(record)
     assert (time.perf_counter() - started) / 3 < 0.001
-    assert publisher.close()
+    wait_until(lambda: publisher._work.empty() and publisher._runs is not None)
     (experiment,) = [e for e in store.client.search_experiments() if e.name == "lrpsweep/live"]
     (parent,) = store.client.search_runs(
         [experiment.experiment_id], "tags.`lrpsweep.study` = 'live'"
     )
     assert parent.info.status == "RUNNING"
+    assert publisher.close()
+    assert store.client.get_run(parent.info.run_id).info.status == "KILLED"
     assert set(children(store.client, parent.info.run_id)) == set(NUMBERS[:3])
 
     again = Publisher(study, tracking_uri=store.uri, warn=said.append)
