@@ -31,6 +31,7 @@ from lrpsweep.results import (
     TrialResult,
 )
 from lrpsweep.results import TrialState as State
+from lrpsweep.spec import resolve_path
 from lrpsweep.sweep.samplers import Asked, Direction
 
 LEASE = "lease"
@@ -44,9 +45,17 @@ STATES: dict[TrialState, State] = {
 }
 
 
-def study_url(storage: str | None, runs_dir: Path, name: str) -> str:
-    """Where a study lives: the database it names, or runs_dir/name/optuna.db."""
-    return storage or f"sqlite:///{(runs_dir / name / 'optuna.db').resolve()}"
+def study_url(storage: str | None, runs_dir: Path, name: str, base: Path) -> str:
+    """Where a study lives: the database it names, or runs_dir/name/optuna.db.
+
+    A database file is a path as any other in a study: see `resolve_path`.
+    """
+    if storage is None:
+        return f"sqlite:///{(runs_dir / name / 'optuna.db').resolve()}"
+    dialect, slashes, path = storage.partition(":///")
+    if not (dialect.startswith("sqlite") and path):
+        return storage
+    return f"{dialect}{slashes}{resolve_path(path, base).absolute()}"
 
 
 def create_store(url: str, name: str, direction: Direction) -> Store:

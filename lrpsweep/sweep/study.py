@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Literal
 
 from lrpsweep.errors import InputError, WorkError
 from lrpsweep.results import StudyResults, TrialRecord
-from lrpsweep.spec import StudySpec, axes, difference, write_study
+from lrpsweep.spec import StudySpec, axes, difference, parse_study, write_study
 from lrpsweep.sweep.execution import (
     Build,
     Executor,
@@ -117,11 +118,15 @@ def decide_device(requested: str, address: str | None = None) -> str:
 
 def load_results(spec: StudySpec, runs_dir: Path) -> StudyResults:
     """What the database says about a study; no trial is run. Raises InputError as `open_store`."""
-    store = open_store(study_url(spec.run.storage, runs_dir, spec.name), spec.name)
+    store = open_store(_url(spec, runs_dir), spec.name)
     with contextlib.closing(store):
         if store.get("identity") is None:
             raise InputError(f"study '{spec.name}': has been created, but no trial of it was run.")
         return read_results(store)
+
+
+def _url(spec: StudySpec, runs_dir: Path) -> str:
+    return study_url(spec.run.storage, runs_dir, spec.name, spec.base)
 
 
 def planned_results(plan: Plan) -> StudyResults:
@@ -160,9 +165,7 @@ def run_study(
     no trial has a result.
     """
     spec = plan.spec
-    store = create_store(
-        study_url(spec.run.storage, runs_dir, spec.name), spec.name, plan.direction
-    )
+    store = create_store(_url(spec, runs_dir), spec.name, plan.direction)
     with contextlib.closing(store), hold(store, takeover=takeover):
         _check_identity(store, plan)
         if retry_failed:
@@ -208,6 +211,9 @@ def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
             store.set(name, value)
     folder = runs_dir / spec.name
     folder.mkdir(parents=True, exist_ok=True)
+    url = _url(spec, runs_dir)
+    if spec.run.storage not in (None, url):  # it has to be found from that folder, too
+        spec = parse_study(spec.text, spec.path, [f"run.storage={json.dumps(url)}"])
     write_study(spec, folder / "study.yaml")
 
 

@@ -19,7 +19,7 @@ from lrpsweep.sweep.study import load_results, run_study
 
 @pytest.fixture
 def stores(tmp_path: Path) -> tuple[Store, Store]:
-    url = study_url(None, tmp_path, "s")
+    url = study_url(None, tmp_path, "s", tmp_path)
     return create_store(url, "s", "minimize"), create_store(url, "s", "minimize")
 
 

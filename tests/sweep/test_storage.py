@@ -25,7 +25,7 @@ PARAMS = {"x": 0.5, "y": 0.25}
 
 @pytest.fixture
 def url(tmp_path: Path) -> str:
-    return study_url(None, tmp_path, "s")
+    return study_url(None, tmp_path, "s", tmp_path)
 
 
 @pytest.fixture
@@ -38,8 +38,8 @@ def start(store: Store) -> None:
 
 
 def test_a_study_lies_in_the_runs_folder_unless_it_names_a_database(tmp_path: Path) -> None:
-    assert study_url(None, tmp_path, "s") == f"sqlite:///{tmp_path}/s/optuna.db"
-    assert study_url("postgresql://host/db", tmp_path, "s") == "postgresql://host/db"
+    assert study_url(None, tmp_path, "s", tmp_path) == f"sqlite:///{tmp_path}/s/optuna.db"
+    assert study_url("postgresql://host/db", tmp_path, "s", tmp_path) == "postgresql://host/db"
 
 
 def test_a_result_is_read_as_it_was_stored(store: Store, url: str) -> None:
@@ -116,7 +116,7 @@ def test_a_recommendation_is_read_as_it_was_stored() -> None:
 
 def test_reading_a_study_that_was_never_run_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="has not been run here yet"):
-        open_store(study_url(None, tmp_path, "s"), "s")
+        open_store(study_url(None, tmp_path, "s", tmp_path), "s")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,4 +148,4 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "optuna.db").write_text("no database" * 100)
     with pytest.raises(InputError, match="not a database"):
-        create_store(study_url(None, tmp_path, "s"), "s", "minimize")
+        create_store(study_url(None, tmp_path, "s", tmp_path), "s", "minimize")

@@ -14,6 +14,7 @@ from quadratic import Build, NotMounted, plan
 
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.spec import load_study
 from lrpsweep.sweep.search import Estimate, Progress, Silent
 from lrpsweep.sweep.study import SweepFailedError, load_results, run_study
 
@@ -171,6 +172,20 @@ def test_a_changed_study_is_refused_field_by_field(runs_dir: Path) -> None:
     after = load_results(plan().spec, runs_dir)
     assert points(after) == points(before)
     assert (runs_dir / "quadratic" / "study.yaml").read_text() == plan(trials=3).spec.text
+
+
+def test_a_database_file_is_found_from_the_study_s_folder(
+    runs_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    study = plan(trials=2, storage="sqlite:///mine.db")
+    spec = study.spec.model_copy(update={"path": tmp_path / "quadratic.yaml"})
+    run_study(replace(study, spec=spec), runs_dir=runs_dir, executor="local")
+    assert (tmp_path / "mine.db").is_file()
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    kept = load_study(runs_dir / "quadratic" / "study.yaml")
+    assert len(load_results(kept, runs_dir).trials) == 2
 
 
 def test_the_direction_is_that_of_the_objective_when_trials_began(runs_dir: Path) -> None:
