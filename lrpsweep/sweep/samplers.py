@@ -7,6 +7,7 @@ else: a study that was killed and resumed goes on as if nothing had happened.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -69,6 +70,32 @@ def grid_points(search: Search) -> list[Params]:
     """All points of the grid; the first name is the outer loop."""
     axes = grid(search)
     return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+
+
+def count_points(search: Search) -> float:
+    """How many points differ: infinitely many where an axis is continuous."""
+    return math.prod(_count(dimension) for dimension in free(search).values())
+
+
+def _count(dimension: Dimension) -> float:
+    if isinstance(dimension, Choice):
+        return len(set(dimension.choice))
+    if isinstance(dimension, Int):
+        first, last = bounds(dimension)
+        return last - first + 1
+    return math.inf
+
+
+def every_point(search: Search) -> Iterator[Params]:
+    """All points of a space that has finitely many; none of another."""
+    if math.isinf(count_points(search)):
+        return
+    axes = {
+        name: d.choice if isinstance(d, Choice) else range(int(bounds(d)[0]), int(bounds(d)[1]) + 1)
+        for name, d in free(search).items()
+    }
+    for point in itertools.product(*axes.values()):
+        yield dict(zip(axes, point, strict=True))
 
 
 def first_new(

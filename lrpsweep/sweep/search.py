@@ -5,12 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, Literal, Protocol
 
 from lrpsweep.results import TrialRecord, TrialResult
 from lrpsweep.spec import StudySpec, decode, encode
 from lrpsweep.sweep.execution import Outcome, Task
-from lrpsweep.sweep.samplers import SAMPLERS, Asked, distributions, first_new, grid_points, key
+from lrpsweep.sweep.samplers import (
+    SAMPLERS,
+    Asked,
+    count_points,
+    distributions,
+    every_point,
+    first_new,
+    grid_points,
+    key,
+)
 from lrpsweep.sweep.storage import Store
 
 
@@ -86,10 +96,13 @@ def literature_params(
 
 
 def planned_trials(spec: StudySpec, literature: Mapping[str, Mapping[str, Any]]) -> int:
-    """How many trials the study has in all: `trials`, or the grid and the literature beside it."""
+    """How many trials the study has in all: `trials`, or the grid and the literature beside it.
+
+    Never more than there are points: a trial gives the same result the second time.
+    """
     if spec.sampler.name != "grid":
         assert spec.trials is not None
-        return spec.trials
+        return int(min(spec.trials, count_points(spec.search)))
     published = [params for _, params in literature_params(spec, literature)]
     return len({key(spec.search, params) for params in (*published, *grid_points(spec.search))})
 
@@ -184,4 +197,6 @@ class Search:
         for name, params in self._literature:
             if key(self._spec.search, params) not in self._seen:
                 return name, params
-        return None, first_new(self._spec.search, self._proposals(self.history), self._seen)
+        # Where few points are left, guessing may miss them.
+        proposals = chain(self._proposals(self.history), every_point(self._spec.search))
+        return None, first_new(self._spec.search, proposals, self._seen)

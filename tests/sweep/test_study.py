@@ -14,7 +14,7 @@ from quadratic import Build, NotMounted, plan
 
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults, TrialRecord
-from lrpsweep.spec import load_study
+from lrpsweep.spec import Choice, Fixed, Int, load_study
 from lrpsweep.sweep.search import Estimate, Progress, Silent
 from lrpsweep.sweep.study import SweepFailedError, load_results, run_study
 
@@ -186,6 +186,15 @@ def test_a_database_file_is_found_from_the_study_s_folder(
     assert list((tmp_path / "elsewhere").iterdir()) == []
     kept = load_study(runs_dir / "quadratic" / "study.yaml")
     assert len(load_results(kept, runs_dir).trials) == 2
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_there_are_no_more_trials_than_points(runs_dir: Path, sampler: str) -> None:
+    study = plan(sampler=sampler, trials=50)
+    dimensions = {"x": Choice(choice=(0.1, 0.5, 0.9)), "y": Int(int=(-3, 3)), "z": Fixed(fixed=1)}
+    spec = study.spec.model_copy(update={"search": dimensions})
+    results = run_study(replace(study, spec=spec), runs_dir=runs_dir, executor="local")
+    assert results.planned == len(results.trials) == len(set(points(results))) == 21
 
 
 def test_the_direction_is_that_of_the_objective_when_trials_began(runs_dir: Path) -> None:
