@@ -130,6 +130,7 @@ def init(
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or store.")
 @click.option("--no-tracking", is_flag=True, help="Publish nothing to MLflow.")
 @click.option("--takeover", is_flag=True, help="Take the study over from a driver that holds it.")
+@click.option("--retry-failed", is_flag=True, help="Run failed trials anew.")
 def run(
     study: str,
     overrides: Sequence[str],
@@ -138,6 +139,7 @@ def run(
     tracking_uri: str | None,
     no_tracking: bool,
     takeover: bool,
+    retry_failed: bool,
 ) -> None:
     """Run a study, or go on with it: finished trials are kept."""
     from lrpsweep.handover import outcome_lines, run_and_hand_over
@@ -151,6 +153,7 @@ def run(
             runs_dir,
             address=address,
             takeover=takeover,
+            retry_failed=retry_failed,
             tracking_uri=uri,
             observer=watcher,
         )

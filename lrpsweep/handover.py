@@ -77,6 +77,7 @@ def run_and_hand_over(
     observer: Observer | None = None,
     address: str | None = None,
     takeover: bool = False,
+    retry_failed: bool = False,
     tracking_uri: str | None = None,
     executor: ExecutorName = "ray",
 ) -> StudyResults:
@@ -95,6 +96,7 @@ def run_and_hand_over(
             runs_dir=runs_dir,
             address=address,
             takeover=takeover,
+            retry_failed=retry_failed,
             executor=executor,
             observer=watched,
         )
