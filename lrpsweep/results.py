@@ -23,7 +23,8 @@ class TrialResult:
     quartiles over the images of the perturbation curve the objective is made of. balance: mean
     share of the explained score that is taken by 'bias' and by 'stabilizer', and the mean
     absolute 'unexplained' rest. hot_spot: mean over images of max |R| / Σ|R|. seconds: wall time
-    by part ('explain', 'perturb', 'score'). flipped: (S + 1,), share of patches perturbed at each step.
+    by part ('explain', 'perturb', 'score'). flipped: (S + 1,), share of patches perturbed at each
+    step.
     """
 
     scores: np.ndarray
