@@ -81,9 +81,14 @@ def test_predicted_classes_are_explained_when_none_are_given(context, path):
         tuned.explain(images[:1], torch.tensor([10]))
 
 
-def test_the_users_own_model_object_is_taken(context, path):
-    net = copy.deepcopy(context.model.net)
-    assert load_composite(path, net).model.net is net
+def test_the_users_own_model_is_taken_and_left_as_it_is(context, path):
+    net = copy.deepcopy(context.model.net).train().requires_grad_(True)
+    tuned = load_composite(path, net)
+    assert all(module.training for module in net.modules())
+    assert all(parameter.requires_grad for parameter in net.parameters())
+    assert not any(module.training for module in tuned.model.net.modules())
+    images = tuned.model.normalize(context.split.search.images)
+    assert torch.equal(tuned.explain(images), load_composite(path).explain(images))
 
 
 def test_other_weights_are_refused_unless_allowed(context, path):

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from lrpsweep.errors import InputError
 from lrpsweep.spec import Preprocess
+
+_IN_PLACE = re.compile(r"(, )?inplace=(True|False)")
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Model:
     """A network with frozen parameters in eval mode, on its device.
 
     classes: a name for each output, or empty when nobody knows them. fingerprint: sha256 over
-    weights and preprocessing.
+    layers, weights and preprocessing.
     """
 
     net: nn.Module
@@ -71,21 +76,26 @@ def wrap_model(
     classes: Sequence[str] = (),
     device: str | torch.device | None = None,
 ) -> Model:
-    """Puts the network in eval mode, freezes its parameters, and takes its fingerprint.
+    """A copy of the network in eval mode, with frozen parameters, and its fingerprint.
 
-    device: where it shall run; where it is when None.
+    The given network stays as it is. device: where the copy shall run; where the network is when
+    None.
     """
-    net = net.eval().requires_grad_(False)
+    net = copy.deepcopy(net).eval().requires_grad_(False)
     marks = fingerprint(net, preprocess)
     return Model(net.to(device), name, tuple(classes), preprocess, marks)
 
 
 def fingerprint(net: nn.Module, preprocess: Preprocess) -> str:
-    """sha256 over name, type, shape and bytes of each tensor of the state, and preprocessing.
+    """sha256 over each layer's name and settings, each tensor of the state, and preprocessing.
 
-    Does not depend on the device.
+    Does not depend on the device, nor on what changes no result: dropout, and work in place. What
+    a network's own `forward` does between its layers is not seen.
     """
     digest = hashlib.sha256()
+    for name, module in net.named_modules():
+        if not any(module.children()) and not isinstance(module, _DropoutNd):
+            digest.update(f"{name} {_IN_PLACE.sub('', repr(module))}\n".encode())
     for name, value in net.state_dict().items():
         stored = value.detach().cpu().contiguous()
         digest.update(f"{name} {stored.dtype} {tuple(stored.shape)}\n".encode())

@@ -81,6 +81,30 @@ def test_fingerprint_changes_with_any_weight_and_with_preprocessing() -> None:
     assert marks(preprocess=GIVEN.model_copy(update={"crop": 35})) != marks()
 
 
+def test_fingerprint_changes_with_the_layers_that_matter() -> None:
+    def marks(*changes: nn.Module, relu: nn.Module | None = None) -> str:
+        torch.manual_seed(0)
+        layers = [nn.Conv2d(3, 4, 3), relu or nn.ReLU(), *changes, nn.Flatten()]
+        return wrap_model(nn.Sequential(*layers), GIVEN, name="some").fingerprint
+
+    pooled = marks(nn.MaxPool2d(2))
+    assert marks(nn.AvgPool2d(2)) != pooled
+    assert marks(nn.MaxPool2d(2, stride=1)) != pooled
+    assert marks(nn.MaxPool2d(2), relu=nn.LeakyReLU()) != pooled
+    assert marks(nn.MaxPool2d(2), relu=nn.ReLU(inplace=True)) == pooled
+    assert marks(nn.Dropout(0.5)) == marks(nn.Dropout(0.2, inplace=True))
+
+
+def test_the_given_network_stays_as_it_is() -> None:
+    net = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Dropout()).train()
+    model = wrap_model(net, GIVEN, name="some")
+    assert net.training
+    assert net[0].weight.requires_grad
+    with torch.no_grad():
+        net[0].weight.zero_()
+    assert model.net[0].weight.any()
+
+
 def test_random_weights_are_the_same_every_time_and_leave_the_generator_alone() -> None:
     torch.manual_seed(5)
     expected = torch.rand(1)
