@@ -40,7 +40,8 @@ class Preset:
 PRESETS: Mapping[str, Preset] = {
     "tutorial": Preset(
         "LRP-Tutorial",
-        "Montavon et al. 2019, tutorial code: z^B on leaf 0 of VGG-16, γ on 1–16, ε on 17–30",
+        "Montavon et al. 2019, tutorial code: z^B on leaf 0 of VGG-16, γ on 1–16, ε on 17–30; ε is "
+        "absolute here, where the tutorial multiplies it by the root mean square of z",
         {"gamma": 0.25, "epsilon": 0.25},
         (
             Part("pixel", FIRST, "z_box", {}),

@@ -237,7 +237,7 @@ class StudyFile(Frozen):
     search: Annotated[Mapping[SearchName, Dimension], Field(min_length=1)]
     composite: Composite
     evaluation: EvaluationSpec = EvaluationSpec()
-    objective: Literal["auc_morf", "auc_lerf", "auc_random", "srg"] = "auc_morf"
+    objective: Literal["auc_morf", "auc_lerf", "srg"] = "auc_morf"
     sampler: SamplerSpec
     trials: Positive | None = None
     run: RunSpec = RunSpec()

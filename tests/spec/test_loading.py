@@ -413,3 +413,8 @@ def test_no_error_shows_a_password():
 def test_addresses_without_a_password_keep_the_text():
     text = f"{STUDY}run: {{tracking_uri: http://host:5000/a}}  # mine\n"
     assert study(text=text).text == text
+
+
+def test_an_objective_that_no_heatmap_changes_is_refused():
+    with pytest.raises(InputError, match=r"objective.*: found 'auc_random'; expected 'auc_morf'"):
+        study("objective=auc_random")

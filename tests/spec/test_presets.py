@@ -62,3 +62,7 @@ def test_each_hyperparameter_of_a_preset_reaches_a_block(name):
         spec = study(f"composite={{preset: {name}, {hyper}: $g}}")
         parts = preset_parts(spec.composite.preset, spec.composite.hyper)
         assert sum(value == "$g" for part in parts for value in part.hyper.values()) >= 1
+
+
+def test_the_tutorials_source_says_how_epsilon_departs_from_it():
+    assert "ε is absolute here" in PRESETS["tutorial"].source
