@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +11,16 @@ import torchvision
 
 from lrpsweep.attribution import LayerInfo, list_layers
 from lrpsweep.context import Context, Task, predictions
-from lrpsweep.data.files import SUFFIXES
-from lrpsweep.data.folders import list_classes
+from lrpsweep.data.folders import list_classes, list_files
 from lrpsweep.errors import InputError, guess
 from lrpsweep.literature import fitting_presets, literature_points
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
-from lrpsweep.spec import PRESETS, ModelSpec, Proposal, init_text
+from lrpsweep.spec import PRESETS, ModelSpec, Proposal, init_text, parse_study
 from lrpsweep.sweep.search import planned_trials
 
 PATCHES_A_SIDE = 28
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
 def describe_study(context: Context) -> dict[str, Any]:
@@ -66,16 +67,30 @@ def propose_study(model: str, weights: str | None, images: Path | None, target: 
         raise InputError("--images: missing; expected a folder with one folder of images per class")
     spec = _model_spec(model, weights)
     loaded = load_model(ModelSpec(**_without_download(spec)), "cpu", Path.cwd())
-    count = sum(1 for f in images.rglob("*") if f.suffix.lower() in SUFFIXES)
-    return init_text(
-        name=target.stem,
+    labels = _labels(images, loaded)
+    text = init_text(
+        name=_NO_NAME.sub("-", target.stem).lstrip("_.-") or "study",
         model=spec,
         folder=str(images.resolve()),
-        labels=_labels(images, loaded),
-        images=count,
+        labels=labels,
+        images=_count(images),
         patch=max(1, loaded.input_size[0] // PATCHES_A_SIDE),
         proposals=_proposals(list_layers(loaded.net)),
     )
+    parse_study(text, target)
+    return text
+
+
+def _count(images: Path) -> int:
+    """How many images the folders of a study have."""
+    folders = list_classes(images, None, None, ())
+    count = sum(len(list_files(images, folder)) for folder in folders)
+    if count < 2:
+        raise InputError(
+            f"--images: '{images}' has {count} images in its {len(folders)} sub-folders; expected "
+            "at least 2: one to search on and one to validate on"
+        )
+    return count
 
 
 def _model_spec(model: str, weights: str | None) -> ModelSpec:

@@ -4,10 +4,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+from PIL import Image
 
 from lrpsweep.context import prepare
-from lrpsweep.describe import describe_study
-from lrpsweep.spec import load_study
+from lrpsweep.describe import describe_study, propose_study
+from lrpsweep.errors import InputError
+from lrpsweep.spec import load_study, parse_study
 
 
 def test_accuracy_is_told_where_the_classes_are_known(small_study: Path) -> None:
@@ -18,3 +21,31 @@ def test_accuracy_is_told_where_the_classes_are_known(small_study: Path) -> None
     unknown = replace(search, labels=np.full_like(search.labels, -1))
     context = replace(context, split=replace(context.split, search=unknown))
     assert name not in describe_study(context)
+
+
+def fill(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    for n in range(count):
+        Image.new("RGB", (64, 64), (n, 0, 0)).save(folder / f"{n}.png")
+
+
+def test_a_first_study_counts_the_images_that_are_loaded(tmp_path: Path) -> None:
+    fill(tmp_path / "images" / "0", 3)
+    fill(tmp_path / "images" / "1", 2)
+    target = tmp_path / "my study (é).yaml"
+    found = parse_study(propose_study("scenes", None, tmp_path / "images", target), target)
+    assert (found.data.split.search, found.data.split.validation) == (2, 2)
+    assert found.name == "my-study-"
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_first_study_wants_two_images(tmp_path: Path, count: int) -> None:
+    fill(tmp_path / "images" / "0", count)
+    with pytest.raises(InputError, match=f"--images: .* has {count} images .* at least 2"):
+        propose_study("scenes", None, tmp_path / "images", tmp_path / "a.yaml")
+
+
+def test_a_first_study_refuses_nested_images_as_the_loader_does(tmp_path: Path) -> None:
+    fill(tmp_path / "images" / "0" / "more", 3)
+    with pytest.raises(InputError, match=r"more: is no image"):
+        propose_study("scenes", None, tmp_path / "images", tmp_path / "a.yaml")

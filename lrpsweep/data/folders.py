@@ -98,7 +98,7 @@ def choose_files(
     rng = np.random.default_rng(split.seed)
     shuffled = []
     for place, label in by_class.items():
-        files = _files(folder, place)
+        files = list_files(folder, place)
         shuffled.append([(files[i], label) for i in rng.permutation(len(files))])
     turns = [shuffled[i] for i in rng.permutation(len(shuffled))]
     dealt = [
@@ -114,7 +114,7 @@ def choose_files(
     return dealt[: split.search], dealt[split.search : needed]
 
 
-def _files(folder: Path, place: Path) -> list[Path]:
+def list_files(folder: Path, place: Path) -> list[Path]:
     """The images of one sub-folder, by name. Hidden files are left out, all others must be images
     and lie inside `folder`, also when they are links."""
     root = folder.resolve()
