@@ -72,8 +72,9 @@ def load_composite(
 ) -> TunedExplainer:
     """Loads a composite.json and the model it was tuned on.
 
-    net: your model, of which a copy is explained in eval mode; else `model` ('scenes' or a torchvision name) and `weights` (an
-    enum name or a file), by default those that the file names. Raises InputError when a layer of
+    net: your model, of which a copy is explained in eval mode; else `model` ('scenes' or a
+    torchvision name) and `weights` (an enum name or a file), by default those that the file names.
+    Raises InputError when a layer of
     the composite is not in the model, or when its weights are not those it was tuned on, unless
     `other_weights`.
     """
