@@ -67,7 +67,6 @@ def run_trial(context: Context, task: Task) -> TrialResult:
     halved, for this trial and the later ones, until one image is too many.
     """
     composite = context.composite(task)
-    context.explainer.check(composite)
     while True:
         try:
             return _fold(list(_chunks(context, task, composite)), context.device)

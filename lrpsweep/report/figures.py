@@ -101,18 +101,7 @@ def _contour(
             zorder=3,
         )
     _mark_literature(panel, trials, x, y)
-    best = trials.index(results.ranked()[0])
-    panel.plot(
-        x[best],
-        y[best],
-        "*",
-        color="white",
-        markeredgecolor="black",
-        markersize=17,
-        label=f"best (trial {trials[best].number})",
-        zorder=5,
-        clip_on=False,
-    )
+    _mark_best(panel, results, x, y, markersize=17, zorder=5, clip_on=False)
     draw_scale(panel.xaxis, across, x)
     draw_scale(panel.yaxis, up, y)
 
@@ -144,6 +133,18 @@ def _best_of_place(
         best[place] = better(value, best.get(place, value))
     merged = np.array(list(best))
     return merged[:, 0], merged[:, 1], np.array(list(best.values()))
+
+
+def _mark_best(
+    panel: Axes, results: StudyResults, x: np.ndarray, y: np.ndarray, **style: Any
+) -> None:
+    """A star on the best of the complete trials, whose places are x and y."""
+    trial = results.ranked()[0]
+    place = results.complete.index(trial)
+    label = f"best (trial {trial.number})"
+    panel.plot(
+        x[place], y[place], "*", color="white", markeredgecolor="black", label=label, **style
+    )
 
 
 def _mark_literature(
@@ -209,16 +210,7 @@ def _slice(panel: Axes, results: StudyResults, axis: Axis) -> None:
         panel.plot(
             x[named], y[named], "s", color=ORANGE, markeredgecolor="black", label="literature"
         )
-    best = trials.index(results.ranked()[0])
-    panel.plot(
-        x[best],
-        y[best],
-        "*",
-        color="white",
-        markeredgecolor="black",
-        markersize=15,
-        label=f"best (trial {trials[best].number})",
-    )
+    _mark_best(panel, results, x, y, markersize=15)
     draw_scale(panel.xaxis, axis, x)
     panel.grid(axis="y", color="#e5e5e5")
     panel.set_axisbelow(True)
