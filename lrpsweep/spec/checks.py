@@ -12,7 +12,14 @@ from lrpsweep.spec.presets import PRESETS
 from lrpsweep.spec.problems import Place, Problem, shown
 from lrpsweep.spec.rules import LOWEST, RULES, allows, reference, requirement
 from lrpsweep.spec.secrets import is_masked
-from lrpsweep.spec.study import BlockSpec, DataSpec, ModelSpec, PresetSpec, StudyFile
+from lrpsweep.spec.study import (
+    BlockSpec,
+    DataSpec,
+    EvaluationSpec,
+    ModelSpec,
+    PresetSpec,
+    StudyFile,
+)
 
 
 def problems_between(study: StudyFile) -> Iterator[Problem]:
@@ -38,20 +45,24 @@ def _one_of(place: Place, part: object, names: tuple[str, ...]) -> Iterator[Prob
 
 
 def _model(model: ModelSpec) -> Iterator[Problem]:
-    yield from _one_of(("model",), model, ("embedded", "torchvision"))
-    if model.torchvision and "weights" not in model.model_fields_set:
+    yield from _one_of(("model",), model, ("embedded", "torchvision", "factory", "python"))
+    given = model.model_fields_set
+    if model.torchvision and "weights" not in given:
         yield Problem(
             ("model", "weights"),
             "missing; expected the name of the weights (IMAGENET1K_V1), a path to .safetensors "
             "or .pt, or null for random weights.",
         )
     if model.embedded:
-        for name in sorted(model.model_fields_set & {"weights", "preprocess"}):
-            yield Problem(
-                ("model", name),
-                f"found {shown(getattr(model, name))}; expected nothing: the embedded model "
-                f"brings its own.",
-            )
+        yield from _nothing("model", model, ("weights", "classes", "preprocess"), _OWN)
+    if model.python:
+        yield from _nothing("model", model, ("weights",), "the network is handed over with its own")
+    if (model.factory or model.python) and model.preprocess == "auto":
+        yield Problem(
+            ("model", "preprocess"),
+            "missing; expected {resize, crop, mean, std} as in the network's training: a wrong "
+            "normalisation still gives plausible heatmaps.",
+        )
     size = model.preprocess
     if not isinstance(size, str) and size.resize and size.crop and size.crop > size.resize:
         yield Problem(
@@ -60,22 +71,39 @@ def _model(model: ModelSpec) -> Iterator[Problem]:
         )
 
 
+_OWN = "the embedded model brings its own"
+
+
+def _nothing(part: str, spec: Any, names: tuple[str, ...], reason: str) -> Iterator[Problem]:
+    """Keys that stand in the file although they mean nothing there."""
+    for name in names:
+        if name in spec.model_fields_set:
+            yield Problem(
+                (part, name),
+                f"found {shown(getattr(spec, name))}; expected nothing: {reason}.",
+            )
+
+
+_SOURCES = ("embedded", "folder", "csv", "dataset", "python")
+
+
 def _data(data: DataSpec) -> Iterator[Problem]:
-    yield from _one_of(("data",), data, ("embedded", "folder"))
+    yield from _one_of(("data",), data, _SOURCES)
     if data.embedded:
-        for name in ("labels", "classes"):
-            if getattr(data, name) is not None:
-                yield Problem(
-                    ("data", name),
-                    f"found {shown(getattr(data, name))}; expected nothing: the embedded images "
-                    f"know their classes.",
-                )
-    elif data.target == "label" and data.labels is None:
+        yield from _nothing("data", data, ("labels", "classes"), "the embedded images know theirs")
+    elif data.labels is None and (data.target == "label" or data.misclassified == "leave_out"):
+        reason = "target is 'label'" if data.target == "label" else "misclassified is 'leave_out'"
         yield Problem(
             ("data", "labels"),
-            "missing; expected 'index', 'name' or a map from folder names to classes, because "
-            "target is 'label'.",
+            "missing; expected 'index', 'name', 'wnid' or a map from the names of the data's "
+            f"classes to those of the model, because {reason}.",
         )
+    if not (data.csv or data.dataset):
+        yield from _nothing("data", data, ("root",), "only csv and dataset have a root")
+    if data.dataset and data.root is None:
+        yield Problem(("data", "root"), "missing; expected the folder that holds the data set.")
+    if not data.dataset:
+        yield from _nothing("data", data, ("options",), "only dataset takes options")
 
 
 def _search(study: StudyFile) -> Iterator[Problem]:
@@ -159,6 +187,11 @@ def _block(i: int, block: BlockSpec, search: Mapping[str, Dimension]) -> Iterato
         yield Problem(("composite", i, "rule"), _unknown_rule(block.rule, unknown, search))
         return
     needed = {hyper for rule in rules for hyper in RULES[str(rule)]}
+    if "sign" in block.model_fields_set and "epsilon" not in needed:
+        yield Problem(
+            ("composite", i, "sign"),
+            f"found '{block.sign}'; expected nothing: rule {shown(block.rule)} has no ε.",
+        )
     for hyper in LOWEST:
         value = getattr(block, hyper)
         if hyper in needed and value is None:
@@ -265,11 +298,33 @@ def _used(study: StudyFile) -> set[str]:
 
 def _evaluation(study: StudyFile) -> Iterator[Problem]:
     evaluation = study.evaluation
+    if evaluation.protocol == "thesis":
+        yield from _thesis(evaluation)
+    elif study.objective == "auc_random":
+        yield Problem(
+            ("objective",),
+            "found 'auc_random', which no heatmap changes; expected auc_morf, auc_lerf or srg: it "
+            "is a control of protocol thesis only.",
+        )
     if evaluation.schedule != "linear" and evaluation.steps is not None:
         yield Problem(
             ("evaluation", "steps"),
             f"found {evaluation.steps}; expected nothing: the quadratic schedule follows from "
             f"the number of patches.",
+        )
+
+
+def _thesis(evaluation: EvaluationSpec) -> Iterator[Problem]:
+    if evaluation.schedule != "quadratic":
+        yield Problem(
+            ("evaluation", "schedule"),
+            f"found '{evaluation.schedule}'; expected nothing: protocol thesis is quadratic.",
+        )
+    if evaluation.perturbation not in ("telea", "uniform"):
+        yield Problem(
+            ("evaluation", "perturbation"),
+            f"found '{evaluation.perturbation}'; expected telea or uniform, which are all that "
+            "protocol thesis has.",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
@@ -61,3 +61,6 @@ def _hyper(value: Any) -> float | str:
 
 Hyper = Annotated[float | str, PlainValidator(_hyper)]
 """A hyperparameter in a study: a float (γ may be inf) or '$name' of a searched one."""
+
+Sign = Literal["signed", "unsigned"]
+"""Whether ε has the sign of z (Bach et al. 2015, eq. 58) or is added as it is (thesis)."""

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from lrpsweep.spec.dimensions import Dimension
 from lrpsweep.spec.frozen import Frozen
-from lrpsweep.spec.rules import STABILIZER, Hyper
+from lrpsweep.spec.rules import STABILIZER, Hyper, Sign
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -21,6 +21,7 @@ Word = Annotated[str, StringConstraints(min_length=1)]
 FileName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
 ]
+Factory = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
 SearchName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=100)]
 _LAYER = r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*"
 _SELECTOR = re.compile(rf"{_LAYER}|(?:{_LAYER})?\.\.(?:{_LAYER})?")
@@ -48,15 +49,22 @@ def _preprocessing(value: Any) -> str | None:
 
 
 class ModelSpec(Frozen):
-    """Exactly one of `embedded` and `torchvision`.
+    """Exactly one of `embedded`, `torchvision`, `factory` and `python`.
 
-    weights, for torchvision only: an enum name, a path to .safetensors or .pt, or null for random
-    ones. It has to be written down: nobody tunes a random network by accident.
+    factory: 'package.module:function' that returns a network; the one place where a study imports
+    code, and only with --allow-code. python: a name for a network that is handed over in Python.
+    weights: for torchvision, an enum name, a path to .safetensors, .pt or .pth, or null for random
+    ones, which has to be written down: nobody tunes a random network by accident. For a factory, a
+    path; without it, the network stays as the factory made it. classes: a name for each output,
+    in order; for torchvision, of weights from a file that have other classes than ImageNet's.
     """
 
     embedded: Literal["scenes"] | None = None
     torchvision: Word | None = None
+    factory: Factory | None = None
+    python: Word | None = None
     weights: Word | None = None
+    classes: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None
     preprocess: Annotated[
         Annotated[Literal["auto"], Tag("<auto>")] | Annotated[Preprocess, Tag("<values>")],
         Discriminator(
@@ -86,11 +94,11 @@ def _class(value: Any) -> int | str:
 
 
 def _labels(value: Any) -> Any:
-    if value in ("index", "name"):
+    if value in ("index", "name", "wnid"):
         return value
     if not isinstance(value, dict) or not value:
         raise PydanticCustomError(
-            "labels", "Input should be 'index', 'name' or a map from folder names to classes"
+            "labels", "Input should be 'index', 'name', 'wnid' or a map from names to classes"
         )
     return {folder: _class(target) for folder, target in value.items()}
 
@@ -120,21 +128,34 @@ def _selectors(value: Any) -> tuple[str, ...]:
 
 
 class DataSpec(Frozen):
-    """Exactly one of `embedded` and `folder` (one folder of images for each class).
+    """Exactly one of `embedded`, `folder`, `csv`, `dataset` and `python`.
 
-    folder: may hold ${VAR}, kept unexpanded: see `resolve_path`. labels: how folder names become
-    classes: 'index', 'name', or a map from folder name to class index or name. classes: the folder
-    names to use, all when None. target: which class is explained: 'label', 'prediction', or one
-    class (index or name) for all images.
+    folder: one folder of images for each class. csv: a table with the columns `path` and `class`,
+    whose paths start from `root`, or from the table's folder. dataset: a class of
+    torchvision.datasets, read from `root` with `options` as its further arguments. python: a name
+    for images that are handed over in Python. folder, csv and root may hold ${VAR}, kept
+    unexpanded: see `resolve_path`.
+
+    labels: how the classes of the data (folder names, entries of the table, classes of the data
+    set) become classes of the model: 'index', 'name', 'wnid' (ImageNet's WordNet ids), or a map to
+    class index or name. classes: those of the data to use, all when None. target: which class is
+    explained: 'label', 'prediction', or one class (index or name) for all images. misclassified:
+    whether images whose prediction is not their label are kept or left out.
     """
 
     embedded: Literal["scenes"] | None = None
     folder: Word | None = None
+    csv: Word | None = None
+    dataset: Word | None = None
+    python: Word | None = None
+    root: Word | None = None
+    options: Mapping[str, str | int | float | bool] | None = None
     labels: Annotated[
-        Literal["index", "name"] | Mapping[str, int | str] | None, PlainValidator(_labels)
+        Literal["index", "name", "wnid"] | Mapping[str, int | str] | None, PlainValidator(_labels)
     ] = None
     classes: Annotated[tuple[str, ...] | None, PlainValidator(_folders)] = None
     target: Annotated[int | str, PlainValidator(_class)] = "label"
+    misclassified: Literal["keep", "leave_out"] = "keep"
     split: SplitSpec
 
 
@@ -144,7 +165,8 @@ class BlockSpec(Frozen):
     layers: selectors, always as strings: a layer name 'features.0', a leaf index '0', a type
     'Conv2d', or an inclusive range 'first..last' where last may be 'end'. Only the syntax is
     checked here; the model knows its layers. The block named 'default' has none: it takes what
-    the others leave. rule: a name of RULES, or '$name' of a choice between such names.
+    the others leave. rule: a name of RULES, or '$name' of a choice between such names. sign, of
+    rule epsilon: whether ε has the sign of z, or is added as it is.
     """
 
     block: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -154,6 +176,7 @@ class BlockSpec(Frozen):
     epsilon: Hyper | None = None
     alpha: Hyper | None = None
     stabilizer: Hyper = STABILIZER
+    sign: Sign = "signed"
 
 
 class PresetSpec(Frozen):
@@ -187,13 +210,14 @@ Composite = Annotated[
 
 
 class EvaluationSpec(Frozen):
-    """How a heatmap is judged; `default` is the protocol of the design, all else departs from it.
+    """How a heatmap is judged: `default` is the protocol of the design, `thesis` that of the code
+    of Bermudez Schettino's thesis, which fixes the schedule and knows telea and uniform only.
 
     steps: of the linear schedule; None: as many as the quadratic one has. seed: of random orders
     and fillings; the same in every trial, so that trials are paired.
     """
 
-    protocol: Literal["default"] = "default"
+    protocol: Literal["default", "thesis"] = "default"
     patch: Positive = 8
     schedule: Literal["quadratic", "linear"] = "quadratic"
     steps: Positive | None = None
@@ -237,7 +261,7 @@ class StudyFile(Frozen):
     search: Annotated[Mapping[SearchName, Dimension], Field(min_length=1)]
     composite: Composite
     evaluation: EvaluationSpec = EvaluationSpec()
-    objective: Literal["auc_morf", "auc_lerf", "srg"] = "auc_morf"
+    objective: Literal["auc_morf", "auc_lerf", "auc_random", "srg"] = "auc_morf"
     sampler: SamplerSpec
     trials: Positive | None = None
     run: RunSpec = RunSpec()

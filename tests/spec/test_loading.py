@@ -150,11 +150,51 @@ BAD = {
     ),
     "labels missing": (
         ["data={folder: images, split: {search: 4, validation: 0}}"],
-        "data.labels: missing; expected 'index', 'name' or a map",
+        "data.labels: missing; expected 'index', 'name', 'wnid' or a map",
     ),
     "labels map to a list": (
         [FOLDER, "data.labels={a: [1]}"],
         "data.labels.*expected a class index",
+    ),
+    "preprocess of a factory missing": (
+        ["model={factory: 'net:make'}"],
+        "model.preprocess: missing; expected",
+    ),
+    "a factory without a function": (["model={factory: net}"], "model.factory: found 'net'"),
+    "weights of a network handed over": (
+        ["model={python: mine, weights: w.pt, preprocess: {mean: [0,0,0], std: [1,1,1], crop: 8}}"],
+        "model.weights: found 'w.pt'; expected nothing",
+    ),
+    "two sources": (
+        ["data={folder: a, csv: b, labels: index, split: {search: 4, validation: 0}}"],
+        "data: found folder and csv; expected exactly one of",
+    ),
+    "root of a folder": (
+        [FOLDER, "data.root=elsewhere"],
+        "data.root: found 'elsewhere'; expected nothing",
+    ),
+    "data set without root": (
+        ["data={dataset: CIFAR10, labels: index, split: {search: 4, validation: 0}}"],
+        "data.root: missing; expected the folder",
+    ),
+    "left out without labels": (
+        [
+            "data={folder: a, target: prediction, misclassified: leave_out, "
+            "split: {search: 4, validation: 0}}"
+        ],
+        "data.labels: missing; .* because misclassified is 'leave_out'",
+    ),
+    "schedule of the thesis": (
+        ["evaluation={protocol: thesis, schedule: linear}"],
+        "evaluation.schedule.*: found 'linear'; expected nothing",
+    ),
+    "perturbation of the thesis": (
+        ["evaluation={protocol: thesis, perturbation: mean}"],
+        "evaluation.perturbation.*: found 'mean'; expected telea or uniform",
+    ),
+    "sign of a rule without epsilon": (
+        ["composite.early.sign=unsigned"],
+        "composite.early.sign.*: found 'unsigned'; expected nothing",
     ),
     "crop over resize": (
         [
@@ -416,5 +456,5 @@ def test_addresses_without_a_password_keep_the_text():
 
 
 def test_an_objective_that_no_heatmap_changes_is_refused():
-    with pytest.raises(InputError, match=r"objective.*: found 'auc_random'; expected 'auc_morf'"):
+    with pytest.raises(InputError, match=r"objective.*: found 'auc_random', which no heatmap"):
         study("objective=auc_random")
