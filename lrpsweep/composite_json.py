@@ -78,6 +78,7 @@ def _block(block: Block) -> dict[str, Any]:
         "layers": list(block.layers),
         "rule": block.rule,
         "hyperparameters": hyper,
+        **({"options": dict(block.options)} if block.options else {}),
     }
 
 
@@ -200,6 +201,11 @@ def _check_blocks(blocks: Sequence[Mapping[str, Any]], where: str) -> None:
                 f"{where}: blocks.{i}.hyperparameters: found {', '.join(sorted(found))}; the rule "
                 f"{block['rule']} takes {', '.join(sorted(wanted))}."
             )
+        if block.get("options") and block["rule"] != "epsilon":
+            raise InputError(
+                f"{where}: blocks.{i}.options: found {', '.join(block['options'])}; the rule "
+                f"{block['rule']} takes none."
+            )
         for layer in block["layers"]:
             if layer in owner:
                 raise InputError(
@@ -218,6 +224,7 @@ def composite_of(document: Mapping[str, Any]) -> Composite:
                 tuple(b["layers"]),
                 b["rule"],
                 {k: float(v) for k, v in b["hyperparameters"].items()},
+                b.get("options", {}),
             )
             for b in document["blocks"]
         )

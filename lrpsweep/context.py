@@ -108,7 +108,7 @@ def build_composite(layers: Sequence[LayerInfo], blocks: Sequence[ConcreteBlock]
         )
     return Composite(
         tuple(
-            Block(b.block, assigned[b.block], b.rule, b.hyper)
+            Block(b.block, assigned[b.block], b.rule, b.hyper, b.options)
             for b in blocks
             if b.block in assigned
         )

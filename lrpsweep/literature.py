@@ -65,20 +65,19 @@ def _candidates(context: Context, published: Composite) -> dict[str, list[Any]]:
     return found
 
 
-def _meaning(composite: Composite) -> dict[str, tuple[str, float]]:
+def _meaning(composite: Composite) -> dict[str, tuple[object, ...]]:
     """What each layer gets, with one name for rules that are the same."""
     return {layer: _canonical(block) for layer, block in composite.by_layer().items()}
 
 
-def _canonical(block: Block) -> tuple[str, float]:
+def _canonical(block: Block) -> tuple[object, ...]:
     hyper: Mapping[str, float] = block.hyper
-    stabilizer = hyper["stabilizer"]
+    stabilizer = ("stabilizer", hyper["stabilizer"])
     match block.rule:
         case "gamma" if hyper["gamma"] == 0:
             return "zero", stabilizer
-        case "epsilon" if hyper["epsilon"] <= stabilizer:
+        case "epsilon" if hyper["epsilon"] <= (0 if block.options else hyper["stabilizer"]):
             return "zero", stabilizer
         case "alpha_beta" if hyper["alpha"] == 1:
             return "z_plus", stabilizer
-    free_value = [value for name, value in hyper.items() if name != "stabilizer"]
-    return block.rule, free_value[0] if free_value else stabilizer
+    return block.rule, *sorted(hyper.items()), *sorted(block.options.items())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 from lrpsweep.attribution.layers import LayerInfo, select_layers
@@ -14,12 +14,17 @@ DEFAULT_BLOCK = "default"
 
 @dataclass(frozen=True)
 class Block:
-    """Layers that share one rule. layers: their names; hyper: the rule's keyword arguments."""
+    """Layers that share one rule.
+
+    layers: their names; hyper: the rule's numbers; options: named variants of it, as the `sign` of
+    epsilon.
+    """
 
     name: str
     layers: tuple[str, ...]
     rule: str
     hyper: Mapping[str, float]
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -93,17 +98,19 @@ def assign_parts(
     """The layers of a published composite's parts, for a network that is not VGG-16.
 
     ends: by part, the share of the convolutions (in the network's order) at which the part ends;
-    0 means the first convolution alone, None the dense layers. On VGG-16 the thirteenths of the
+    0 means the first convolution alone, None the head: the dense layers, and the last layer with
+    weights whatever it is, since it gives the class scores. On VGG-16 the thirteenths of the
     literature's composites give the layer indices that the literature names. Parts for which the
     network has no layer are left out.
     """
-    convs = [layer.name for layer in layers if layer.kind == "Conv2d"]
-    dense = tuple(layer.name for layer in layers if layer.weighted and layer.kind != "Conv2d")
+    weighted = [layer for layer in layers if layer.weighted]
+    head = tuple(x.name for x in weighted if x.kind != "Conv2d" or x is weighted[-1])
+    convs = [layer.name for layer in weighted if layer.name not in head]
     parts: dict[str, tuple[str, ...]] = {}
     first = 0
     for part, end in ends.items():
         if end is None:
-            chosen = dense
+            chosen = head
         else:
             last = max(1, round(end * len(convs)))
             chosen = tuple(convs[first:last])

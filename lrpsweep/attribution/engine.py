@@ -15,10 +15,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrpsweep.attribution.composite import Block, Composite
-from lrpsweep.attribution.graph import Step, run, trace
+from lrpsweep.attribution.graph import Step, read, run, trace
 from lrpsweep.attribution.rules import KEEPS_SUPPORT, RULES, Arriving, Ledger, Record
 from lrpsweep.errors import InputError
 
+POOLS = ("winner", "average")
 POOLING_STABILIZER = 1e-6
 
 
@@ -62,17 +63,14 @@ class Tape:
         values = run(steps, images)
         self.output = values[-1]
         rectified = _read_by_relu_alone(steps)
+        inputs = [read(step, values, images) for step in steps]
         self.records = {
-            step.name: _record(step, _read(step, values, images), bounds, values, rectified.get(i))
+            step.name: _record(step, inputs[i][0], bounds, values, rectified.get(i))
             for i, step in enumerate(steps)
             if step.kind == "weighted"
         }
-        self.inputs = {
-            i: _read(step, values, images)
-            for i, step in enumerate(steps)
-            if step.source not in rectified
-        }
-        self.shapes = [_read(step, values, images).shape for step in steps]
+        self.inputs = {i: inputs[i][0] for i, step in enumerate(steps) if step.kind in POOLS}
+        self.shapes = [[value.shape for value in given] for given in inputs]
         self._winners: dict[int, Tensor] = {}
 
     def winners(self, place: int) -> Tensor:
@@ -90,15 +88,12 @@ class Tape:
         return sum({t.data_ptr(): t.numel() * t.element_size() for t in kept}.values())
 
 
-def _read(step: Step, values: list[Tensor], images: Tensor) -> Tensor:
-    return values[step.source] if step.source >= 0 else images
-
-
 def _read_by_relu_alone(steps: tuple[Step, ...]) -> dict[int, int]:
     """Places of weighted steps that one ReLU reads and nothing else, with that ReLU's place."""
     readers: dict[int, list[int]] = {}
     for place, step in enumerate(steps):
-        readers.setdefault(step.source, []).append(place)
+        for source in step.sources:
+            readers.setdefault(source, []).append(place)
     return {
         source: places[0]
         for source, places in readers.items()
@@ -117,7 +112,7 @@ def _record(
     relu: int | None,
 ) -> Record:
     assert isinstance(step.module, nn.Conv2d | nn.Linear)
-    low, high = bounds if bounds is not None and step.source == -1 else (None, None)
+    low, high = bounds if bounds is not None and step.sources == (-1,) else (None, None)
     return Record(step.module, x, None if relu is None else values[relu], low, high)
 
 
@@ -176,7 +171,7 @@ class Explainer:
             if step.name not in blocks:
                 raise InputError(f"composite: layer '{step.name}' is in no block")
             block = blocks[step.name]
-            if block.rule == "z_box" and (step.source != -1 or self.bounds is None):
+            if block.rule == "z_box" and (step.sources != (-1,) or self.bounds is None):
                 raise InputError(
                     f"composite.{block.name}.rule: z_box on '{step.name}', which does not read "
                     "the images; expected z_box on layers that read pixels, whose bounds are known"
@@ -211,9 +206,11 @@ def _propagate(
         if arriving is None:
             continue
         step = steps[place]
-        lower = _through(tape, place, step, arriving, rules, ledger)
-        before = pending.get(step.source)
-        pending[step.source] = lower if before is None else _both(before, lower)
+        for source, lower in zip(
+            step.sources, _through(tape, place, step, arriving, rules, ledger), strict=True
+        ):
+            before = pending.get(source)
+            pending[source] = lower if before is None else _both(before, lower)
     return pending[-1].relevance
 
 
@@ -228,18 +225,22 @@ def _through(
     arriving: Arriving,
     rules: Mapping[str, Block],
     ledger: Ledger,
-) -> Arriving:
-    """Relevance through one step, (N, *out) -> (N, *in)."""
+) -> list[Arriving]:
+    """Relevance through one step, (N, *out) -> (N, *in) for each of its sources."""
     relevance = arriving.relevance
     if step.kind == "weighted":
         block = rules[step.name]
-        lower = RULES[block.rule](tape.records[step.name], arriving, ledger, **block.hyper)
-        return Arriving(lower, block.rule in KEEPS_SUPPORT)
+        rule = RULES[block.rule]
+        lower = rule(tape.records[step.name], arriving, ledger, **block.hyper, **block.options)
+        return [Arriving(lower, block.rule in KEEPS_SUPPORT)]
     if step.kind == "winner":
-        return Arriving(_winner_takes_all(tape, place, relevance), arriving.rectified)
+        return [Arriving(_winner_takes_all(tape, place, relevance), arriving.rectified)]
     if step.kind == "average":
-        return Arriving(_average(step, tape.inputs[place], relevance, ledger), rectified=True)
-    return Arriving(relevance.reshape(tape.shapes[place]), arriving.rectified)
+        return [Arriving(_average(step, tape.inputs[place], relevance, ledger), rectified=True)]
+    if step.kind == "join":
+        sizes = [shape[step.dim] for shape in tape.shapes[place]]
+        return [Arriving(r, arriving.rectified) for r in torch.split(relevance, sizes, step.dim)]
+    return [Arriving(relevance.reshape(tape.shapes[place][0]), arriving.rectified)]
 
 
 def _winner_takes_all(tape: Tape, place: int, relevance: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -22,17 +23,25 @@ WEIGHTED = (nn.Conv2d, nn.Linear)
 RELU_CALLS = {F.relu, torch.relu, "relu", "relu_"}
 RESHAPE_CALLS = {torch.flatten, "flatten", "view", "reshape"}
 SIZE_CALLS = {"size", getattr, operator.getitem}
+JOIN_CALLS = {torch.cat, torch.concat, torch.concatenate}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One operation: `run(value) -> value` on what step `source` gave (-1: the images)."""
+    """One operation: `run(*values) -> value` on what the steps `sources` gave (-1: the images)."""
 
     name: str
     kind: str
-    source: int
-    run: Callable[[Tensor], Tensor]
+    sources: tuple[int, ...]
+    run: Callable[..., Tensor]
     module: nn.Module | None = None
+    dim: int = 1
+
+    @property
+    def source(self) -> int:
+        """The only source."""
+        (source,) = self.sources
+        return source
 
 
 def trace(net: nn.Module) -> tuple[Step, ...]:
@@ -53,18 +62,32 @@ def trace(net: nn.Module) -> tuple[Step, ...]:
     for node in graph.nodes:
         if node.op == "placeholder":
             places[node] = -1
-        elif node.op not in ("output", "get_attr") and node.target not in SIZE_CALLS:
+        elif node.op == "output":
+            return tuple(steps[: _output(net, node, places) + 1])
+        elif node.op != "get_attr" and node.target not in SIZE_CALLS:
             places[node] = len(steps)
             steps.append(_step(node, modules, places))
             _check_used_once(steps)
-    return tuple(steps)
+    raise AssertionError("a traced graph ends with its output")
+
+
+def _output(net: nn.Module, node: fx.Node, places: dict[fx.Node, int]) -> int:
+    """The place of the step that gives the class scores; what comes after it is not needed."""
+    (scores,) = node.args
+    if not isinstance(scores, fx.Node) or scores not in places:
+        raise InputError(
+            f"{type(net).__name__}: forward() returns {scores}; expected one tensor (N, classes)"
+        )
+    return places[scores]
 
 
 def _step(node: fx.Node, modules: dict[str, nn.Module], places: dict[fx.Node, int]) -> Step:
+    if node.target in JOIN_CALLS:
+        return _join(node, places)
     read = [argument for argument in node.all_input_nodes if argument in places]
     if len(read) != 1 or node.args[:1] != (read[0],):
         raise _unsupported(node, f"{node.op} '{node.target}'")
-    source = places[read[0]]
+    source = (places[read[0]],)
     if node.op == "call_module":
         return _module_step(node, modules[str(node.target)], source)
     if node.target in RELU_CALLS:
@@ -72,6 +95,19 @@ def _step(node: fx.Node, modules: dict[str, nn.Module], places: dict[fx.Node, in
     if node.target in RESHAPE_CALLS and _flattens(node):
         return Step(node.name, "reshape", source, lambda value: torch.flatten(value, 1))
     raise _unsupported(node, f"{node.op} '{node.target}'")
+
+
+def _join(node: fx.Node, places: dict[fx.Node, int]) -> Step:
+    """A concatenation, of channels above all."""
+    parts, dim = _joined(*node.args, **node.kwargs)
+    if dim == 0 or not all(part in places for part in parts):
+        raise _unsupported(node, f"{node.op} '{node.name}' along dimension {dim}")
+    sources = tuple(places[part] for part in parts)
+    return Step(node.name, "join", sources, lambda *v: torch.cat(v, dim), dim=dim)
+
+
+def _joined(tensors: Any, dim: Any = 0, axis: Any = None) -> tuple[list[fx.Node], int]:
+    return list(tensors), dim if axis is None else axis
 
 
 def _check_used_once(steps: list[Step]) -> None:
@@ -90,7 +126,7 @@ def _flattens(node: fx.Node) -> bool:
     return len(node.args) == 3 and node.args[2:] == (-1,)
 
 
-def _module_step(node: fx.Node, module: nn.Module, source: int) -> Step:
+def _module_step(node: fx.Node, module: nn.Module, source: tuple[int]) -> Step:
     name = str(node.target)
     if isinstance(module, nn.ReLU):  # never in place: the layer below keeps its own output
         return Step(name, "relu", source, F.relu, module)
@@ -122,8 +158,8 @@ def _unsupported(node: fx.Node, what: str) -> InputError:
     kinds = ", ".join(kind.__name__ for kind in supported)
     inputs = [str(argument) for argument in node.all_input_nodes]
     return InputError(
-        f"{what} (reads {', '.join(inputs) or 'nothing'}) has no relevance rule. Supported: a "
-        f"chain of {kinds}, and relu, flatten in forward()"
+        f"{what} (reads {', '.join(inputs) or 'nothing'}) has no relevance rule. Supported: "
+        f"{kinds}, and relu, flatten, cat in forward()"
     )
 
 
@@ -131,5 +167,10 @@ def run(steps: tuple[Step, ...], images: Tensor) -> list[Tensor]:
     """Every step's value, in order; the last one is the model's output, bit for bit."""
     values: list[Tensor] = []
     for step in steps:
-        values.append(step.run(values[step.source] if step.source >= 0 else images))
+        values.append(step.run(*read(step, values, images)))
     return values
+
+
+def read(step: Step, values: list[Tensor], images: Tensor) -> tuple[Tensor, ...]:
+    """What a step reads, of every step's values."""
+    return tuple(values[source] if source >= 0 else images for source in step.sources)

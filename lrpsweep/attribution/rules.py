@@ -183,20 +183,29 @@ class Record:
 
 
 def epsilon(
-    record: Record, arriving: Arriving, ledger: Ledger, *, epsilon: float, stabilizer: float
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    epsilon: float,
+    stabilizer: float,
+    sign: str = "signed",
 ) -> Tensor:
     """LRP-ε: R_j = Σ_k x_j w_jk / (z_k + ε sign z_k) · R_k, ε in units of z.
 
-    Source: Bach et al. 2015, eq. 58. An ε smaller than the stabilizer is replaced by it.
+    Source: Bach et al. 2015, eq. 58. An ε smaller than the stabilizer is replaced by it. sign:
+    'unsigned' divides by z_k + ε, which the stabilizer then keeps away from zero: that is
+    Montavon et al. 2019, table 10.1, read literally, and the code of Bermudez Schettino's thesis.
     """
-    z = record.rectified if arriving.rectified else None
-    s = ledger.divide(
-        arriving.relevance,
-        record.z if z is None else z,
-        record.bias,
-        max(epsilon, stabilizer),
-        sign=None if z is None else 1,
-    )
+    rectified = record.rectified if arriving.rectified else None
+    z = record.z if rectified is None else rectified
+    known = None if rectified is None else 1
+    if sign == "unsigned":
+        s = ledger.divide(arriving.relevance, z + epsilon, record.bias, stabilizer, known)
+        ledger.drop(epsilon * s)
+    else:
+        total = max(epsilon, stabilizer)
+        s = ledger.divide(arriving.relevance, z, record.bias, total, known)
     return record.pull(record.weight, s).mul_(record.x)
 
 

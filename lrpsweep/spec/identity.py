@@ -59,6 +59,7 @@ def _composite(composite: PresetSpec | tuple[BlockSpec, ...]) -> dict[str, Any]:
                 "layers": "dense" if part.until is None else f"convolutions to {part.until}",
                 "rule": part.rule,
                 **part.hyper,
+                **part.options,
             }
             for part in preset_parts(composite.preset, composite.hyper)
         }
@@ -67,6 +68,7 @@ def _composite(composite: PresetSpec | tuple[BlockSpec, ...]) -> dict[str, Any]:
             "layers": block.layers,
             "rule": block.rule,
             **{h: v for h in LOWEST if (v := getattr(block, h)) is not None},
+            **({"sign": block.sign} if block.sign != "signed" else {}),
         }
         for block in composite
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from lrpsweep.spec.rules import STABILIZER, reference
@@ -17,14 +17,17 @@ class Part:
     """The rule of one part of a network, counted from the input.
 
     until: the part holds the convolutions not taken by an earlier part, in forward order, up to
-    this share of all of them; FIRST: the first convolution alone; None: all dense layers.
-    hyper: a number, or '$name' of a hyperparameter of the preset.
+    this share of all of them; FIRST: the first convolution alone; None: the head, that is all dense
+    layers and the last layer with weights.
+    hyper: a number, or '$name' of a hyperparameter of the preset. options: named variants of the
+    rule, where they are not the usual ones.
     """
 
     block: str
     until: Fraction | None
     rule: str
     hyper: Mapping[str, float | str]
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -41,12 +44,13 @@ PRESETS: Mapping[str, Preset] = {
     "tutorial": Preset(
         "LRP-Tutorial",
         "Montavon et al. 2019, tutorial code: z^B on leaf 0 of VGG-16, γ on 1–16, ε on 17–30; ε is "
-        "absolute here, where the tutorial multiplies it by the root mean square of z",
+        "absolute here and unsigned, as in Bermudez Schettino's code, where the tutorial has it "
+        "multiplied by the root mean square of z",
         {"gamma": 0.25, "epsilon": 0.25},
         (
             Part("pixel", FIRST, "z_box", {}),
             Part("lower", Fraction(7, 13), "gamma", {"gamma": "$gamma"}),
-            Part("upper", ALL, "epsilon", {"epsilon": "$epsilon"}),
+            Part("upper", ALL, "epsilon", {"epsilon": "$epsilon"}, {"sign": "unsigned"}),
             Part("head", None, "zero", {}),
         ),
     ),
@@ -101,9 +105,7 @@ def preset_parts(name: str, hyper: Mapping[str, float | str]) -> tuple[Part, ...
     """
     preset = PRESETS[name]
     known = {**preset.hyper, **hyper}
-    return tuple(
-        Part(part.block, part.until, part.rule, _filled(part.hyper, known)) for part in preset.parts
-    )
+    return tuple(replace(part, hyper=_filled(part.hyper, known)) for part in preset.parts)
 
 
 def _filled(

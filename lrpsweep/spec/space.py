@@ -24,13 +24,15 @@ class ConcreteBlock:
     """A block whose rule and hyperparameters are numbers: what a trial really runs.
 
     layers: selectors as in BlockSpec, or the preset's Part that says which share of the network.
-    hyper: what the rule takes, `stabilizer` always among it; γ may be inf.
+    hyper: what the rule takes, `stabilizer` always among it; γ may be inf. options: named variants
+    of the rule, where they are not the usual ones.
     """
 
     block: str
     layers: tuple[str, ...] | Part
     rule: str
     hyper: Mapping[str, float]
+    options: Mapping[str, str]
 
 
 def bounds(dimension: Dimension) -> tuple[float, float]:
@@ -171,7 +173,7 @@ def substitute(
     """The composite with every '$name' replaced by its value. Unknown names raise KeyError."""
     if isinstance(composite, PresetSpec):
         return tuple(
-            ConcreteBlock(part.block, part, part.rule, _numbers(part.hyper, values))
+            ConcreteBlock(part.block, part, part.rule, _numbers(part.hyper, values), part.options)
             for part in preset_parts(composite.preset, composite.hyper)
         )
     return tuple(_concrete(block, values) for block in composite)
@@ -181,7 +183,14 @@ def _concrete(block: BlockSpec, values: Mapping[str, Any]) -> ConcreteBlock:
     name = reference(block.rule)
     rule = block.rule if name is None else values[name]
     hyper = {h: getattr(block, h) for h in (*RULES[rule], "stabilizer")}
-    return ConcreteBlock(block.block, block.layers, rule, _numbers(hyper, values))
+    return ConcreteBlock(
+        block.block, block.layers, rule, _numbers(hyper, values), _options(block, rule)
+    )
+
+
+def _options(block: BlockSpec, rule: str) -> dict[str, str]:
+    """The variants of a rule that a block asks for, without those that are usual anyway."""
+    return {"sign": block.sign} if rule == "epsilon" and block.sign != "signed" else {}
 
 
 def _numbers(hyper: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, float]:

@@ -112,6 +112,22 @@ def test_epsilon_gamma_box_on_vgg16(gamma):
     assert relative_error(found.relevance, explained_by_zennit(net, x, targets, box)) < 1e-6
 
 
+@pytest.mark.parametrize("name", ["alexnet", "squeezenet1_0", "squeezenet1_1", "vgg11"])
+def test_epsilon_gamma_box_where_branches_are_joined_and_scores_rectified(name):
+    torch.manual_seed(0)
+    net = getattr(torchvision.models, name)(weights=None).eval().double()
+    x = images(2, 70)  # no multiple of the strides: pools with ceil_mode have smaller windows
+    targets = net(x).argmax(1)
+    blocks, first = box_first(net, "gamma", gamma=0.25)
+    blocks = tuple(block for block in blocks if block.layers)
+    ours = Composite((Block("pixel", (first,), "z_box", {"stabilizer": 1e-6}), *blocks))
+    found = Explainer(net, (LOW, HIGH)).attribute(x, targets, ours)
+    box = EpsilonGammaBox(LOW.view(1, 3, 1, 1), HIGH.view(1, 3, 1, 1))
+    expected = explained_by_zennit(net, x, targets, box)
+    assert relative_error(found.relevance, expected) < 1e-6
+    assert float(found.unexplained.abs().max()) < 1e-9 * float(found.score.abs().max())
+
+
 def test_epsilon_plus_on_vgg16():
     torch.manual_seed(0)
     net = torchvision.models.vgg16(weights=None).eval().double()

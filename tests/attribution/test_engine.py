@@ -168,6 +168,64 @@ def test_relevance_of_one_image_does_not_depend_on_its_neighbours():
     torch.testing.assert_close(together[1:2], alone, rtol=1e-12, atol=1e-14)
 
 
+def test_unsigned_epsilon_is_added_as_it_is():
+    net = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2)).eval().double()
+    x, targets = batch()[0][:, :, 0, 0], torch.tensor([0, 1, 0])
+    composite = Composite(
+        (
+            Block(
+                "a", ("0",), "epsilon", {"epsilon": 0.3, "stabilizer": 0.0}, {"sign": "unsigned"}
+            ),
+            Block("b", ("1",), "zero", {"stabilizer": 0.0}),
+        )
+    )
+    found = Explainer(net).attribute(x, targets, composite)
+    hidden = net[0](x)
+    relevance = hidden * net[1].weight[targets]
+    relevance = relevance / net(x).gather(1, targets[:, None]) * found.score[:, None]
+    expected = x * ((relevance / (hidden + 0.3)) @ net[0].weight)
+    assert (hidden < 0).any()
+    torch.testing.assert_close(found.relevance, expected, rtol=1e-12, atol=1e-14)
+    assert found.unexplained.abs().max() < 1e-12
+
+
+class Joined(nn.Module):
+    def __init__(self, dim):
+        super().__init__()
+        self.a, self.b, self.head = nn.Conv2d(3, 2, 1), nn.Conv2d(3, 4, 1), nn.Linear(720, 4)
+        self.dim = dim
+
+    def forward(self, x):
+        x = torch.cat((torch.relu(self.a(x)), torch.relu(self.b(x))), dim=self.dim)
+        return self.head(torch.flatten(x, 1))
+
+
+def test_branches_are_joined_and_part_again():
+    torch.manual_seed(0)
+    net, (x, targets) = Joined(-3).eval().double(), batch()
+    leaf = x.clone().requires_grad_()
+    net(leaf).gather(1, targets[:, None]).sum().backward()
+    found = Explainer(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
+    torch.testing.assert_close(found.relevance, leaf.grad * x, rtol=1e-9, atol=1e-12)
+    with pytest.raises(InputError, match=r"cat.* along dimension 0"):
+        Explainer(Joined(0))
+
+
+class Pair(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(360, 4)
+
+    def forward(self, x):
+        scores = self.head(torch.flatten(x, 1))
+        return scores, x
+
+
+def test_a_network_with_two_outputs_is_refused():
+    with pytest.raises(InputError, match=r"Pair: forward\(\) returns .* expected one tensor"):
+        Explainer(Pair())
+
+
 class TwoBranches(nn.Module):
     def __init__(self):
         super().__init__()
