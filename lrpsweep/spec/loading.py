@@ -9,21 +9,24 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from lrpsweep.errors import InputError
+from lrpsweep.errors import InputError, guess
 from lrpsweep.spec.checks import problems_between
 from lrpsweep.spec.overrides import override
-from lrpsweep.spec.problems import problems_of, raise_problems
+from lrpsweep.spec.problems import problems_of, raise_problems, shown
 from lrpsweep.spec.secrets import masked
 from lrpsweep.spec.study import StudyFile, StudySpec
 from lrpsweep.spec.writing import dump
 from lrpsweep.spec.yaml_text import MAX_CHARACTERS, read_yaml
 
+EXTENDS = "extends"
+
 
 def load_study(path: Path | str, overrides: Sequence[str] = ()) -> StudySpec:
     """The study in a YAML file, checked as far as that goes without its model and images.
 
-    overrides: 'path.to.key=value', applied in order before anything is checked. Raises InputError
-    with a paragraph for each problem.
+    A study that `extends` another file of its folder has that one's entries where it has none of
+    its own. overrides: 'path.to.key=value', applied in order before anything is checked. Raises
+    InputError with a paragraph for each problem.
     """
     path = Path(path)
     return parse_study(_text(path), path, overrides)
@@ -43,7 +46,8 @@ def _text(path: Path) -> str:
 def parse_study(text: str, path: Path, overrides: Sequence[str] = ()) -> StudySpec:
     """As `load_study`, for a text that is already read; `path` says where relative paths start."""
     source = str(path)
-    raw = _raw(text, source)
+    given = _raw(text, source)
+    raw = extended = _extended(given, path)
     for change in overrides:
         raw = override(raw, change)
     if not isinstance(raw, dict):
@@ -55,9 +59,31 @@ def parse_study(text: str, path: Path, overrides: Sequence[str] = ()) -> StudySp
         raise
     raise_problems(source, problems_between(study), raw, overrides)
     kept = masked(raw)
-    if overrides or kept != raw:
+    if overrides or kept != raw or extended is not given:
         text = f"# {source}{_changes(overrides)}\n" + dump(kept)
     return StudySpec(**dict(study), path=path, text=text)
+
+
+def _extended(raw: Any, path: Path, above: tuple[Path, ...] = ()) -> Any:
+    """The study with what it has from the one that it `extends`: whole entries, never parts."""
+    if not isinstance(raw, dict) or EXTENDS not in raw:
+        return raw
+    name, own = raw[EXTENDS], {key: value for key, value in raw.items() if key != EXTENDS}
+    known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.name != path.name)
+    if name not in known:
+        raise InputError(
+            f"{path}: {EXTENDS}: found {shown(name)}; expected the name of a study beside this "
+            f"file: {', '.join(known) or 'there is none'}.{guess(str(name), known)}"
+        )
+    if "name" not in own:
+        raise InputError(f"{path}: name: missing; expected one, since '{name}' is another study.")
+    base = path.parent / f"{name}.yaml"
+    if base in above:
+        raise InputError(f"{path}: {EXTENDS}: '{name}' extends this study; expected no circle.")
+    inherited = _extended(_raw(_text(base), str(base)), base, (*above, path))
+    if not isinstance(inherited, dict):
+        raise InputError(f"{base}: found no keys; expected a study, starting with 'version: 1'.")
+    return {**inherited, **own}
 
 
 def _changes(overrides: Sequence[str]) -> str:

@@ -56,8 +56,9 @@ def write_study(study: StudySpec, path: Path) -> None:
 
 def _relative_paths(study: StudySpec) -> dict[str, str]:
     weights = study.model.weights
-    is_file = weights is not None and Path(weights).suffix in (".safetensors", ".pt")
-    paths = {"data.folder": study.data.folder, "model.weights": weights if is_file else None}
+    is_file = weights is not None and Path(weights).suffix in (".safetensors", ".pt", ".pth")
+    paths = {f"data.{field}": getattr(study.data, field) for field in ("folder", "csv", "root")}
+    paths["model.weights"] = weights if is_file else None
     return {
         field: text
         for field, text in paths.items()

@@ -23,7 +23,7 @@ def test_an_unknown_name_lists_the_known_ones(tmp_path):
     (tmp_path / "mine" / "study.yaml").write_text(STUDY)
     with pytest.raises(InputError) as caught:
         find_study("quikstart", tmp_path)
-    assert "Bundled: quickstart, vgg16-decreasing-gamma." in str(caught.value)
+    assert "Bundled: quickstart, thesis-" in str(caught.value)
     assert f"In {tmp_path}: mine." in str(caught.value)
     assert str(caught.value).endswith("Did you mean 'quickstart'?")
 
