@@ -1,13 +1,19 @@
-"""What a worker keeps between trials: model, images, targets, and the engine with its cache."""
+"""What a worker keeps between trials: model, images, targets, and the engine with its cache.
+
+The driver prepares a study once: it reads model and images and checks what can be checked. What
+comes of that is packed, sent to the workers once, and unpacked there: a worker reads no file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import nn
 
 from lrpsweep.attribution import (
     Block,
@@ -51,9 +57,53 @@ class Task:
     perturbation: str | None = None
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a study file cannot hold, and only its caller can give.
+
+    model: the network of `model.python`. images: those of `data.python`: (images, labels), or a
+    map-style Dataset or sequence of pairs (see `lrpsweep.data.load_inputs`). allow_code: whether
+    `model.factory` may be imported.
+    """
+
+    model: nn.Module | None = None
+    images: Any = None
+    allow_code: bool = False
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A prepared study on its way to the workers; its network lies on the CPU."""
+
+    spec: StudySpec
+    model: Model
+    split: Split
+    targets: Mapping[SplitName, np.ndarray]
+
+    def unpack(self, device: str) -> Context:
+        """The study as a worker keeps it, on 'cpu' or 'cuda'."""
+        _fix_precision()
+        model = _moved(self.model, device)
+        bounds, kept = model.pixel_bounds, int(self.spec.run.cache_gb * 2**30)
+        return Context(
+            self.spec,
+            model,
+            list_layers(model.net),
+            Explainer(model.net, bounds, kept),
+            self.split,
+            self.targets,
+            self.split.search.images.mean((0, 1, 2)),
+            device,
+            self.spec.run.batch,
+        )
+
+
 @dataclass
 class Context:
-    """What a worker keeps between trials. batch shrinks when memory runs out."""
+    """What a worker keeps between trials. batch shrinks when memory runs out.
+
+    kept_curves: perturbation curves that no heatmap changes.
+    """
 
     spec: StudySpec
     model: Model
@@ -64,6 +114,12 @@ class Context:
     fill: np.ndarray
     device: str
     batch: int
+    kept_curves: dict[Any, Any] = field(default_factory=dict)
+
+    def pack(self) -> Packed:
+        """What the workers need of this."""
+        spec = self.spec.model_copy(update={"path": self.spec.path.resolve()})
+        return Packed(spec, _moved(self.model, "cpu"), self.split, self.targets)
 
     @property
     def threads(self) -> int:
@@ -97,6 +153,12 @@ class Context:
         return self.explainer.attribute(images, targets, composite, key=(split, first, last))
 
 
+def _moved(model: Model, device: str) -> Model:
+    if next(model.net.parameters()).device.type == device:
+        return model
+    return replace(model, net=copy.deepcopy(model.net).to(device))
+
+
 def build_composite(layers: Sequence[LayerInfo], blocks: Sequence[ConcreteBlock]) -> Composite:
     """The blocks with their layers in this network. Raises InputError as `assign_layers` does."""
     parts = {b.block: b.layers.until for b in blocks if isinstance(b.layers, Part)}
@@ -115,14 +177,14 @@ def build_composite(layers: Sequence[LayerInfo], blocks: Sequence[ConcreteBlock]
     )
 
 
-def prepare(spec: StudySpec, device: str = "cpu") -> Context:
+def prepare(spec: StudySpec, device: str = "cpu", given: Given | None = None) -> Context:
     """Loads model and images, and checks all that can be checked before the first trial.
 
     device: 'cpu' or 'cuda'. Raises InputError that names the field of the study.
     """
     _fix_precision()
     try:
-        return _prepared(spec, device)
+        return _prepared(spec, device, given or Given())
     except InputError as error:
         raise InputError(f"{spec.path}: {error}") from error
 
@@ -134,23 +196,35 @@ def _fix_precision() -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def _prepared(spec: StudySpec, device: str) -> Context:
-    model = load_model(spec.model, device, spec.base)
-    split = load_inputs(spec.data, model.preprocess, model.classes, spec.base)
-    layers = list_layers(model.net)
-    explainer = Explainer(model.net, model.pixel_bounds, int(spec.run.cache_gb * 2**30))
-    height, width = split.search.images.shape[1:3]
-    rows, columns = patch_grid(height, width, spec.evaluation.patch)
-    schedule(rows * columns, spec.evaluation.schedule, spec.evaluation.steps)
+def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
+    model = load_model(spec.model, device, spec.base, net=given.model, allow_code=given.allow_code)
+    count = _class_count(model)
+    split = _split(spec, model, given.images)
+    evaluation = spec.evaluation
+    rows, columns = patch_grid(*split.search.images.shape[1:3], evaluation.patch)
+    schedule(rows * columns, evaluation.schedule, evaluation.steps)
     targets: dict[SplitName, np.ndarray] = {
-        "search": _targets(spec, model, split.search, spec.run.batch),
-        "validation": _targets(spec, model, split.validation, spec.run.batch),
+        "search": _targets(spec, model, split.search, count),
+        "validation": _targets(spec, model, split.validation, count),
     }
-    fill = split.search.images.mean((0, 1, 2))
-    context = Context(spec, model, layers, explainer, split, targets, fill, device, spec.run.batch)
+    context = Packed(spec, model, split, targets).unpack(device)
     for values in _with_every_choice(context):
-        explainer.check(context.composite(Task(values=values)))
+        context.explainer.check(context.composite(Task(values=values)))
     return context
+
+
+def _split(spec: StudySpec, model: Model, images: Any) -> Split:
+    """The images of the study, without misclassified ones if it leaves them out."""
+
+    def correct(candidates: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return predictions(model, candidates, spec.run.batch) == labels
+
+    keep: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    if spec.data.misclassified == "leave_out":
+        keep = correct
+    return load_inputs(
+        spec.data, model.preprocess, model.classes, spec.base, images=images, keep=keep
+    )
 
 
 def _with_every_choice(context: Context) -> Iterator[dict[str, Any]]:
@@ -162,12 +236,11 @@ def _with_every_choice(context: Context) -> Iterator[dict[str, Any]]:
                 yield context.some_values | {name: choice}
 
 
-def _targets(spec: StudySpec, model: Model, inputs: Inputs, batch: int) -> np.ndarray:
-    """The class explained for each image, (N,)."""
-    count = _class_count(model, inputs)
+def _targets(spec: StudySpec, model: Model, inputs: Inputs, count: int) -> np.ndarray:
+    """The class explained for each image, (N,). count: how many classes there are."""
     target = spec.data.target
     if target == "prediction":
-        return predictions(model, inputs.images, batch)
+        return predictions(model, inputs.images, spec.run.batch)
     if target == "label":
         wrong = np.flatnonzero((inputs.labels < 0) | (inputs.labels >= count))
         if len(wrong):
@@ -191,15 +264,34 @@ def _class_index(target: int | str, classes: Sequence[str], count: int) -> int:
 
 
 @torch.no_grad()
-def _class_count(model: Model, inputs: Inputs) -> int:
-    example = inputs.images[:1] if len(inputs.images) else np.zeros((1, *model.input_size, 3))
-    output = model.net(model.normalize(example.astype(np.uint8)))
-    if output.ndim != 2:
+def _class_count(model: Model) -> int:
+    """How many classes the network tells apart, seen from what it says of a black image."""
+    height, width = model.input_size
+    try:
+        output = model.net(model.normalize(np.zeros((1, height, width, 3), np.uint8)))
+    except Exception as error:
         raise InputError(
-            f"model: the output of {model.name} has shape {tuple(output.shape)}; expected "
-            "(images, classes)"
+            f"model: {model.name} fails on an image of {height} × {width} pixels "
+            f"({type(error).__name__}: {str(error)[:300]}); expected a network that takes "
+            f"(N, 3, {height}, {width}), the size that model.preprocess asks for"
+        ) from error
+    if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 1:
+        found = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else output
+        raise InputError(
+            f"model: the output of {model.name} for one image has {_short(found)}; expected "
+            "class scores of the shape (1, classes)"
         )
-    return int(output.shape[1])
+    count = int(output.shape[1])
+    if model.classes and len(model.classes) != count:
+        raise InputError(
+            f"model.classes: {len(model.classes)} names, but {model.name} has {count} outputs; "
+            "expected a name for each output, in order"
+        )
+    return count
+
+
+def _short(found: Any) -> str:
+    return found if isinstance(found, str) else f"the type {type(found).__name__}"
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """One trial, from hyperparameters to per-image scores: where the computing rooms meet.
 
-`lrpsweep.context.prepare` reads a study's model and images once per worker. `run_trial` is a pure
+`lrpsweep.context.prepare` reads a model and images once, in the driver. `run_trial` is a pure
 function of that context and a task: composite -> relevance -> heatmaps -> patch order ->
 perturbation curves -> scores. The same task gives the same result on one worker or on a hundred.
 """
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from lrpsweep.attribution import Composite
-from lrpsweep.context import Context, Task, prepare
+from lrpsweep.context import Context, Packed, Task
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import (
     METRICS,
@@ -29,24 +29,23 @@ from lrpsweep.evaluation import (
     schedule,
 )
 from lrpsweep.results import TrialResult
-from lrpsweep.spec import StudySpec
 
 EXPLAINED_AT_ONCE = 16
 
 
-def build_runner(spec: StudySpec, device: str) -> Callable[[Task], dict[str, Any]]:
+def build_runner(packed: Packed, device: str) -> Callable[[Task], dict[str, Any]]:
     """A worker's whole job: the function that runs one task after another on one device.
 
     Its answers are `TrialResult.to_json()`, with how many images passed the network ('forwards')
     and the worker's memory so far ('memory_bytes').
     """
-    torch.set_num_threads(max(1, int(spec.run.cpus)))
-    context = prepare(spec, device)
+    context = packed.unpack(device)
+    torch.set_num_threads(context.threads)
 
     def run(task: Task) -> dict[str, Any]:
         result = run_trial(context, task)
         states = len(result.scores) * len(result.flipped)
-        orders = len(METRICS[task.objective or spec.objective].orders)
+        orders = len(METRICS[task.objective or packed.spec.objective].orders)
         forwards = len(result.scores) + states * orders
         return result.to_json() | {"forwards": forwards, "memory_bytes": _memory(device)}
 

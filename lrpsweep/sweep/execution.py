@@ -417,17 +417,19 @@ def _searcher(source: Source, workers: int, stop: threading.Event) -> Any:
 
 
 def _trainable(build: Build, cpus: float) -> Any:
+    import ray
     from ray import cloudpickle, tune
 
-    # Unpacked at the first task, so that what cannot be imported there has a reason.
-    packed = cloudpickle.dumps(build)
+    # Sent once, however large: a node's workers share it. Unpacked at the first task, so that what
+    # cannot be imported there has a reason.
+    packed = ray.put(cloudpickle.dumps(build))
 
     class Worker(tune.Trainable):  # type: ignore[misc]
         """One process that runs task after task."""
 
         def setup(self, config: dict[str, Any]) -> None:
             os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
-            self._work = Work(lambda: cloudpickle.loads(packed)())
+            self._work = Work(lambda: cloudpickle.loads(ray.get(packed))())
             self._task = json.loads(config["task"])
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:

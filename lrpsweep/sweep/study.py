@@ -79,16 +79,19 @@ class Plan:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def worker_build(spec: StudySpec, device: str) -> Build:
-    """What a worker does in a real study: `lrpsweep.trial`, which is imported there alone."""
-    return partial(_build_runner, spec.model_copy(update={"path": spec.path.resolve()}), device)
+def worker_build(packed: Any, device: str) -> Build:
+    """What a worker does in a real study: `lrpsweep.trial`, which is imported there alone.
+
+    packed: the prepared study, as `lrpsweep.context.Packed`.
+    """
+    return partial(_build_runner, packed, device)
 
 
-def _build_runner(spec: StudySpec, device: str) -> Runner:
+def _build_runner(packed: Any, device: str) -> Runner:
     from lrpsweep.context import Task as TrialTask
     from lrpsweep.trial import build_runner
 
-    run = build_runner(spec, device)
+    run = build_runner(packed, device)
     return lambda task: run(TrialTask(**task))
 
 
