@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lrpsweep.explain import TunedExplainer, load_composite
+    from lrpsweep.handover import run
+    from lrpsweep.spec import load_study
 
 __version__ = "0.1.0"
-__all__ = ["TunedExplainer", "load_composite"]
+__all__ = ["TunedExplainer", "load_composite", "load_study", "run"]
+
+_ROOMS = {
+    "TunedExplainer": "explain",
+    "load_composite": "explain",
+    "load_study": "spec",
+    "run": "handover",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Torch is imported with the first use, so that the command line answers at once."""
-    if name not in __all__:
+    if name not in _ROOMS:
         raise AttributeError(f"module 'lrpsweep' has no attribute '{name}'")
-    from lrpsweep import explain
-
-    return getattr(explain, name)
+    return getattr(import_module(f"lrpsweep.{_ROOMS[name]}"), name)

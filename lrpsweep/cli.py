@@ -15,6 +15,7 @@ from lrpsweep import __version__
 from lrpsweep.errors import InputError, WorkError
 
 if TYPE_CHECKING:
+    from lrpsweep.context import Given
     from lrpsweep.spec import StudySpec
 
 FAILED, WRONG_INPUT = 1, 2
@@ -36,6 +37,9 @@ set_option = click.option(
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 study_argument = click.argument("study")
+code_option = click.option(
+    "--allow-code", is_flag=True, help="Let the study import the code of its model.factory."
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -81,24 +85,33 @@ def _load(study: str, runs_dir: Path, overrides: Sequence[str] = ()) -> StudySpe
     return load_study(find_study(study, runs_dir), overrides)
 
 
+def _given(allow_code: bool) -> Given:
+    from lrpsweep.context import Given
+
+    return Given(allow_code=allow_code)
+
+
 @cli.command()
 @study_argument
 @set_option
 @runs_dir_option
 @json_option
-def validate(study: str, overrides: Sequence[str], runs_dir: Path, as_json: bool) -> None:
+@code_option
+def validate(
+    study: str, overrides: Sequence[str], runs_dir: Path, as_json: bool, allow_code: bool
+) -> None:
     """Check a study, its model and its images, without running a trial."""
     from lrpsweep.context import prepare
-    from lrpsweep.describe import describe_study
+    from lrpsweep.describe import describe_study, described_lines
 
     spec = _load(study, runs_dir, overrides)
-    described = describe_study(prepare(spec))
+    described = describe_study(prepare(spec, given=_given(allow_code)))
     if as_json:
         click.echo(json.dumps(described, indent=2))
         return
     click.echo(f"{spec.path}: valid.")
-    for name, value in described.items():
-        click.echo(f"  {name}: {value}")
+    for line in described_lines(described):
+        click.echo(line)
 
 
 @cli.command()
@@ -131,6 +144,7 @@ def init(
 @click.option("--no-tracking", is_flag=True, help="Publish nothing to MLflow.")
 @click.option("--takeover", is_flag=True, help="Take the study over from a driver that holds it.")
 @click.option("--retry-failed", is_flag=True, help="Run failed trials anew.")
+@code_option
 def run(
     study: str,
     overrides: Sequence[str],
@@ -140,24 +154,26 @@ def run(
     no_tracking: bool,
     takeover: bool,
     retry_failed: bool,
+    allow_code: bool,
 ) -> None:
     """Run a study, or go on with it: finished trials are kept."""
-    from lrpsweep.handover import outcome_lines, run_and_hand_over
+    from lrpsweep import handover
     from lrpsweep.progress import Watcher
 
     spec = _load(study, runs_dir, overrides)
     uri = None if no_tracking else _tracking(spec, tracking_uri, runs_dir)
     with Watcher() as watcher:
-        results = run_and_hand_over(
+        results = handover.run(
             spec,
             runs_dir,
+            allow_code=allow_code,
             address=address,
             takeover=takeover,
             retry_failed=retry_failed,
             tracking_uri=uri,
             observer=watcher,
         )
-    for line in outcome_lines(results, runs_dir):
+    for line in handover.outcome_lines(results, runs_dir):
         click.echo(line)
     if uri is not None:
         local = uri.startswith("sqlite:")
@@ -192,11 +208,19 @@ def status(study: str, overrides: Sequence[str], runs_dir: Path, as_json: bool) 
 @set_option
 @runs_dir_option
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path))
-def report(study: str, overrides: Sequence[str], runs_dir: Path, output: Path | None) -> None:
+@code_option
+def report(
+    study: str,
+    overrides: Sequence[str],
+    runs_dir: Path,
+    output: Path | None,
+    allow_code: bool,
+) -> None:
     """Write the study's report: one HTML file that loads nothing from outside."""
     from lrpsweep.handover import write_study_report
 
-    path = write_study_report(_load(study, runs_dir, overrides), runs_dir, output)
+    spec = _load(study, runs_dir, overrides)
+    path = write_study_report(spec, runs_dir, output, _given(allow_code))
     click.echo(f"{path}: written.")
 
 
@@ -213,6 +237,7 @@ def report(study: str, overrides: Sequence[str], runs_dir: Path, output: Path | 
     default=Path("composite.json"),
     show_default=True,
 )
+@code_option
 def export(
     study: str,
     overrides: Sequence[str],
@@ -220,12 +245,18 @@ def export(
     trial: int | None,
     unvalidated: bool,
     output: Path,
+    allow_code: bool,
 ) -> None:
     """Write the recommended composite as JSON."""
     from lrpsweep.handover import export_composite
 
     export_composite(
-        _load(study, runs_dir, overrides), runs_dir, output, trial=trial, unvalidated=unvalidated
+        _load(study, runs_dir, overrides),
+        runs_dir,
+        output,
+        trial=trial,
+        unvalidated=unvalidated,
+        given=_given(allow_code),
     )
     click.echo(f"{output}: written.")
 
@@ -233,7 +264,7 @@ def export(
 @cli.command()
 @click.argument("image", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--composite", required=True, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--model", help="Another model than the file names.")
+@click.option("--model", help="Another model than the file names; a factory as module:function.")
 @click.option("--weights", help="Another enum name or file of weights than the file names.")
 @click.option("--other-weights", is_flag=True, help="Allow weights it was not tuned on.")
 @click.option("--target", help="Class to explain, index or name; the predicted one by default.")
@@ -246,6 +277,7 @@ def export(
     show_default=True,
     help="A picture, or .npy for the numbers.",
 )
+@code_option
 def explain(
     image: Path,
     composite: Path,
@@ -255,6 +287,7 @@ def explain(
     target: str | None,
     device: str,
     output: Path,
+    allow_code: bool,
 ) -> None:
     """Explain IMAGE with a recommended composite."""
     from lrpsweep.handover import explain_image
@@ -268,6 +301,7 @@ def explain(
         weights=weights,
         device=device,
         other_weights=other_weights,
+        allow_code=allow_code,
     )
     click.echo(said)
 
@@ -277,13 +311,20 @@ def explain(
 @set_option
 @runs_dir_option
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or store.")
-def publish(study: str, overrides: Sequence[str], runs_dir: Path, tracking_uri: str | None) -> None:
+@code_option
+def publish(
+    study: str,
+    overrides: Sequence[str],
+    runs_dir: Path,
+    tracking_uri: str | None,
+    allow_code: bool,
+) -> None:
     """Rebuild a study's MLflow runs from its database."""
     from lrpsweep.handover import publish_study
 
     spec = _load(study, runs_dir, overrides)
     uri = _tracking(spec, tracking_uri, runs_dir)
-    publish_study(spec, runs_dir, uri)
+    publish_study(spec, runs_dir, uri, _given(allow_code))
     click.echo(f"{spec.name}: published to {uri}")
 
 

@@ -201,7 +201,8 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
     count = _class_count(model)
     split = _split(spec, model, given.images)
     evaluation = spec.evaluation
-    rows, columns = patch_grid(*split.search.images.shape[1:3], evaluation.patch)
+    height, width = split.search.images.shape[1:3]
+    rows, columns = patch_grid(height, width, evaluation.patch)
     schedule(rows * columns, evaluation.schedule, evaluation.steps)
     targets: dict[SplitName, np.ndarray] = {
         "search": _targets(spec, model, split.search, count),
@@ -217,7 +218,8 @@ def _split(spec: StudySpec, model: Model, images: Any) -> Split:
     """The images of the study, without misclassified ones if it leaves them out."""
 
     def correct(candidates: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        return predictions(model, candidates, spec.run.batch) == labels
+        right: np.ndarray = predictions(model, candidates, spec.run.batch) == labels
+        return right
 
     keep: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     if spec.data.misclassified == "leave_out":

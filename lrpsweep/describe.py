@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,12 @@ PATCHES_A_SIDE = 28
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 
+ROWS = 5
+DOUBTFUL = 0.5
+
+
 def describe_study(context: Context) -> dict[str, Any]:
-    """Facts about a prepared study, by name."""
+    """Facts about a prepared study, by name; with them the first `images` and `warnings`."""
     spec, model = context.spec, context.model
     search, validation = context.split.search, context.split.validation
     literature = literature_points(context)
@@ -33,21 +38,64 @@ def describe_study(context: Context) -> dict[str, Any]:
         "model": f"{model.name}, weights {model.fingerprint[:12]}",
         "input": f"{search.images.shape[1]} × {search.images.shape[2]} pixels",
         "images": f"{len(search.ids)} to search on, {len(validation.ids)} to validate",
-        **_accuracy(context),
         "blocks": ", ".join(f"{b.name} ({b.rule}, {_span(b.layers)})" for b in composite.blocks),
         "trials": planned_trials(spec, literature),
         "composites of the literature in the space": _titles(literature),
         "baselines on the validation images": _titles(fitting_presets(context)),
+        **predicted(context),
     }
 
 
-def _accuracy(context: Context) -> dict[str, str]:
-    """Top-1 on the search images; nothing when nobody knows their classes."""
+def predicted(context: Context) -> dict[str, Any]:
+    """What the model makes of the search images: here a wrong label or normalisation shows.
+
+    `first images`, `warnings`, and top-1 where the labels are known.
+    """
     search = context.split.search
+    found = predictions(context.model, search.images, context.batch)
+    rows = [
+        {
+            "image": name,
+            "label": _class_name(context.model, label),
+            "prediction": _class_name(context.model, prediction),
+        }
+        for name, label, prediction in zip(search.ids, search.labels, found, strict=True)
+    ][:ROWS]
     if (search.labels < 0).any():
-        return {}
-    correct = np.mean(predictions(context.model, search.images, context.batch) == search.labels)
-    return {"top-1 on the search images": f"{correct:.0%}"}
+        return {"first images": rows, "warnings": []}
+    correct = float(np.mean(found == search.labels))
+    return {
+        "top-1 on the search images": f"{correct:.0%}",
+        "first images": rows,
+        "warnings": [_doubt(correct)] if correct < DOUBTFUL else [],
+    }
+
+
+def _doubt(correct: float) -> str:
+    return (
+        f"only {correct:.0%} of the search images are classified as they are labelled: are "
+        "preprocessing (mean, std, size), labels and weights those of this network?"
+    )
+
+
+def _class_name(model: Model, index: int) -> str:
+    if index < 0:
+        return "unknown"
+    return f"{index} ({model.classes[index]})" if model.classes else str(index)
+
+
+def described_lines(described: Mapping[str, Any]) -> list[str]:
+    """The facts for the console."""
+    tables = ("first images", "warnings")
+    lines = [f"  {name}: {value}" for name, value in described.items() if name not in tables]
+    rows = [tuple(row.values()) for row in described["first images"]]
+    rows.insert(0, ("image", "label", "prediction"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    lines += [
+        "    " + "   ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return lines + [f"Warning: {warning}" for warning in described["warnings"]]
 
 
 def _titles(names: dict[str, Any]) -> str:
@@ -121,7 +169,7 @@ def _without_download(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _labels(images: Path, model: Model) -> str:
-    for labels in ("index", "name"):
+    for labels in ("index", "name", "wnid"):
         try:
             list_classes(images, labels, None, model.classes)
         except InputError as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,12 +69,13 @@ def load_composite(
     weights: str | None = None,
     device: str = "cpu",
     other_weights: bool = False,
+    allow_code: bool = False,
 ) -> TunedExplainer:
     """Loads a composite.json and the model it was tuned on.
 
-    net: your model, of which a copy is explained in eval mode; else `model` ('scenes' or a
-    torchvision name) and `weights` (an enum name or a file), by default those that the file names.
-    Raises InputError when a layer of
+    net: your model, of which a copy is explained in eval mode; else `model` ('scenes', a
+    torchvision name, or a factory 'module:function', which wants `allow_code`) and `weights` (an
+    enum name or a file), by default those that the file names. Raises InputError when a layer of
     the composite is not in the model, or when its weights are not those it was tuned on, unless
     `other_weights`.
     """
@@ -82,15 +83,14 @@ def load_composite(
         raise InputError("--device: 'cuda' was asked for, but this machine has no usable GPU.")
     path = Path(path)
     document = read_composite(path)
-    preprocess = Preprocess.model_validate_json(json.dumps(document["model"]["preprocess"]))
+    tuned_on = document["model"]
     if net is not None:
-        found = wrap_model(net, preprocess, name=type(net).__name__)
+        found = wrap_model(net, _preprocess(tuned_on), name=type(net).__name__)
     else:
-        spec = _model_spec(path, document["model"]["source"], preprocess, model, weights)
-        found = load_model(spec, device, Path())
+        spec = _model_spec(path, tuned_on, model, weights)
+        found = load_model(spec, device, Path(), allow_code=allow_code)
     composite = composite_of(document)
     _check_layers(path, found, composite)
-    tuned_on = document["model"]
     if found.fingerprint != tuned_on["fingerprint"] and not other_weights:
         raise InputError(
             f"{path}: model.fingerprint: the composite was tuned on {tuned_on['architecture']} "
@@ -104,26 +104,42 @@ def load_composite(
 
 
 def _model_spec(
-    path: Path,
-    source: dict[str, Any],
-    preprocess: Preprocess,
-    model: str | None,
-    weights: str | None,
+    path: Path, document: Mapping[str, Any], model: str | None, weights: str | None
 ) -> ModelSpec:
-    name = model or source.get("embedded") or source.get("torchvision")
+    """The model that the file names, or the given one: 'scenes', a factory, a torchvision name."""
+    source, preprocess = document["source"], _preprocess(document)
+    name = model or next((source[f] for f in _NAMED if source.get(f)), None)
     if name is None:
-        raise InputError(f"{path}: model.source: names no model; expected --model, or a network.")
+        raise InputError(
+            f"{path}: model.source: the network was handed over in Python; expected "
+            "lrpsweep.load_composite(path, network), or --model."
+        )
     if name == "scenes":
         if weights is not None:
             raise InputError(f"--weights {weights}: the embedded network has weights of its own.")
         return ModelSpec(embedded="scenes")
     chosen = weights if weights is not None else source.get("weights")
-    if chosen is not None and weights is None and Path(chosen).suffix:
+    is_file = chosen is not None and bool(Path(chosen).suffix)
+    if is_file and weights is None:
         raise InputError(
             f"{path}: model.source.weights: tuned on the file '{chosen}', which is not looked for; "
             "expected --weights PATH."
         )
-    return ModelSpec(torchvision=name, weights=chosen, preprocess=preprocess)
+    is_factory = ":" in name
+    return ModelSpec(
+        factory=name if is_factory else None,
+        torchvision=None if is_factory else name,
+        weights=chosen,
+        classes=tuple(document["classes"]) or None if is_file or is_factory else None,
+        preprocess=preprocess,
+    )
+
+
+_NAMED = ("embedded", "torchvision", "factory")
+
+
+def _preprocess(document: Mapping[str, Any]) -> Preprocess:
+    return Preprocess.model_validate_json(json.dumps(document["preprocess"]))
 
 
 def _check_layers(path: Path, model: Model, composite: Composite) -> None:

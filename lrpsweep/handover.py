@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from lrpsweep.composite_json import composite_document, read_composite, write_composite
-from lrpsweep.context import Context, prepare
+from lrpsweep.context import Context, Given, prepare
+from lrpsweep.describe import predicted
 from lrpsweep.errors import InputError, guess
 from lrpsweep.evaluation import METRICS
 from lrpsweep.explain import load_composite
@@ -48,7 +50,7 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
         direction=METRICS[spec.objective].direction,
         identity=canonical,
         spec_hash=spec_hash,
-        build=worker_build(spec, device),
+        build=worker_build(context.pack(), device),
         literature=literature_points(context),
         baselines=tuple(fitting_presets(context)) if validated else (),
         device=device,
@@ -70,10 +72,13 @@ def _identity(context: Context) -> tuple[str, dict[str, Any]]:
     )
 
 
-def run_and_hand_over(
+def run(
     spec: StudySpec,
     runs_dir: Path,
     *,
+    model: nn.Module | None = None,
+    images: Any = None,
+    allow_code: bool = False,
     observer: Observer | None = None,
     address: str | None = None,
     takeover: bool = False,
@@ -83,12 +88,17 @@ def run_and_hand_over(
 ) -> StudyResults:
     """Runs what is left of a study and writes its composite, heatmaps, report and MLflow runs.
 
-    Everything about the study is checked first. tracking_uri: None publishes nothing. Raises as
-    `run_study` does; a tracking server that is down is only complained of.
+    Everything about the study is checked first. model, images: the network of `model.python` and
+    the images of `data.python`; allow_code: for `model.factory` (see `Given`). tracking_uri: None
+    publishes nothing. Raises as `run_study` does; a tracking server that is down is only
+    complained of.
     """
     observer = observer or Silent()
     device = decide_device(spec.run.device, address)
-    context = prepare(spec, "cpu" if address is not None else device)
+    given = Given(model, images, allow_code)
+    context = prepare(spec, "cpu" if address is not None else device, given)
+    for warning in predicted(context)["warnings"]:
+        observer.started(f"Warning: {warning}")
     plan = plan_study(spec, context, device)
     with _tracked(plan, tracking_uri, observer) as (watched, finish):
         results = run_study(
@@ -175,7 +185,7 @@ def _strongest_baseline(context: Context, results: StudyResults) -> str:
     return min(found.comparisons, key=lambda c: sign * c.mean).baseline
 
 
-def read_outcome(spec: StudySpec, runs_dir: Path) -> StudyResults:
+def read_outcome(spec: StudySpec, runs_dir: Path, given: Given | None = None) -> StudyResults:
     """A study's results from its database, with heatmaps and composite of its folder.
 
     What the folder lacks is made anew, which needs the study's model and images.
@@ -185,7 +195,7 @@ def read_outcome(spec: StudySpec, runs_dir: Path) -> StudyResults:
     illustrations = read_illustrations(folder / "heatmaps.npz")
     composite = folder / "composite.json"
     if illustrations is None or not composite.exists():
-        return write_outcome(_prepared_as_run(spec, results), results, runs_dir)
+        return write_outcome(_prepared_as_run(spec, results, given), results, runs_dir)
     return replace(results, illustrations=illustrations, composite=read_composite(composite))
 
 
@@ -212,17 +222,21 @@ def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
     return status
 
 
-def write_study_report(spec: StudySpec, runs_dir: Path, output: Path | None) -> Path:
+def write_study_report(
+    spec: StudySpec, runs_dir: Path, output: Path | None = None, given: Given | None = None
+) -> Path:
     """Writes the report anew, by default to runs/NAME/report.html, and gives its path."""
-    results = read_outcome(spec, runs_dir)
+    results = read_outcome(spec, runs_dir, given)
     path = output or runs_dir / results.name / "report.html"
     write_report(results, path)
     return path
 
 
-def publish_study(spec: StudySpec, runs_dir: Path, tracking_uri: str) -> None:
+def publish_study(
+    spec: StudySpec, runs_dir: Path, tracking_uri: str, given: Given | None = None
+) -> None:
     """Rebuilds a study's MLflow runs."""
-    publish(read_outcome(spec, runs_dir), tracking_uri=tracking_uri)
+    publish(read_outcome(spec, runs_dir, given), tracking_uri=tracking_uri)
 
 
 def export_composite(
@@ -232,6 +246,7 @@ def export_composite(
     *,
     trial: int | None = None,
     unvalidated: bool = False,
+    given: Given | None = None,
 ) -> None:
     """Writes the recommended composite, or that of a trial, as JSON.
 
@@ -246,12 +261,13 @@ def export_composite(
             f"study '{results.name}': trial {record.number} was not tested on validation images; "
             "expected a finished study with data.split.validation above 0, or --unvalidated."
         )
-    write_composite(composite_document(_prepared_as_run(spec, results), results, record), output)
+    context = _prepared_as_run(spec, results, given)
+    write_composite(composite_document(context, results, record), output)
 
 
-def _prepared_as_run(spec: StudySpec, results: StudyResults) -> Context:
+def _prepared_as_run(spec: StudySpec, results: StudyResults, given: Given | None) -> Context:
     """The study's context; raises InputError when the file is not the one that was run."""
-    context = prepare(spec)
+    context = prepare(spec, given=given)
     if _identity(context)[0] != results.spec_hash:
         raise InputError(
             f"{spec.path}: is not the study '{results.name}' that was run: model, images, "
