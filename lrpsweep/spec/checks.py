@@ -91,6 +91,8 @@ def _data(data: DataSpec) -> Iterator[Problem]:
     yield from _one_of(("data",), data, _SOURCES)
     if data.embedded:
         yield from _nothing("data", data, ("labels", "classes"), "the embedded images know theirs")
+    elif data.python:
+        yield from _nothing("data", data, ("labels",), "labels handed over are the model's indices")
     elif data.labels is None and (data.target == "label" or data.misclassified == "leave_out"):
         reason = "target is 'label'" if data.target == "label" else "misclassified is 'leave_out'"
         yield Problem(

@@ -184,6 +184,10 @@ BAD = {
         ],
         "data.labels: missing; .* because misclassified is 'leave_out'",
     ),
+    "labels of images handed over": (
+        ["data={python: mine, labels: name, split: {search: 4, validation: 0}}"],
+        "data.labels: found 'name'; expected nothing: labels handed over",
+    ),
     "schedule of the thesis": (
         ["evaluation={protocol: thesis, schedule: linear}"],
         "evaluation.schedule.*: found 'linear'; expected nothing",
