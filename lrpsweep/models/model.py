@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
+from torch.nn.parameter import UninitializedParameter
 
 from lrpsweep.errors import InputError
 from lrpsweep.spec import Preprocess
 
-_IN_PLACE = re.compile(r"(, )?inplace=(True|False)")
+# Parts of a layer's description that change no result: work in place, addresses in memory.
+_NO_MATTER = re.compile(r"(, )?inplace=(True|False)| at 0x[0-9a-fA-F]+")
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,40 @@ def wrap_model(
     """A copy of the network in eval mode, with frozen parameters, and its fingerprint.
 
     The given network stays as it is. device: where the copy shall run; where the network is when
-    None.
+    None. Raises InputError for a network that has no parameters, or others than float32, or that
+    cannot be copied.
     """
-    net = copy.deepcopy(net).eval().requires_grad_(False)
+    _check_parameters(net, name)
+    net = _copied(net, name).eval().requires_grad_(False)
     marks = fingerprint(net, preprocess)
     return Model(net.to(device), name, tuple(classes), preprocess, marks)
+
+
+def _check_parameters(net: nn.Module, name: str) -> None:
+    parameters = dict(net.named_parameters())
+    if not parameters:
+        raise InputError(f"model: {name} has no parameters; expected a network with weights.")
+    for key, parameter in parameters.items():
+        if isinstance(parameter, UninitializedParameter):
+            raise InputError(
+                f"model: '{key}' of {name} has no shape yet; expected a network that has seen an "
+                "image before, as lazy layers take their shape from it."
+            )
+        if parameter.dtype != torch.float32:
+            raise InputError(
+                f"model: '{key}' of {name} is {parameter.dtype}; expected torch.float32 in all "
+                "parameters, as network.float() makes them."
+            )
+
+
+def _copied(net: nn.Module, name: str) -> nn.Module:
+    try:
+        return copy.deepcopy(net)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"model: {name} cannot be copied ({error}); expected a network that copy.deepcopy "
+            "takes, with nothing in it that belongs to one process."
+        ) from error
 
 
 def fingerprint(net: nn.Module, preprocess: Preprocess) -> str:
@@ -95,7 +126,7 @@ def fingerprint(net: nn.Module, preprocess: Preprocess) -> str:
     digest = hashlib.sha256()
     for name, module in net.named_modules():
         if not any(module.children()) and not isinstance(module, _DropoutNd):
-            digest.update(f"{name} {_IN_PLACE.sub('', repr(module))}\n".encode())
+            digest.update(f"{name} {_NO_MATTER.sub('', repr(module))}\n".encode())
     for name, value in net.state_dict().items():
         stored = value.detach().cpu().contiguous()
         digest.update(f"{name} {stored.dtype} {tuple(stored.shape)}\n".encode())

@@ -9,7 +9,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from lrpsweep.models.model import Model, wrap_model
-from lrpsweep.spec import ModelSpec, Preprocess
+from lrpsweep.models.request import Request
+from lrpsweep.spec import Preprocess
 
 WIDTHS = (8, 16, 32, 64)
 CLASSES = 10
@@ -45,7 +46,7 @@ class ScenesNet(nn.Module):
         return logits
 
 
-def load_scenes(spec: ModelSpec, device: str, base: Path) -> Model:
+def load_scenes(request: Request) -> Model:
     """The bundled network with its weights, which carry class names and preprocessing."""
     path = Path(__file__).with_name("scenes.safetensors")
     with safe_open(path, framework="pt") as stored:
@@ -55,4 +56,4 @@ def load_scenes(spec: ModelSpec, device: str, base: Path) -> Model:
     net.load_state_dict(state)
     preprocess = Preprocess.model_validate_json(about["preprocess"])
     classes = json.loads(about["classes"])
-    return wrap_model(net, preprocess, name="scenes", classes=classes, device=device)
+    return wrap_model(net, preprocess, name="scenes", classes=classes, device=request.device)

@@ -2,58 +2,44 @@
 
 from __future__ import annotations
 
-import pickle
-import warnings
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 import torchvision
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 from torchvision.transforms import InterpolationMode
 
 from lrpsweep.errors import InputError, guess
 from lrpsweep.models.model import Model, wrap_model
-from lrpsweep.spec import ModelSpec, Preprocess, resolve_path
+from lrpsweep.models.request import Request
+from lrpsweep.models.weights import fill, fixed_randomness, read_state, weights_path
+from lrpsweep.spec import Preprocess
 
-RANDOM_SEED = 0
-SUFFIXES = (".safetensors", ".pt", ".pth")
 # What torchvision's ImageNet classifiers are trained with.
 IMAGENET = Preprocess(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+# They draw their weights as torchvision does only when told to, and those that torchvision trained
+# normalise their input once more, in forward().
+SELF_NORMALISING = ("googlenet", "inception_v3")
 
 
-def load_torchvision(spec: ModelSpec, device: str, base: Path) -> Model:
+def load_torchvision(request: Request) -> Model:
     """A torchvision classifier by name. `weights`: an enum name (downloaded by torchvision if it
-    is not in its cache), a path, or None for random ones, the same every time."""
-    name = str(spec.torchvision)
+    is not in its cache), a path, or None for random ones, the same every time. `classes`: of a
+    network with other outputs than ImageNet's."""
+    spec, name = request.spec, str(request.spec.torchvision)
     choices = _weights_of(name)
-    preprocess: Preprocess | None = None if isinstance(spec.preprocess, str) else spec.preprocess
-    if preprocess is not None and preprocess.crop is None:
-        raise InputError(
-            "model.preprocess.crop: missing; expected the pixels of the model's square input"
-        )
-    state: Mapping[str, Tensor] | None = None
+    preprocess = request.stated_preprocess
+    classes = spec.classes or _class_names(choices)
     if spec.weights is None:
         preprocess = preprocess or IMAGENET
+        net = _random_net(name, len(classes))
     elif spec.weights in choices:
+        _check_no_classes(name, spec.weights, spec.classes)
         preprocess = preprocess or _preprocess_of(name, choices[spec.weights])
-        state = _downloaded(name, choices[spec.weights])
+        net = _downloaded(name, choices[spec.weights])
     else:
-        path = _weights_path(name, spec.weights, choices, base)
-        if preprocess is None:
-            raise InputError(
-                f"model.preprocess: 'auto', but the weights file '{spec.weights}' does not say how "
-                "its images were prepared; expected {resize, crop, mean, std}. torchvision's own "
-                f"training used {IMAGENET.model_dump(mode='json')}."
-            )
-        state = read_state(path)
-    net = _random_net(name)
-    if state is not None:
-        _fill(net, state, f"'{spec.weights}'")
-    return wrap_model(net, preprocess, name=name, classes=_class_names(choices), device=device)
+        preprocess, net = _from_file(request, name, spec.weights, choices)
+    return wrap_model(net, preprocess, name=name, classes=classes, device=request.device)
 
 
 def _weights_of(name: str) -> Mapping[str, Any]:
@@ -68,25 +54,42 @@ def _weights_of(name: str) -> Mapping[str, Any]:
     return members
 
 
-def _random_net(name: str) -> nn.Module:
+def _class_names(choices: Mapping[str, Any]) -> tuple[str, ...]:
+    """ImageNet's names: every classifier of torchvision is trained with these 1,000 outputs."""
+    return tuple(next(iter(choices.values())).meta["categories"])
+
+
+def _random_net(name: str, outputs: int) -> nn.Module:
     """The network with torchvision's own initialisation, from a fixed seed."""
-    options = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(RANDOM_SEED)
-        net: nn.Module = torchvision.models.get_model(name, weights=None, **options)
+    options = {"init_weights": True} if name in SELF_NORMALISING else {}
+    with fixed_randomness():
+        net: nn.Module = torchvision.models.get_model(
+            name, weights=None, num_classes=outputs, **options
+        )
     return net
 
 
-def _downloaded(name: str, weights: Any) -> Mapping[str, Tensor]:
+def _check_no_classes(name: str, weights: str, classes: Sequence[str] | None) -> None:
+    if classes is not None:
+        raise InputError(
+            f"model.classes: found {len(classes)} names, but the weights {weights} of {name} have "
+            "ImageNet's 1,000 classes; expected no classes, or the path of the weights that were "
+            "trained on these."
+        )
+
+
+def _downloaded(name: str, weights: Any) -> nn.Module:
+    """The network as torchvision builds it for these weights."""
     try:
-        state: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
+        with fixed_randomness():
+            net: nn.Module = torchvision.models.get_model(name, weights=weights, progress=False)
     except (OSError, RuntimeError) as error:
         raise InputError(
             f"model.weights: the weights {weights.name} of {name} could not be fetched from "
             f"{weights.url} ({error}); expected a network connection, a filled torchvision cache, "
             f"or the path of a weights file."
         ) from error
-    return state
+    return net
 
 
 def _preprocess_of(name: str, weights: Any) -> Preprocess:
@@ -106,67 +109,27 @@ def _preprocess_of(name: str, weights: Any) -> Preprocess:
     )
 
 
-def _weights_path(name: str, given: str, choices: Mapping[str, Any], base: Path) -> Path:
-    path = resolve_path(given, base)
-    allowed = f"{', '.join(choices)}, null, or the path of a {', '.join(SUFFIXES)} file"
-    if path.suffix not in SUFFIXES:
+def _from_file(
+    request: Request, name: str, given: str, choices: Mapping[str, Any]
+) -> tuple[Preprocess, nn.Module]:
+    path = weights_path(given, request.base, choices)
+    if name in SELF_NORMALISING:
         raise InputError(
-            f"model.weights: {name} has no weights '{given}'; expected {allowed}."
-            f"{guess(given, choices)}"
+            f"model.weights: whether the {name} in '{given}' normalises its input itself "
+            "(transform_input) no file tells, and a wrong guess still gives plausible heatmaps; "
+            "expected the name of torchvision's weights, or a factory that builds the network."
         )
-    if not path.is_file():
-        raise InputError(f"model.weights: there is no file '{path}'; expected {allowed}.")
-    return path
+    preprocess = request.required_preprocess(
+        f"the weights file '{given}'",
+        f" torchvision's own training used {IMAGENET.model_dump(mode='json')}.",
+    )
+    classes = request.spec.classes
+    net = _random_net(name, len(classes or _class_names(choices)))
+    fill(net, read_state(path), f"'{given}'", _about_classes(classes))
+    return preprocess, net
 
 
-def read_state(path: Path) -> Mapping[str, Tensor]:
-    """Tensors by name from a safetensors file or a PyTorch state dict; nothing else is read."""
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)  # type: ignore[no-any-return]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd protocols: read or refused, as comes out below
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, OSError, EOFError) as error:
-        raise InputError(
-            f"model.weights: {path} cannot be read as tensors ({_first_sentence(error)}); expected "
-            "a safetensors file or a PyTorch state dict that holds tensors only."
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
-        raise InputError(
-            f"model.weights: {path} holds {type(state).__name__}; expected a state dict, that is "
-            "tensors by name. Save `model.state_dict()` alone."
-        )
-    return state
-
-
-def _first_sentence(error: Exception) -> str:
-    return str(error).split("\n")[0].split(". ")[0][:200] or type(error).__name__
-
-
-def _fill(net: nn.Module, state: Mapping[str, Tensor], source: str) -> None:
-    """Copies the tensors into the network. Raises InputError unless names and shapes agree."""
-    wanted = net.state_dict()
-    # Counts training batches; evaluation does without, and old files lack it.
-    needed = {key for key in wanted if not key.endswith("num_batches_tracked")}
-    faults = [
-        *(f"'{key}' is missing" for key in wanted if key in needed - state.keys()),
-        *(f"'{key}' is unknown" for key in state if key not in wanted),
-        *(
-            f"'{key}' has shape {tuple(state[key].shape)} instead of {tuple(wanted[key].shape)}"
-            for key in wanted
-            if key in state and state[key].shape != wanted[key].shape
-        ),
-    ]
-    if faults:
-        more = f", and {len(faults) - 3} more" if len(faults) > 3 else ""
-        raise InputError(
-            f"model.weights: {source} does not fit the model: {', '.join(faults[:3])}{more}; "
-            f"expected the {len(wanted)} tensors of the named architecture."
-        )
-    net.load_state_dict(state, strict=False)
-
-
-def _class_names(choices: Mapping[str, Any]) -> tuple[str, ...]:
-    """ImageNet's names: every classifier of torchvision is built with these 1,000 outputs."""
-    return tuple(next(iter(choices.values())).meta["categories"])
+def _about_classes(classes: Sequence[str] | None) -> str:
+    if classes is None:
+        return " Are its classes not ImageNet's 1,000? Then model.classes has to name them."
+    return f" model.classes names {len(classes)}."
