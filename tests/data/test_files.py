@@ -11,6 +11,7 @@ import torchvision.transforms as T
 from PIL import Image
 
 from lrpsweep.data import read_image
+from lrpsweep.data.files import prepare_image
 from lrpsweep.errors import InputError
 from lrpsweep.spec import Preprocess
 
@@ -52,6 +53,28 @@ def test_grey_becomes_three_equal_channels(tmp_path: Path) -> None:
 def test_a_palette_is_looked_up(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", noise(6, 7) // 128 * 255, "P")
     assert np.array_equal(read_image(path, AS_IT_IS), np.array(Image.open(path).convert("RGB")))
+
+
+def test_cmyk_becomes_rgb(tmp_path: Path) -> None:
+    path = saved(tmp_path / "a.jpg", np.full((8, 8, 3), (200, 40, 90), np.uint8), "CMYK")
+    with Image.open(path) as stored:
+        assert stored.mode == "CMYK"
+    assert np.abs(read_image(path, AS_IT_IS).astype(int) - (200, 40, 90)).max() <= 3
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "LA", "I;16", "CMYK", "1"])
+def test_an_open_picture_is_treated_as_a_file_is(tmp_path: Path, mode: str) -> None:
+    picture = Image.fromarray(noise(20, 30)).convert("I" if mode == "I;16" else mode)
+    if mode == "I;16":
+        picture = Image.fromarray((np.asarray(picture) * 257).astype(np.uint16))
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    path = tmp_path / "a.tiff"
+    picture.save(path, exif=exif)
+    preprocess = Preprocess(resize=12, crop=10, **STATISTICS)
+    with Image.open(path) as opened:
+        found = prepare_image("a", opened, preprocess)
+    assert np.array_equal(found, read_image(path, preprocess))
 
 
 def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
