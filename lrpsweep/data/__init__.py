@@ -1,6 +1,6 @@
-"""Images with their labels: folders of pictures, and the scenes that the package draws itself."""
+"""Images with their labels: from folders, tables, data sets, Python, or drawn by the package."""
 
 from lrpsweep.data.files import read_image
-from lrpsweep.data.inputs import Inputs, Split, load_inputs
+from lrpsweep.data.inputs import Inputs, Keep, Split, load_inputs
 
-__all__ = ["Inputs", "Split", "load_inputs", "read_image"]
+__all__ = ["Inputs", "Keep", "Split", "load_inputs", "read_image"]

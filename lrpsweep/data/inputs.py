@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from lrpsweep.data.files import read_image
-from lrpsweep.data.folders import choose_files, list_classes
+from lrpsweep.data.groups import Item, deal
+from lrpsweep.data.labels import assign_labels
 from lrpsweep.data.scenes import CLASSES, SIZE, Part, draw_scenes
+from lrpsweep.data.sources import list_groups
 from lrpsweep.errors import InputError
-from lrpsweep.spec import DataSpec, Preprocess, SplitSpec, resolve_path
+from lrpsweep.spec import DataSpec, Preprocess, SplitSpec
+
+Keep = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Images uint8 (n, H, W, 3) and their labels (n,) -> bool (n,): which of them may be used."""
+
+LEAST_LOOK, MOST_LOOK = 16, 256  # images that Keep is asked about at once
+SCENES_A_PLACE = 20  # scenes looked at, at most, for each one asked for
 
 
 @dataclass(frozen=True)
@@ -42,81 +50,160 @@ class Split:
     validation: Inputs
 
 
+@dataclass(frozen=True)
+class _Sample:
+    """One image that has been read."""
+
+    id: str
+    image: np.ndarray
+    label: int
+    box: tuple[int, int, int, int] | None = None
+    mask: np.ndarray | None = None
+
+
 def load_inputs(
-    spec: DataSpec, preprocess: Preprocess, classes: Sequence[str], base: Path
+    spec: DataSpec,
+    preprocess: Preprocess,
+    classes: Sequence[str],
+    base: Path,
+    *,
+    images: object | None = None,
+    keep: Keep | None = None,
 ) -> Split:
     """The images that a study names; the same ones for the same spec. The parts are disjoint.
 
-    classes: the model's, to give labels their meaning. Relative paths start from `base`. Raises
-    InputError that names field, file or class.
+    classes: the model's, to give labels their meaning. Relative paths start from `base`. images:
+    what `data.python` stands for. keep: needed when misclassified images are left out, and asked
+    about images in the order in which they are dealt until both parts are full. Raises InputError
+    that names field, file or class.
     """
+    if spec.misclassified == "leave_out" and keep is None:
+        raise ValueError("misclassified images can only be left out by a `keep`")
+    if images is not None and spec.python is None:
+        raise InputError(
+            "data: images are handed over, but the study names others; expected "
+            "`data: {python: NAME, …}` in the study, or no images"
+        )
     if spec.embedded is not None:
-        return _scenes(spec.split, preprocess, classes)
-    folder = resolve_path(str(spec.folder), base)
-    return _folder(spec, folder, preprocess, classes)
+        return _scenes(spec.split, preprocess, classes, keep)
+    return _dealt(spec, preprocess, classes, base, images, keep)
 
 
-def _scenes(split: SplitSpec, preprocess: Preprocess, classes: Sequence[str]) -> Split:
+def _scenes(
+    split: SplitSpec, preprocess: Preprocess, classes: Sequence[str], keep: Keep | None
+) -> Split:
     sizes = {preprocess.resize, preprocess.crop}
     if not sizes <= {None, SIZE} or tuple(classes) != CLASSES:
         raise InputError(
             f"data.embedded: the scenes have {SIZE} × {SIZE} pixels and the classes "
             f"{', '.join(CLASSES[:2])}, …; expected `model: {{embedded: scenes}}` with them"
         )
-    return Split(
-        _scene_inputs("search", split.seed, split.search),
-        _scene_inputs("validation", split.seed, split.validation),
-    )
+    search = _taken(_drawn("search", split.seed, split.search), split.search, keep)
+    validation = _taken(_drawn("validation", split.seed, split.validation), split.validation, keep)
+    return Split(_inputs(search, (SIZE, SIZE, 3)), _inputs(validation, (SIZE, SIZE, 3)))
 
 
-def _scene_inputs(part: Part, seed: int, count: int) -> Inputs:
-    scenes = draw_scenes(part, seed, range(count))
-    images = np.array([s.image for s in scenes], np.uint8).reshape(count, SIZE, SIZE, 3)
-    return Inputs(
-        images,
-        np.array([s.label for s in scenes], np.int64),
-        tuple(f"scenes/{part}/{seed}/{index}" for index in range(count)),
-        _hashes(images),
-        np.array([s.box for s in scenes], np.float64).reshape(count, 4),
-        np.array([s.mask for s in scenes], bool).reshape(count, SIZE, SIZE),
-    )
+def _drawn(part: Part, seed: int, count: int) -> Iterator[_Sample]:
+    for index in range(count * SCENES_A_PLACE):
+        (scene,) = draw_scenes(part, seed, [index])
+        yield _Sample(
+            f"scenes/{part}/{seed}/{index}", scene.image, scene.label, scene.box, scene.mask
+        )
 
 
-def _folder(spec: DataSpec, folder: Path, preprocess: Preprocess, classes: Sequence[str]) -> Split:
-    by_class = list_classes(folder, spec.labels, spec.classes, classes)
-    search, validation = choose_files(folder, by_class, spec.split)
+def _dealt(
+    spec: DataSpec,
+    preprocess: Preprocess,
+    classes: Sequence[str],
+    base: Path,
+    images: object | None,
+    keep: Keep | None,
+) -> Split:
+    labels = "index" if spec.python is not None else spec.labels
+    assigned = assign_labels(list_groups(spec, base, images), labels, spec.classes, classes)
+    groups = []
+    for group, label in assigned:
+        groups.append([(item, label) for item in group.items()])
+        if not groups[-1]:
+            raise InputError(
+                f"data: the {group.title} has no images; expected some, or `data.classes` "
+                "without it"
+            )
+    dealt = deal(groups, spec.split.seed)
+    needed = _needed(spec.split, len(dealt), len(groups))
+    samples = _taken(_read(dealt, preprocess), needed, keep)
+    shape = samples[0].image.shape
     split = Split(
-        _file_inputs(folder, search, preprocess), _file_inputs(folder, validation, preprocess)
+        _inputs(samples[: spec.split.search], shape), _inputs(samples[spec.split.search :], shape)
     )
     _check_disjoint(split)
     return split
 
 
-def _file_inputs(folder: Path, files: Sequence[tuple[Path, int]], preprocess: Preprocess) -> Inputs:
-    images = [read_image(path, preprocess) for path, _ in files]
-    for image, (path, _) in zip(images, files, strict=True):
-        if image.shape != images[0].shape:
+def _needed(split: SplitSpec, found: int, groups: int) -> int:
+    needed = split.search + split.validation
+    if found < needed:
+        raise InputError(
+            f"data.split: {split.search} search and {split.validation} validation images are asked "
+            f"for, but the data has {found} in the {groups} classes in use; expected at most "
+            f"{found} in all"
+        )
+    return needed
+
+
+def _read(dealt: Iterable[tuple[Item, int]], preprocess: Preprocess) -> Iterator[_Sample]:
+    """The images as they are asked for. Raises InputError when their sizes differ."""
+    first: _Sample | None = None
+    for item, label in dealt:
+        sample = _Sample(item.id, item.read(preprocess), label)
+        first = first or sample
+        if sample.image.shape != first.image.shape:
             raise InputError(
-                f"{path}: has {image.shape[1]} × {image.shape[0]} pixels, {files[0][0]} has "
-                f"{images[0].shape[1]} × {images[0].shape[0]}; expected one size, or "
-                "model.preprocess.crop"
+                f"data: image '{sample.id}' has {_size(sample.image)} pixels, '{first.id}' has "
+                f"{_size(first.image)}; expected one size, or model.preprocess.crop"
             )
-    stacked = np.stack(images) if images else np.zeros((0, *_no_image(preprocess)), np.uint8)
+        yield sample
+
+
+def _size(image: np.ndarray) -> str:
+    return f"{image.shape[1]} × {image.shape[0]}"
+
+
+def _taken(samples: Iterator[_Sample], count: int, keep: Keep | None) -> list[_Sample]:
+    """The first `count` samples that may be used. Raises InputError when there are fewer."""
+    if keep is None:
+        return list(islice(samples, count))
+    taken: list[_Sample] = []
+    looked = 0
+    while len(taken) < count:
+        some = list(islice(samples, min(MOST_LOOK, max(LEAST_LOOK, count - len(taken)))))
+        if not some:
+            raise InputError(
+                f"data.misclassified: of the {looked} images there are to look at, "
+                f"{looked - len(taken)} are misclassified and left out; {len(taken)} remain, where "
+                f"data.split asks for {count}; expected smaller parts, more images, or 'keep'"
+            )
+        looked += len(some)
+        labels = np.array([sample.label for sample in some], np.int64)
+        good = keep(np.stack([sample.image for sample in some]), labels)
+        taken += [sample for sample, usable in zip(some, good, strict=True) if usable]
+    return taken[:count]
+
+
+def _inputs(samples: Sequence[_Sample], shape: tuple[int, ...]) -> Inputs:
+    """shape: of one image, for when there are none."""
+    count = len(samples)
+    images = np.array([s.image for s in samples], np.uint8).reshape(count, *shape)
+    boxes = [s.box for s in samples if s.box is not None]
+    masks = [s.mask for s in samples if s.mask is not None]
     return Inputs(
-        stacked,
-        np.array([label for _, label in files], np.int64),
-        tuple(path.relative_to(folder).as_posix() for path, _ in files),
-        _hashes(stacked),
+        images,
+        np.array([s.label for s in samples], np.int64),
+        tuple(s.id for s in samples),
+        tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in images),
+        np.array(boxes, np.float64) if boxes else None,
+        np.array(masks, bool) if masks else None,
     )
-
-
-def _no_image(preprocess: Preprocess) -> tuple[int, int, int]:
-    """Shape of the images that a part without images would have."""
-    return (preprocess.crop or 0, preprocess.crop or 0, 3)
-
-
-def _hashes(images: np.ndarray) -> tuple[str, ...]:
-    return tuple(hashlib.sha256(image.tobytes()).hexdigest() for image in images)
 
 
 def _check_disjoint(split: Split) -> None:
@@ -125,6 +212,7 @@ def _check_disjoint(split: Split) -> None:
     for mark, name in zip(split.validation.hashes, split.validation.ids, strict=True):
         if mark in searched:
             raise InputError(
-                f"data.folder: validation image '{name}' has the same pixels as search image "
-                f"'{searched[mark]}'; expected different images: remove one of them"
+                f"data: validation image '{name}' has the same pixels as search image "
+                f"'{searched[mark]}'; expected different images: remove one of them, or choose "
+                "another data.split.seed"
             )

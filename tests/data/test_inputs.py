@@ -82,7 +82,7 @@ def test_a_variable_in_the_path_is_expanded(folder: Path, monkeypatch: pytest.Mo
 
 def test_only_the_named_sub_folders_are_used(folder: Path) -> None:
     assert set(load(folder, 3, 3, classes=("4",)).search.labels.tolist()) == {4}
-    with pytest.raises(InputError, match=r"data\.classes: .* no sub-folder '5'"):
+    with pytest.raises(InputError, match=r"data\.classes: the data has no class '5'"):
         load(folder, 3, 3, classes=("5",))
 
 
@@ -174,6 +174,91 @@ def test_images_of_several_sizes_need_a_crop(folder: Path) -> None:
         load_inputs(spec, Preprocess(**STATISTICS), CLASSES, folder)
 
 
+def test_an_empty_sub_folder_is_named_before_any_image_is_decoded(folder: Path) -> None:
+    (folder / "photos" / "2").mkdir()
+    (folder / "photos" / "1" / "0.png").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"the sub-folder '2' has no images; expected some, or"):
+        load(folder, 10, 4)
+
+
+def test_a_map_that_names_an_unknown_folder_is_refused(folder: Path) -> None:
+    labels = {"4": 1, "1": 0, "0": 2, "11": 3}
+    with pytest.raises(InputError, match=r"data\.labels: the data has no class '11'.*0, 1, 4"):
+        load(folder, 2, 1, labels=labels)
+
+
+def test_the_layout_of_imagenets_validation_images(tmp_path: Path) -> None:
+    """Its photos are JPEG in RGB, grey and CMYK, and one is PNG, whatever their names say."""
+    rng = np.random.default_rng(0)
+    pictures = [("RGB", "JPEG"), ("L", "JPEG"), ("CMYK", "JPEG"), ("RGB", "PNG")]
+    for wnid in ("n02105855", "n01440764"):
+        (tmp_path / "val" / wnid).mkdir(parents=True)
+        for i, (mode, kind) in enumerate(pictures):
+            picture = Image.fromarray(rng.integers(0, 256, (12, 15, 3), np.uint8)).convert(mode)
+            name = f"ILSVRC2012_val_{i:08}.JPEG"
+            picture.save(tmp_path / "val" / wnid / name, format=kind)
+    spec = DataSpec(folder="val", labels="wnid", split=SplitSpec(search=6, validation=2))
+    split = load_inputs(spec, NINE, [str(i) for i in range(1000)], tmp_path)
+    assert sorted(split.search.labels) == [0] * 3 + [230] * 3
+    assert split.search.images.shape == (6, 9, 9, 3)
+    with pytest.raises(InputError, match=r"data\.labels: found 'wnid'.* the model has 5"):
+        load_inputs(spec, NINE, CLASSES, tmp_path)
+
+
+class Bright:
+    """Keeps images whose first pixel is bright; remembers what it was asked about."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+
+    def __call__(self, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        assert images.dtype == np.uint8
+        assert images.shape == (len(labels), 9, 9, 3)
+        self.asked += [image.tobytes() for image in images]
+        return images[:, 0, 0, 0] > 127
+
+
+def left_out(base: Path, search: int, validation: int, keep: object) -> Split:
+    split = SplitSpec(search=search, validation=validation)
+    spec = DataSpec(folder="photos", labels="index", misclassified="leave_out", split=split)
+    return load_inputs(spec, NINE, CLASSES, base, keep=keep)  # type: ignore[arg-type]
+
+
+def test_images_that_are_left_out_make_room_for_the_next_in_the_deal(folder: Path) -> None:
+    whole = load(folder, 15, 0).search
+    bright = whole.images[:, 0, 0, 0] > 127
+    expected = [name for name, good in zip(whole.ids, bright, strict=True) if good]
+    split = left_out(folder, 3, 2, Bright())
+    assert (*split.search.ids, *split.validation.ids) == tuple(expected[:5])
+    assert len(expected) < 15
+
+
+def test_each_image_is_looked_at_once_and_no_more_than_needed(tmp_path: Path) -> None:
+    (tmp_path / "photos" / "0").mkdir(parents=True)
+    for i in range(80):
+        pixels = np.full((9, 9, 3), (i % 2) * 128 + i, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "photos" / "0" / f"{i}.png")
+    keep = Bright()
+    split = left_out(tmp_path, 12, 6, keep)
+    assert len(split.search.ids) == 12
+    assert len(split.validation.ids) == 6
+    assert len(keep.asked) == len(set(keep.asked)) < 80
+
+
+def test_too_few_images_that_may_be_used_are_counted(folder: Path) -> None:
+    none = lambda images, labels: np.zeros(len(labels), bool)  # noqa: E731
+    with pytest.raises(
+        InputError,
+        match=r"data\.misclassified: of the 15 images .*, 15 are misclassified .*; 0 remain, .* 5;",
+    ):
+        left_out(folder, 3, 2, none)
+
+
+def test_misclassified_images_are_not_kept_by_oversight(folder: Path) -> None:
+    with pytest.raises(ValueError, match="keep"):
+        left_out(folder, 3, 2, None)
+
+
 SCENES = DataSpec(embedded="scenes", split=SplitSpec(search=6, validation=4, seed=2))
 
 
@@ -196,6 +281,23 @@ def test_more_scenes_keep_the_first_ones() -> None:
     assert second.validation.hashes == first.validation.hashes
 
 
+def test_scenes_that_are_left_out_make_room_for_the_next() -> None:
+    whole = load_inputs(SCENES, Preprocess(**STATISTICS), SCENE_CLASSES, Path()).search
+    wrong = whole.labels[1]
+    spec = SCENES.model_copy(update={"misclassified": "leave_out"})
+    preprocess = Preprocess(**STATISTICS)
+    found = load_inputs(
+        spec, preprocess, SCENE_CLASSES, Path(), keep=lambda images, labels: labels != wrong
+    )
+    assert len(found.search.ids) == 6
+    assert len(found.validation.ids) == 4
+    assert wrong not in found.search.labels
+    kept = [name for name, label in zip(whole.ids, whole.labels, strict=True) if label != wrong]
+    assert found.search.ids[: len(kept)] == tuple(kept)
+    with pytest.raises(InputError, match="of the 120 images there are to look at, 120 are"):
+        load_inputs(spec, preprocess, SCENE_CLASSES, Path(), keep=lambda images, labels: labels < 0)
+
+
 @pytest.mark.parametrize(("crop", "classes"), [(224, SCENE_CLASSES), (64, CLASSES)])
 def test_scenes_are_for_the_embedded_model(crop: int, classes: tuple[str, ...]) -> None:
     with pytest.raises(InputError, match=r"data\.embedded: the scenes have 64 × 64"):
@@ -210,7 +312,7 @@ def test_real_photos_get_the_labels_of_their_manifest() -> None:
         rows = list(csv.DictReader(file))
     labels = {row["wnid"]: int(row["class_index"]) for row in rows}
     split = SplitSpec(search=10, validation=10)
-    spec = DataSpec(folder="imagenet", labels=labels, split=split)
+    spec = DataSpec(folder="imagenet", labels="wnid", split=split)
     preprocess = Preprocess(resize=256, crop=224, **STATISTICS)
     found = load_inputs(spec, preprocess, [str(i) for i in range(1000)], root).search
     assert [labels[name.split("/")[0]] for name in found.ids] == found.labels.tolist()
