@@ -97,23 +97,24 @@ def assign_parts(
 ) -> dict[str, tuple[str, ...]]:
     """The layers of a published composite's parts, for a network that is not VGG-16.
 
-    ends: by part, the share of the convolutions (in the network's order) at which the part ends;
-    0 means the first convolution alone, None the head: the dense layers, and the last layer with
-    weights whatever it is, since it gives the class scores. On VGG-16 the thirteenths of the
-    literature's composites give the layer indices that the literature names. Parts for which the
-    network has no layer are left out.
+    ends: by part, the share of the body's depth at which the part ends; 0 means the first layer
+    alone, None the head: the dense layers, and the last layer with weights whatever it is, since it
+    gives the class scores. Depth counts convolutions from the images on, parallel ones together. On
+    VGG-16 the thirteenths of the literature's composites give the layer indices that the
+    literature names. Parts for which the network has no layer are left out.
     """
-    weighted = [layer for layer in layers if layer.weighted]
-    head = tuple(x.name for x in weighted if x.kind != "Conv2d" or x is weighted[-1])
-    convs = [layer.name for layer in weighted if layer.name not in head]
+    weighted = sorted((x for x in layers if x.weighted), key=lambda layer: layer.depth)
+    head = [layer.name for layer in weighted if layer.kind != "Conv2d" or layer is weighted[-1]]
+    body = [layer for layer in weighted if layer.name not in head]
+    deepest = max((layer.depth for layer in body), default=0)
     parts: dict[str, tuple[str, ...]] = {}
     first = 0
     for part, end in ends.items():
         if end is None:
-            chosen = head
+            chosen = tuple(head)
         else:
-            last = max(1, round(end * len(convs)))
-            chosen = tuple(convs[first:last])
+            last = max(1, round(end * deepest))
+            chosen = tuple(layer.name for layer in body if first < layer.depth <= last)
             first = max(first, last)
         if chosen:
             parts[part] = chosen

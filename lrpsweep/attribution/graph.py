@@ -7,7 +7,7 @@ be sent back step by step. The steps call the model's own modules: their values 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -174,3 +174,14 @@ def run(steps: tuple[Step, ...], images: Tensor) -> list[Tensor]:
 def read(step: Step, values: list[Tensor], images: Tensor) -> tuple[Tensor, ...]:
     """What a step reads, of every step's values."""
     return tuple(values[source] if source >= 0 else images for source in step.sources)
+
+
+def depths(steps: Sequence[Step]) -> dict[str, int]:
+    """By name, how many layers with weights lie on the longest way from the images to each one."""
+    at = {-1: 0}
+    found: dict[str, int] = {}
+    for place, step in enumerate(steps):
+        at[place] = max(at[source] for source in step.sources) + (step.kind == "weighted")
+        if step.kind == "weighted":
+            found[step.name] = at[place]
+    return found

@@ -8,24 +8,38 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from lrpsweep.attribution.graph import depths, trace
 from lrpsweep.errors import InputError, guess
 
 
 @dataclass(frozen=True)
 class LayerInfo:
-    """A leaf module: its place in the network's own order, as in torchvision's VGG indices."""
+    """A leaf module: its place in the network's own order, as in torchvision's VGG indices.
+
+    depth: of a layer with weights, how many of those lie on the longest way from the images to it,
+    itself included; 0 for all others. Parallel branches have the same depths.
+    """
 
     index: int
     name: str
     kind: str
-    weighted: bool
+    depth: int
+
+    @property
+    def weighted(self) -> bool:
+        """Whether it has weights, and forward() uses it."""
+        return self.depth > 0
 
 
 def list_layers(net: nn.Module) -> tuple[LayerInfo, ...]:
-    """Leaf modules of `net` in the order in which they are registered."""
+    """Leaf modules of `net` in the order in which they are registered.
+
+    Raises InputError as `trace` does.
+    """
     leaves = [(name, m) for name, m in net.named_modules() if not any(m.children())]
+    depth = depths(trace(net))
     return tuple(
-        LayerInfo(i, name, type(m).__name__, any(True for _ in m.parameters()))
+        LayerInfo(i, name, type(m).__name__, depth.get(name, 0))
         for i, (name, m) in enumerate(leaves)
     )
 

@@ -17,7 +17,7 @@ class Part:
     """The rule of one part of a network, counted from the input.
 
     until: the part holds the convolutions not taken by an earlier part, in forward order, up to
-    this share of all of them; FIRST: the first convolution alone; None: the head, that is all dense
+    this share of their depth; FIRST: the first convolution alone; None: the head, that is all dense
     layers and the last layer with weights.
     hyper: a number, or '$name' of a hyperparameter of the preset. options: named variants of the
     rule, where they are not the usual ones.

@@ -96,3 +96,26 @@ def test_parts_a_small_network_lacks_are_left_out():
         list_layers(net), {"pixel": Fraction(0), "rest": Fraction(1), "head": None}
     )
     assert found == {"pixel": ("0",), "head": ("2",)}
+
+
+def test_parallel_branches_lie_in_one_part():
+    layers = list_layers(torchvision.models.squeezenet1_1(weights=None))
+    depth = {layer.name: layer.depth for layer in layers}
+    assert depth["features.0"] == 1
+    assert depth["features.12.expand1x1"] == depth["features.12.expand3x3"] == 17
+    assert (depth["classifier.1"], depth["features.1"]) == (18, 0)
+    thirds = {"a": Fraction(1, 3), "b": Fraction(2, 3), "c": Fraction(1), "head": None}
+    found = assign_parts(layers, thirds)
+    assert found["head"] == ("classifier.1",)
+    for fire in (3, 4, 6, 7, 9, 10, 11, 12):
+        one, three = (f"features.{fire}.expand{size}" for size in ("1x1", "3x3"))
+        assert [one in names for names in found.values()] == [
+            three in names for names in found.values()
+        ]
+    assert [len(found[part]) for part in "abc"] == [8, 8, 9]
+
+
+def test_layers_that_forward_does_not_use_have_no_part():
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2))
+    net[0].register_module("unused", torch.nn.Linear(3, 3))
+    assert [layer.name for layer in list_layers(net) if layer.weighted] == ["1"]
