@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from lrpsweep.errors import InputError, guess
 from lrpsweep.spec.checks import problems_between
+from lrpsweep.spec.finding import bundled_studies
 from lrpsweep.spec.overrides import override
 from lrpsweep.spec.problems import problems_of, raise_problems, shown
 from lrpsweep.spec.secrets import masked
@@ -24,8 +25,8 @@ EXTENDS = "extends"
 def load_study(path: Path | str, overrides: Sequence[str] = ()) -> StudySpec:
     """The study in a YAML file, checked as far as that goes without its model and images.
 
-    A study that `extends` another file of its folder has that one's entries where it has none of
-    its own. overrides: 'path.to.key=value', applied in order before anything is checked. Raises
+    A study that `extends` another one, of its folder or bundled, has that one's entries where it
+    has none of its own. overrides: 'path.to.key=value', applied in order before anything is checked. Raises
     InputError with a paragraph for each problem.
     """
     path = Path(path)
@@ -69,15 +70,16 @@ def _extended(raw: Any, path: Path, above: tuple[Path, ...] = ()) -> Any:
     if not isinstance(raw, dict) or EXTENDS not in raw:
         return raw
     name, own = raw[EXTENDS], {key: value for key, value in raw.items() if key != EXTENDS}
-    known = sorted(p.stem for p in path.parent.glob("*.yaml") if p.name != path.name)
-    if name not in known:
+    beside = {p.stem: p for p in sorted(path.parent.glob("*.yaml")) if p.name != path.name}
+    known = {**bundled_studies(), **beside}
+    if not isinstance(name, str) or name not in known:
         raise InputError(
             f"{path}: {EXTENDS}: found {shown(name)}; expected the name of a study beside this "
-            f"file: {', '.join(known) or 'there is none'}.{guess(str(name), known)}"
+            f"file or of a bundled one: {', '.join(known)}.{guess(str(name), known)}"
         )
     if "name" not in own:
         raise InputError(f"{path}: name: missing; expected one, since '{name}' is another study.")
-    base = path.parent / f"{name}.yaml"
+    base = known[name]
     if base in above:
         raise InputError(f"{path}: {EXTENDS}: '{name}' extends this study; expected no circle.")
     inherited = _extended(_raw(_text(base), str(base)), base, (*above, path))

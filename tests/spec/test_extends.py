@@ -31,6 +31,11 @@ def test_whole_entries_are_taken_over(folder):
     assert (other.model, other.data, other.composite) == (base.model, base.data, base.composite)
 
 
+def test_bundled_studies_can_be_extended_from_anywhere(folder):
+    path = extend(folder, "extends: quickstart\nname: other\nobjective: auc_lerf\n")
+    assert load_study(path).data.split.search == 32
+
+
 def test_overrides_come_last(folder):
     path = extend(folder, "extends: small\nname: other\nobjective: auc_lerf\n")
     assert load_study(path, ["objective=srg"]).objective == "srg"
