@@ -161,7 +161,7 @@ def _check_no_arguments(factory: str, function: Callable[..., object]) -> None:
 
 
 def _kind(value: object) -> str:
-    return f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _story(error: BaseException) -> str:
