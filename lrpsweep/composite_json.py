@@ -64,9 +64,9 @@ def _model(context: Context) -> dict[str, Any]:
 
 def _source(spec: ModelSpec) -> dict[str, Any]:
     """How to find the model again; a weights file by its name alone, never by its path."""
-    given = {"embedded": spec.embedded, "torchvision": spec.torchvision}
-    source: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    if spec.torchvision is not None:
+    families = ("embedded", "torchvision", "factory", "python")
+    source: dict[str, Any] = {f: getattr(spec, f) for f in families if getattr(spec, f) is not None}
+    if spec.torchvision is not None or spec.factory is not None:
         source["weights"] = None if spec.weights is None else Path(spec.weights).name
     return source
 

@@ -23,7 +23,7 @@ from lrpsweep.errors import InputError
 from lrpsweep.explain import load_composite
 from lrpsweep.handover import explain_image
 from lrpsweep.results import StudyResults, TrialRecord
-from lrpsweep.spec import load_study
+from lrpsweep.spec import ModelSpec, load_study
 from lrpsweep.trial import run_trial
 
 VALUES = {"gamma1": 0.0, "gamma2": math.inf}
@@ -117,6 +117,9 @@ def test_another_architecture_is_refused_with_the_names_of_layers(path):
         (lambda d: d["blocks"][0].update(rule="eval"), r"blocks\.0\.rule: 'eval' is not one of"),
         (lambda d: d["blocks"][1]["hyperparameters"].update(gamma=-1), r"blocks\.1"),
         (lambda d: d["model"].update(fingerprint="x"), r"model\.fingerprint"),
+        (lambda d: d["model"].update(source={"factory": "os"}), r"model\.source\.factory: 'os'"),
+        (lambda d: d["model"].update(source={"factory": "a:b\n"}), r"model\.source\.factory"),
+        (lambda d: d["model"].update(source={"python": 3}), r"model\.source\.python: 3 is not"),
         (lambda d: d["model"]["preprocess"].update(crop=10**6), r"model\.preprocess\.crop"),
         (
             lambda d: d["model"].update(pixel_low=[0, math.nan, 0]),
@@ -172,6 +175,31 @@ def test_a_tuned_weights_file_is_never_looked_for(document, tmp_path):
     write_composite(document, target)
     with pytest.raises(InputError, match=r"expected --weights PATH"):
         load_composite(target)
+
+
+@pytest.mark.parametrize(
+    ("fields", "source"),
+    [
+        ({"embedded": "scenes"}, {"embedded": "scenes"}),
+        ({"python": "mine"}, {"python": "mine"}),
+        ({"factory": "nets.small:build"}, {"factory": "nets.small:build", "weights": None}),
+        (
+            {"factory": "nets:build", "weights": "${HOME}/secret/tuned.pt"},
+            {"factory": "nets:build", "weights": "tuned.pt"},
+        ),
+        (
+            {"torchvision": "vgg11", "weights": "../mine.safetensors"},
+            {"torchvision": "vgg11", "weights": "mine.safetensors"},
+        ),
+    ],
+)
+def test_the_file_says_where_its_model_came_from_but_no_folder(context, fields, source, tmp_path):
+    spec = context.spec.model_copy(update={"model": ModelSpec(**fields)})
+    context = dataclasses.replace(context, spec=spec)
+    record = TrialRecord(3, "complete", VALUES, result=run_trial(context, Task(values=VALUES)))
+    results = StudyResults("small", "auc_morf", "minimize", (record,), 1, (), spec.text, "0" * 64)
+    write_composite(composite_document(context, results, record), tmp_path / "some.json")
+    assert read_composite(tmp_path / "some.json")["model"]["source"] == source
 
 
 def test_an_image_file_is_explained_as_picture_and_as_numbers(context, path, tmp_path):
