@@ -26,8 +26,8 @@ def load_study(path: Path | str, overrides: Sequence[str] = ()) -> StudySpec:
     """The study in a YAML file, checked as far as that goes without its model and images.
 
     A study that `extends` another one, of its folder or bundled, has that one's entries where it
-    has none of its own. overrides: 'path.to.key=value', applied in order before anything is checked. Raises
-    InputError with a paragraph for each problem.
+    has none of its own. overrides: 'path.to.key=value', applied in order before anything is
+    checked. Raises InputError with a paragraph for each problem.
     """
     path = Path(path)
     return parse_study(_text(path), path, overrides)
