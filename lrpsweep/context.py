@@ -27,7 +27,7 @@ from lrpsweep.attribution import (
 )
 from lrpsweep.data import Inputs, Split, load_inputs
 from lrpsweep.errors import InputError, guess
-from lrpsweep.evaluation import patch_grid, schedule
+from lrpsweep.evaluation import PROTOCOLS
 from lrpsweep.models import Model, load_model
 from lrpsweep.spec import (
     Choice,
@@ -200,10 +200,8 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
     model = load_model(spec.model, device, spec.base, net=given.model, allow_code=given.allow_code)
     count = _class_count(model)
     split = _split(spec, model, given.images)
-    evaluation = spec.evaluation
     height, width = split.search.images.shape[1:3]
-    rows, columns = patch_grid(height, width, evaluation.patch)
-    schedule(rows * columns, evaluation.schedule, evaluation.steps)
+    PROTOCOLS[spec.evaluation.protocol].counts(spec.evaluation, height, width)
     targets: dict[SplitName, np.ndarray] = {
         "search": _targets(spec, model, split.search, count),
         "validation": _targets(spec, model, split.validation, count),

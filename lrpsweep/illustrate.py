@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from lrpsweep.attribution import Composite
 from lrpsweep.context import Context, SplitName, Task
-from lrpsweep.evaluation import METRICS, patch_order, perturbed, rank_patches
+from lrpsweep.evaluation import METRICS, perturbed
 from lrpsweep.results import Illustrations
 from lrpsweep.spec import Choice, Dimension, decode, free, grid
-from lrpsweep.trial import state_counts
+from lrpsweep.trial import find_protocol, perturbation_series
 
 MOST_IMAGES = 6
 MOST_GRID_POINTS = 7
@@ -25,15 +26,15 @@ def illustrate(context: Context, values: Mapping[str, Any], baseline: str) -> Il
     split: SplitName = "validation" if len(context.split.validation.images) else "search"
     inputs = context.inputs(split)
     count = min(MOST_IMAGES, len(inputs.images))
-    best = _heatmaps(context, split, context.composite(Task(values=values)), count)
+    best = context.explain(context.composite(Task(values=values)), split, 0, count)
     names, rows, columns, maps = _grid(context, split, values)
     return Illustrations(
         ids=inputs.ids[:count],
         images=inputs.images[:count],
-        best=best,
+        best=best.heatmaps.cpu().numpy(),
         baseline=_heatmaps(context, split, context.composite(Task(preset=baseline)), count),
         baseline_name=baseline,
-        halfway=_halfway(context, inputs.images[:count], best),
+        halfway=_halfway(context, split, best.relevance),
         grid=maps,
         grid_names=names,
         grid_rows=rows,
@@ -46,21 +47,12 @@ def _heatmaps(context: Context, split: SplitName, composite: Composite, count: i
     return found
 
 
-def _halfway(context: Context, images: np.ndarray, heatmaps: np.ndarray) -> np.ndarray:
-    """The images with half of the steps perturbed, in the order the objective asks for."""
-    evaluation = context.spec.evaluation
+def _halfway(context: Context, split: SplitName, relevance: Tensor) -> np.ndarray:
+    """The images after half of the steps, in the order the objective asks for."""
+    ranks = find_protocol(context).rank(relevance, context.spec.evaluation.patch)
     order = METRICS[context.spec.objective].orders[0]
-    ranks = rank_patches(heatmaps, evaluation.patch)
-    counts = state_counts(context, ranks.shape[1])
-    return perturbed(
-        images,
-        patch_order(ranks, order, evaluation.seed),
-        int(counts[len(counts) // 2]),
-        evaluation.perturbation,
-        patch=evaluation.patch,
-        fill=context.fill,
-        seed=evaluation.seed,
-    )
+    series = perturbation_series(context, Task(split=split), ranks, order)
+    return perturbed(series, series.length // 2)
 
 
 def _grid(

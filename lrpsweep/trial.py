@@ -20,13 +20,17 @@ from lrpsweep.attribution import Composite
 from lrpsweep.context import Context, Packed, Task
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import (
+    BLIND_ORDERS,
     METRICS,
+    PROTOCOLS,
+    SCORES,
     FlipResult,
+    Protocol,
+    Series,
+    Setting,
     flip,
     hot_spot_index,
     patch_order,
-    rank_patches,
-    schedule,
 )
 from lrpsweep.results import TrialResult
 
@@ -106,53 +110,79 @@ def _chunk(context: Context, task: Task, composite: Composite, first: int, last:
     explanation = context.explain(composite, task.split, first, last)
     heatmaps = explanation.heatmaps.cpu().numpy()
     explained = time.perf_counter()
+    protocol, setting = find_protocol(context), _setting(context, task)
+    ranks = protocol.rank(explanation.relevance, setting.evaluation.patch)
     metric = METRICS[task.objective or context.spec.objective]
-    flips = {order: _flip(context, task, heatmaps, order, first) for order in metric.orders}
+    flips = {order: _flip(context, task, ranks, order, first) for order in metric.orders}
     curves = {order: found.curves for order, found in flips.items()}
     waited = {
         part: sum(found.seconds[part] for found in flips.values()) for part in ("perturb", "score")
     }
     return _Chunk(
-        scores=metric.combine(curves),
+        scores=metric.combine(curves, protocol.auc),
         curves=curves[metric.orders[0]],
-        flipped=_flipped(context, heatmaps),
+        flipped=_counts(protocol, setting) / ranks.shape[1],
         balance=explanation.balance(),
         hot_spots=hot_spot_index(heatmaps),
         seconds={"explain": explained - started, **waited},
     )
 
 
-def _flip(context: Context, task: Task, heatmaps: np.ndarray, order: str, first: int) -> FlipResult:
-    """Perturbation curves (n, S + 1) of the n images that start at `first`."""
-    evaluation = context.spec.evaluation
-    last = first + len(heatmaps)
-    ranks = rank_patches(heatmaps, evaluation.patch)
-    return flip(
-        context.inputs(task.split).images[first:last],
-        patch_order(ranks, order, evaluation.seed, first=first),
-        state_counts(context, ranks.shape[1]),
-        task.perturbation or evaluation.perturbation,
+def _flip(context: Context, task: Task, ranks: np.ndarray, order: str, first: int) -> FlipResult:
+    """Perturbation curves (n, S + 1) of the n images that start at `first`.
+
+    Those that know no heatmap are kept.
+    """
+    last = first + len(ranks)
+    key = (task.split, first, last, order, task.perturbation)
+    if key in context.kept_curves:
+        return FlipResult(context.kept_curves[key], {"perturb": 0.0, "score": 0.0})
+    found = flip(
+        perturbation_series(context, task, ranks, order, first),
         _scorer(context, context.targets[task.split][first:last]),
-        patch=evaluation.patch,
-        fill=context.fill,
-        seed=evaluation.seed,
-        first=first,
         batch=context.batch,
         threads=context.threads,
     )
+    if order in BLIND_ORDERS:
+        context.kept_curves[key] = found.curves
+    return found
 
 
-def state_counts(context: Context, patches: int) -> np.ndarray:
-    """How many of P patches are perturbed in each state of the schedule, (S + 1,)."""
+def find_protocol(context: Context) -> Protocol:
+    """The protocol by which the study judges heatmaps."""
+    return PROTOCOLS[context.spec.evaluation.protocol]
+
+
+def perturbation_series(
+    context: Context, task: Task, ranks: np.ndarray, order: str, first: int = 0
+) -> Series:
+    """The states of the images from `first` on, by the relevance of their patches (n, P)."""
+    protocol, setting = find_protocol(context), _setting(context, task)
+    seed = setting.evaluation.seed
+    return protocol.series(
+        setting,
+        patch_order(ranks, order, seed, first=first, orders=protocol.orders),
+        _counts(protocol, setting),
+        first,
+    )
+
+
+def _setting(context: Context, task: Task) -> Setting:
     evaluation = context.spec.evaluation
-    return schedule(patches, evaluation.schedule, evaluation.steps)
+    if task.perturbation is not None:
+        evaluation = evaluation.model_copy(update={"perturbation": task.perturbation})
+    preprocess = context.model.preprocess
+    return Setting(
+        evaluation,
+        context.inputs(task.split).images,
+        context.fill,
+        np.array(preprocess.mean),
+        np.array(preprocess.std),
+    )
 
 
-def _flipped(context: Context, heatmaps: np.ndarray) -> np.ndarray:
-    """The share of patches perturbed in each state, (S + 1,)."""
-    patches = rank_patches(heatmaps[:1], context.spec.evaluation.patch).shape[1]
-    shares: np.ndarray = state_counts(context, patches) / patches
-    return shares
+def _counts(protocol: Protocol, setting: Setting) -> np.ndarray:
+    return protocol.counts(setting.evaluation, *setting.images.shape[1:3])
 
 
 def _scorer(
@@ -160,11 +190,11 @@ def _scorer(
 ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """Scores pixels (B, H, W, 3) of the images `index` (B,) by each one's target class."""
 
+    followed = SCORES[context.spec.evaluation.score]
+
     @torch.no_grad()
     def score(pixels: np.ndarray, index: np.ndarray) -> np.ndarray:
-        outputs = context.model.net(context.model.normalize(pixels))
-        if context.spec.evaluation.score == "probability":
-            outputs = outputs.softmax(1)
+        outputs = followed(context.model.net(context.model.normalize(pixels)))
         wanted = torch.as_tensor(targets[index], device=outputs.device)
         found: np.ndarray = outputs.gather(1, wanted[:, None])[:, 0].double().cpu().numpy()
         return found

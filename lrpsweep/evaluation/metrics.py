@@ -7,6 +7,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from torch import Tensor
+
+# From curves (N, S + 1) to the area under each, (N,).
+Area = Callable[[np.ndarray], np.ndarray]
+
+# From a network's outputs (B, classes) to what is followed of each class, (B, classes).
+SCORES: dict[str, Callable[[Tensor], Tensor]] = {
+    "logit": lambda outputs: outputs,
+    "probability": lambda outputs: outputs.softmax(1),
+}
 
 
 def auc(curves: np.ndarray) -> np.ndarray:
@@ -25,24 +35,26 @@ def auc(curves: np.ndarray) -> np.ndarray:
 class Metric:
     """orders: those whose curves it needs. direction: which way is better.
 
-    combine: curves (N, S + 1) by order -> scores (N,).
+    combine: curves (N, S + 1) by order, and the protocol's area under them -> scores (N,).
     """
 
     orders: tuple[str, ...]
     direction: Literal["minimize", "maximize"]
-    combine: Callable[[Mapping[str, np.ndarray]], np.ndarray]
+    combine: Callable[[Mapping[str, np.ndarray], Area], np.ndarray]
 
 
 METRICS: dict[str, Metric] = {
     # The score falls early if the patches named most relevant are.
-    "auc_morf": Metric(("morf",), "minimize", lambda curves: auc(curves["morf"])),
+    "auc_morf": Metric(("morf",), "minimize", lambda curves, area: area(curves["morf"])),
     # It holds out if those named least relevant are.
-    "auc_lerf": Metric(("lerf",), "maximize", lambda curves: auc(curves["lerf"])),
+    "auc_lerf": Metric(("lerf",), "maximize", lambda curves, area: area(curves["lerf"])),
     # A control that no heatmap changes; its direction, that of MoRF, decides nothing.
-    "auc_random": Metric(("random",), "minimize", lambda curves: auc(curves["random"])),
+    "auc_random": Metric(("random",), "minimize", lambda curves, area: area(curves["random"])),
     # Symmetric relevance gain (Blücher et al. 2024): less bound to one perturbation.
     "srg": Metric(
-        ("morf", "lerf"), "maximize", lambda curves: auc(curves["lerf"]) - auc(curves["morf"])
+        ("morf", "lerf"),
+        "maximize",
+        lambda curves, area: area(curves["lerf"]) - area(curves["morf"]),
     ),
 }
 

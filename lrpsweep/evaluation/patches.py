@@ -7,7 +7,7 @@ the top left; those at the right and lower border may be smaller. P is their num
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -44,18 +44,23 @@ def rank_patches(heatmaps: np.ndarray, patch: int) -> np.ndarray:
     """
     _, height, width = heatmaps.shape
     rows, columns = patch_grid(height, width, patch)
-    broken = np.flatnonzero(~np.isfinite(heatmaps).all(axis=(1, 2)))
-    if len(broken):
-        raise FloatingPointError(
-            f"relevance is NaN or infinite in {len(broken)} of {len(heatmaps)} heatmaps "
-            f"(first: number {broken[0]}): patches cannot be ranked"
-        )
+    check_finite(heatmaps)
     sums = np.add.reduceat(heatmaps.astype(np.float64), np.arange(rows) * patch, axis=1)
     sums = np.add.reduceat(sums, np.arange(columns) * patch, axis=2)
     heights = np.minimum(patch, height - np.arange(rows) * patch)
     widths = np.minimum(patch, width - np.arange(columns) * patch)
     whole = patch**2 / np.outer(heights, widths)
     return (sums * whole).reshape(len(heatmaps), rows * columns)
+
+
+def check_finite(heatmaps: np.ndarray) -> None:
+    """Raises FloatingPointError when one of (N, H, W) holds NaN or infinity."""
+    broken = np.flatnonzero(~np.isfinite(heatmaps).all(axis=(1, 2)))
+    if len(broken):
+        raise FloatingPointError(
+            f"relevance is NaN or infinite in {len(broken)} of {len(heatmaps)} heatmaps "
+            f"(first: number {broken[0]}): patches cannot be ranked"
+        )
 
 
 def _morf(relevance: np.ndarray, seed: int, first: int) -> np.ndarray:
@@ -73,27 +78,41 @@ def _random(relevance: np.ndarray, seed: int, first: int) -> np.ndarray:
     )
 
 
-ORDERS: dict[str, Callable[[np.ndarray, int, int], np.ndarray]] = {
+# From relevance of patches (N, P), seed and the first image's position, to patches (N, P).
+Order = Callable[[np.ndarray, int, int], np.ndarray]
+
+ORDERS: dict[str, Order] = {
     "morf": _morf,
     "lerf": _lerf,
     "random": _random,
 }
 
+BLIND_ORDERS = frozenset({"random"})
+"""Orders that know no heatmap: their curves are the same in every trial."""
 
-def patch_order(relevance: np.ndarray, order: str, seed: int = 0, *, first: int = 0) -> np.ndarray:
+
+def patch_order(
+    relevance: np.ndarray,
+    order: str,
+    seed: int = 0,
+    *,
+    first: int = 0,
+    orders: Mapping[str, Order] = ORDERS,
+) -> np.ndarray:
     """The patches of each image in the order in which they are perturbed.
 
     order: 'morf' (most relevant first), 'lerf' (least relevant first) or 'random', a permutation
     drawn from `seed` and the image's position alone, whatever the relevance. Ties go row-major.
     relevance: (N, P), as from `rank_patches`. first: position of its first image among all images
-    of the study, so that chunks get what the whole would. -> (N, P), indices of patches.
+    of the study, so that chunks get what the whole would. orders: those that there are.
+    -> (N, P), indices of patches.
     """
-    if order not in ORDERS:
+    if order not in orders:
         raise InputError(
-            f"order: '{order}' is unknown. Expected one of {', '.join(ORDERS)}."
-            + guess(order, ORDERS)
+            f"order: '{order}' is unknown. Expected one of {', '.join(orders)}."
+            + guess(order, orders)
         )
-    return ORDERS[order](relevance, seed, first)
+    return orders[order](relevance, seed, first)
 
 
 def schedule(patches: int, kind: str = "quadratic", steps: int | None = None) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""What a patch is replaced by.
+"""What a patch is replaced by in protocol `default`.
 
 A perturbation maps an image and the mask of all perturbed pixels to a new image, always from the
-original: a step needs no earlier one.
+original: a step needs no earlier one, so that all states can be made side by side.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import numpy as np
 
 from lrpsweep.errors import InputError, guess
 from lrpsweep.evaluation.patches import NOISE, generator, patch_mask
+from lrpsweep.evaluation.series import Series
 
 INPAINT_RADIUS = 3
 
@@ -91,57 +92,35 @@ def find_perturbation(name: str) -> Perturbation:
     return PERTURBATIONS[name]
 
 
-def perturb_one(
-    image: np.ndarray,
-    ranks: np.ndarray,
-    count: int,
-    perturbation: Perturbation,
-    *,
-    patch: int,
-    fill: np.ndarray,
-    seed: int,
-    position: int,
-) -> np.ndarray:
-    """One image with its first `count` patches perturbed.
-
-    image: uint8 (H, W, 3); ranks: (P,), the place of each patch in the order; fill: (3,), pixel
-    values 0 to 255; position: that of the image among all images of the study.
-    """
-    height, width, _ = image.shape
-    mask = patch_mask(ranks < count, height, width, patch)
-    colour = np.rint(fill).astype(np.uint8)
-    return perturbation(image, mask, colour, generator(seed, position, NOISE))
-
-
-def perturbed(
+def independent_series(
     images: np.ndarray,
     order: np.ndarray,
-    count: int,
-    perturbation: str = "telea",
+    counts: np.ndarray,
+    perturbation: str,
     *,
     patch: int,
     fill: np.ndarray,
     seed: int = 0,
     first: int = 0,
-) -> np.ndarray:
-    """The images as `flip` scores them when `count` patches are perturbed; to look at.
+) -> Series:
+    """States that are each made from the original image.
 
-    Arguments as for `flip`. -> uint8 (N, H, W, 3).
+    images: uint8 (N, H, W, 3); order: (N, P) from `patch_order`; counts: (S + 1,) from
+    `schedule`; fill: (3,), the colour of 'mean' and of fully inpainted images, 0 to 255; first:
+    position of the first image among all images of the study, which with `seed` decides its noise.
     """
     function = find_perturbation(perturbation)
     ranks = np.argsort(order, axis=1)
-    return np.stack(
-        [
-            perturb_one(
-                image,
-                ranks[n],
-                count,
-                function,
-                patch=patch,
-                fill=fill,
-                seed=seed,
-                position=first + n,
-            )
-            for n, image in enumerate(images)
-        ]
+    height, width = images.shape[1:3]
+    colour = np.rint(fill).astype(np.uint8)
+
+    def state(n: int, step: int) -> np.ndarray:
+        mask = patch_mask(ranks[n] < counts[step], height, width, patch)
+        return function(images[n], mask, colour, generator(seed, first + n, NOISE))
+
+    return Series(
+        lambda n, steps: [state(n, step) for step in steps],
+        images=len(images),
+        length=len(counts),
+        first=first,
     )

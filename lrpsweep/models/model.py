@@ -37,13 +37,13 @@ class Model:
     fingerprint: str
 
     def normalize(self, pixels: np.ndarray | Tensor) -> Tensor:
-        """uint8 (N, H, W, 3) -> float32 (N, 3, H, W) on the network's device.
+        """Pixels (N, H, W, 3) from 0 to 255 -> float32 (N, 3, H, W) on the network's device.
 
-        The channels stay innermost in memory: convolutions on a CPU are up to twice as fast so.
+        pixels: uint8, or float32, and left as they are. The channels stay innermost in memory: convolutions on a CPU are up to twice as fast so.
         """
         images = torch.as_tensor(pixels, device=self._device).permute(0, 3, 1, 2)
         mean, std = self._statistics
-        return images.to(torch.float32).div_(255).sub_(mean).div_(std)
+        return images.to(torch.float32, copy=True).div_(255).sub_(mean).div_(std)
 
     @property
     def input_size(self) -> tuple[int, int]:

@@ -10,10 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lrpsweep.evaluation import PERTURBATIONS, flip, patch_order, perturbed, rank_patches, schedule
+from lrpsweep.evaluation import (
+    PERTURBATIONS,
+    Series,
+    flip,
+    independent_series,
+    patch_order,
+    perturbed,
+    rank_patches,
+    schedule,
+)
 from lrpsweep.evaluation.flipping import BATCHES_AHEAD
 
 FILL = np.array([90.0, 120.0, 60.0])
+IMAGES = np.random.default_rng(1).integers(0, 256, (5, 17, 12, 3), dtype=np.uint8)
+COUNTS = schedule(15)
 
 
 def pixel_sum(samples: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -30,15 +41,9 @@ def test_a_linear_model_has_the_curve_of_the_closed_form(order, expected):
     weights = np.array([3.0, 1.0, 2.0, -1.0])
     image = np.ones((1, 2, 2, 3), np.uint8)
     places = patch_order(rank_patches(weights.reshape(1, 2, 2), 1), order)
-    found = flip(
-        image,
-        places,
-        schedule(4, "linear", 4),
-        "constant",
-        lambda samples, index: samples[..., 0].reshape(-1, 4) @ weights,
-        patch=1,
-        fill=FILL,
-    )
+    counts = schedule(4, "linear", 4)
+    series = independent_series(image, places, counts, "constant", patch=1, fill=FILL)
+    found = flip(series, lambda samples, index: samples[..., 0].reshape(-1, 4) @ weights)
     assert found.curves.tolist() == [expected]
 
 
@@ -86,42 +91,56 @@ def test_curves_equal_those_of_plain_loops(height, width, data, order, kind, met
     heatmaps = rng.integers(-4, 5, (2, height, width))  # ties, and sums that are exact
     relevance = rank_patches(heatmaps, patch)
     counts = schedule(relevance.shape[1], kind)
-    found = flip(
-        images,
-        patch_order(relevance, order),
-        counts,
-        method[0],
-        pixel_sum,
-        patch=patch,
-        fill=FILL,
-        batch=batch,
-        threads=threads,
-    )
+    places = patch_order(relevance, order)
+    series = independent_series(images, places, counts, method[0], patch=patch, fill=FILL)
+    found = flip(series, pixel_sum, batch=batch, threads=threads)
     expected = slow_curves(images, heatmaps, order, patch, counts, method[1])
     np.testing.assert_array_equal(found.curves, expected)
 
 
-def scene(count: int = 5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    images = np.random.default_rng(1).integers(0, 256, (count, 17, 12, 3), dtype=np.uint8)
-    return images, patch_order(np.zeros((count, 15)), "random", 0), schedule(15)
+def scene(
+    perturbation: str = "mean",
+    chosen: slice = slice(None),
+    counts: np.ndarray = COUNTS,
+    images: np.ndarray = IMAGES,
+    **others: int,
+) -> Series:
+    order = patch_order(np.zeros((5, 15)), "random", 0)
+    return independent_series(
+        images[chosen], order[chosen], counts, perturbation, patch=4, fill=FILL, **others
+    )
+
+
+def chained(images: int = 5, length: int = 4) -> Series:
+    """Each state is the one before, brighter by one: nothing of it can be made on its own."""
+
+    def states(n: int, steps: range) -> list[np.ndarray]:
+        state = np.full((2, 2, 3), n * length, np.uint8)
+        found = []
+        for _ in range(steps.stop):
+            found.append(state)
+            state = state + np.uint8(1)
+        return found[steps.start :]
+
+    return Series(states, images, length, together=length)
+
+
+@pytest.mark.parametrize(("batch", "threads"), [(1, 1), (3, 2), (4, 1), (7, 3), (64, 8)])
+def test_chains_come_in_order_whatever_the_batch(batch, threads):
+    found = flip(
+        chained(), lambda samples, index: samples[:, 0, 0, 0], batch=batch, threads=threads
+    )
+    np.testing.assert_array_equal(found.curves, np.arange(20).reshape(5, 4))
+
+
+def test_a_state_of_a_chain_can_be_looked_at():
+    assert (perturbed(chained(), 2) == np.arange(2, 20, 4)[:, None, None, None]).all()
 
 
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
 def test_batch_size_and_threads_change_nothing(perturbation):
-    images, order, counts = scene()
-
     def curves(batch: int, threads: int) -> np.ndarray:
-        return flip(
-            images,
-            order,
-            counts,
-            perturbation,
-            pixel_sum,
-            patch=4,
-            fill=FILL,
-            batch=batch,
-            threads=threads,
-        ).curves
+        return flip(scene(perturbation), pixel_sum, batch=batch, threads=threads).curves
 
     reference = curves(64, 1)
     for batch, threads in [(1, 1), (4, 2), (7, 4), (25, 3)]:
@@ -130,35 +149,24 @@ def test_batch_size_and_threads_change_nothing(perturbation):
 
 @pytest.mark.parametrize("perturbation", PERTURBATIONS)
 def test_chunks_of_images_give_the_curves_of_the_whole(perturbation):
-    images, order, counts = scene()
-
     def curves(first: int, last: int) -> np.ndarray:
-        return flip(
-            images[first:last],
-            order[first:last],
-            counts,
-            perturbation,
-            lambda samples, index: pixel_sum(samples, index + first),
-            patch=4,
-            fill=FILL,
-            seed=7,
-            first=first,
-        ).curves
+        series = scene(perturbation, slice(first, last), seed=7, first=first)
+        return flip(series, lambda samples, index: pixel_sum(samples, index + first)).curves
 
     np.testing.assert_array_equal(curves(0, 5), np.concatenate([curves(0, 2), curves(2, 5)]))
 
 
 def test_steps_are_scored_as_perturbed_shows_them():
-    images, order, counts = scene()
-    curves = flip(images, order, counts, "telea", pixel_sum, patch=4, fill=FILL).curves
-    for step, count in enumerate(counts):
-        shown = perturbed(images, order, count, "telea", patch=4, fill=FILL)
-        np.testing.assert_array_equal(pixel_sum(shown, np.arange(5)), curves[:, step])
+    series = scene("telea")
+    curves = flip(series, pixel_sum).curves
+    for step in range(series.length):
+        np.testing.assert_array_equal(
+            pixel_sum(perturbed(series, step), np.arange(5)), curves[:, step]
+        )
 
 
 def test_samples_come_in_fixed_batches_with_their_images():
-    images, order, counts = scene()
-    images[:] = np.arange(5)[:, None, None, None]
+    images = np.broadcast_to(np.arange(5, dtype=np.uint8)[:, None, None, None], IMAGES.shape)
     sizes = []
 
     def score(samples: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -166,44 +174,40 @@ def test_samples_come_in_fixed_batches_with_their_images():
         sizes.append(len(samples))
         return index.astype(float)
 
-    partly = counts[:-1]  # the last step would be all black
-    found = flip(images, order, partly, "constant", score, patch=4, fill=FILL, batch=8)
+    partly = COUNTS[:-1]  # the last step would be all black
+    found = flip(scene("constant", counts=partly, images=images), score, batch=8)
     assert sizes == [8, 8, 4]
     np.testing.assert_array_equal(found.curves, np.repeat(np.arange(5.0)[:, None], 4, axis=1))
 
 
 def test_a_constant_score_gives_flat_curves():
-    images, order, counts = scene()
     score = lambda samples, index: np.full(len(samples), 2.5)  # noqa: E731
-    assert (flip(images, order, counts, "mean", score, patch=4, fill=FILL).curves == 2.5).all()
+    assert (flip(scene(), score).curves == 2.5).all()
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_score_that_is_not_finite_is_named(value):
-    images, order, counts = scene()
-
     def score(samples: np.ndarray, index: np.ndarray) -> np.ndarray:
         return np.where(index == 3, value, 1.0)
 
     with pytest.raises(FloatingPointError, match=r"5 of 25 .*image 13 at step 0"):
-        flip(images, order, counts, "mean", score, patch=4, fill=FILL, first=10)
+        flip(scene(first=10), score)
 
 
-def test_a_failing_score_is_passed_on_and_leaves_no_thread_behind():
-    images, order, counts = scene()
+@pytest.mark.parametrize("series", [scene("telea"), chained()])
+def test_a_failing_score_is_passed_on_and_leaves_no_thread_behind(series):
     before = threading.active_count()
 
     def score(samples: np.ndarray, index: np.ndarray) -> np.ndarray:
         raise MemoryError("no room")
 
     with pytest.raises(MemoryError, match="no room"):
-        flip(images, order, counts, "telea", score, patch=4, fill=FILL, batch=2, threads=2)
+        flip(series, score, batch=2, threads=2)
     assert threading.active_count() == before
 
 
 def test_memory_is_bounded_by_the_batches_ahead(monkeypatch):
     """While the first batch is scored, no more than the batches ahead are made."""
-    images, order, counts = scene()
     made = []
 
     def count_only(image, mask, fill, rng):
@@ -218,19 +222,17 @@ def test_memory_is_bounded_by_the_batches_ahead(monkeypatch):
         excess.append(len(made) - 2 * len(excess) - 2)
         return np.zeros(len(samples))
 
-    flip(images, order, counts, "count", score, patch=4, fill=FILL, batch=2)
+    flip(scene("count"), score, batch=2)
     assert max(excess) <= 2 * BATCHES_AHEAD
     assert len(made) == 25
 
 
 def test_waiting_and_scoring_are_timed_apart():
-    images, order, counts = scene()
-
     def score(samples: np.ndarray, index: np.ndarray) -> np.ndarray:
         threading.Event().wait(0.02)
         return np.zeros(len(samples))
 
-    seconds = flip(images, order, counts, "mean", score, patch=4, fill=FILL, batch=5).seconds
+    seconds = flip(scene(), score, batch=5).seconds
     assert seconds.keys() == {"perturb", "score"}
     assert seconds["score"] >= 5 * 0.02
     assert seconds["perturb"] >= 0

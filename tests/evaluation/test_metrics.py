@@ -13,6 +13,7 @@ from lrpsweep.evaluation import (
     auc,
     flip,
     hot_spot_index,
+    independent_series,
     patch_order,
     rank_patches,
     schedule,
@@ -52,7 +53,7 @@ def test_metrics_combine_the_curves_image_by_image(name, expected):
     levels = {"morf": [1.0, 3.0], "lerf": [2.0, 6.0], "random": [4.0, 5.0]}
     orders = METRICS[name].orders
     curves = {order: np.repeat(np.array(levels[order])[:, None], 3, axis=1) for order in orders}
-    assert METRICS[name].combine(curves).tolist() == expected
+    assert METRICS[name].combine(curves, auc).tolist() == expected
 
 
 @pytest.mark.parametrize("name", ["auc_morf", "auc_lerf", "srg"])
@@ -66,17 +67,19 @@ def test_the_true_heatmap_is_better_than_its_opposite(name):
         relevance = rank_patches(heatmap[None], 2)
         curves = {
             order: flip(
-                images,
-                patch_order(relevance, order),
-                schedule(9),
-                "constant",
+                independent_series(
+                    images,
+                    patch_order(relevance, order),
+                    schedule(9),
+                    "constant",
+                    patch=2,
+                    fill=np.zeros(3),
+                ),
                 lambda samples, index: (samples[..., 0] * weights).sum(axis=(1, 2)),
-                patch=2,
-                fill=np.zeros(3),
             ).curves
             for order in metric.orders
         }
-        return float(metric.combine(curves)[0])
+        return float(metric.combine(curves, auc)[0])
 
     sign = {"minimize": -1, "maximize": 1}[metric.direction]
     assert sign * value(weights) > sign * value(-weights)

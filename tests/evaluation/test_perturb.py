@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrpsweep.errors import InputError
-from lrpsweep.evaluation import PERTURBATIONS, perturbed
+from lrpsweep.evaluation import PERTURBATIONS, independent_series, perturbed
 from lrpsweep.evaluation.perturb import find_perturbation
 
 FILL = np.array([100.4, 20.6, 250.0])
@@ -33,16 +33,27 @@ def apply(name: str, image: np.ndarray, mask: np.ndarray, seed: int = 0) -> np.n
     return PERTURBATIONS[name](image, mask, fill, np.random.default_rng(seed))
 
 
+def after(
+    count: int, images: np.ndarray, order: np.ndarray, name: str, seed: int = 0, first: int = 0
+) -> np.ndarray:
+    """The images when `count` patches are perturbed."""
+    counts = np.array([0, count])
+    series = independent_series(
+        images, order, counts, name, patch=4, fill=FILL, seed=seed, first=first
+    )
+    return perturbed(series, 1)
+
+
 @pytest.mark.parametrize("name", PERTURBATIONS)
 @settings(max_examples=25)
 @given(seed=st.integers(0, 2**32 - 1), share=st.floats(0, 1))
 def test_pixels_outside_the_mask_stay_exactly_as_they_are(name, seed, share):
     image, mask = pixels(seed)[0], random_mask(seed, share)
     before = image.copy()
-    after = apply(name, image, mask)
-    np.testing.assert_array_equal(after[~mask], image[~mask])
+    found = apply(name, image, mask)
+    np.testing.assert_array_equal(found[~mask], image[~mask])
     np.testing.assert_array_equal(image, before)
-    assert (after.dtype, after.shape) == (image.dtype, image.shape)
+    assert (found.dtype, found.shape) == (image.dtype, image.shape)
 
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
@@ -74,8 +85,7 @@ def test_inpainting_an_even_surface_restores_it(name):
 
 @pytest.mark.parametrize("name", ["telea", "navier_stokes", "mean"])
 def test_a_full_mask_gives_the_fill(name):
-    after = apply(name, pixels(0)[0], np.ones(SHAPE, bool))
-    assert (after == FILL_PIXEL).all()
+    assert (apply(name, pixels(0)[0], np.ones(SHAPE, bool)) == FILL_PIXEL).all()
 
 
 def test_constant_is_black_and_mean_is_the_fill():
@@ -86,7 +96,7 @@ def test_constant_is_black_and_mean_is_the_fill():
 
 def test_the_fill_is_rounded_to_the_nearest_pixel_value():
     order = np.arange(12)[None]
-    assert (perturbed(pixels(0), order, 12, "mean", patch=4, fill=FILL) == FILL_PIXEL).all()
+    assert (after(12, pixels(0), order, "mean") == FILL_PIXEL).all()
 
 
 def test_noise_covers_the_range_evenly():
@@ -102,8 +112,8 @@ def test_noise_covers_the_range_evenly():
 def test_a_chunk_of_images_is_perturbed_like_the_whole(name):
     images = pixels(0, count=4)
     order = np.stack([np.random.default_rng(n).permutation(12) for n in range(4)])
-    whole = perturbed(images, order, 7, name, patch=4, fill=FILL, seed=5)
-    part = perturbed(images[2:], order[2:], 7, name, patch=4, fill=FILL, seed=5, first=2)
+    whole = after(7, images, order, name, seed=5)
+    part = after(7, images[2:], order[2:], name, seed=5, first=2)
     np.testing.assert_array_equal(whole[2:], part)
 
 
@@ -112,7 +122,7 @@ def test_noise_differs_by_image_and_seed_and_stays_from_step_to_step():
     order = np.tile(np.arange(12), (2, 1))
 
     def noise(count: int, seed: int) -> np.ndarray:
-        return perturbed(images, order, count, "uniform", patch=4, fill=FILL, seed=seed)
+        return after(count, images, order, "uniform", seed=seed)
 
     full = noise(12, 0)
     assert (full[0] != full[1]).mean() > 0.9
