@@ -39,7 +39,8 @@ class Model:
     def normalize(self, pixels: np.ndarray | Tensor) -> Tensor:
         """Pixels (N, H, W, 3) from 0 to 255 -> float32 (N, 3, H, W) on the network's device.
 
-        pixels: uint8, or float32, and left as they are. The channels stay innermost in memory: convolutions on a CPU are up to twice as fast so.
+        pixels: uint8, or float32, and left as they are. The channels stay innermost in memory:
+        convolutions on a CPU are up to twice as fast so.
         """
         images = torch.as_tensor(pixels, device=self._device).permute(0, 3, 1, 2)
         mean, std = self._statistics
