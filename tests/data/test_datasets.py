@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from torchvision.datasets import CIFAR10
+from torchvision.datasets import CIFAR10, SEMEION
 
 from lrpsweep.data import Split, load_inputs
 from lrpsweep.errors import InputError
@@ -131,7 +131,6 @@ def test_imagenette_knows_its_wordnet_ids(tmp_path: Path) -> None:
         ("CIFAR10", {"root": "x"}, r"data\.options\.root: expected nothing: data\.root"),
         ("CIFAR10", {"trian": False}, r"data\.options\.trian: .* no such option.*'train'"),
         ("SVHN", {}, r"SVHN cannot be opened in .*RuntimeError.*nothing is downloaded"),
-        ("SEMEION", {}, r"SEMEION cannot be opened in .*nothing is downloaded"),
         ("DatasetFolder", {}, r"DatasetFolder cannot be opened in .*loader"),
     ],
 )
@@ -140,6 +139,14 @@ def test_what_cannot_be_opened_is_named(
 ) -> None:
     with pytest.raises(InputError, match=message):
         load(cifar, name, options=options)
+
+
+def test_a_set_that_downloads_unless_told_not_to_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SEMEION, "download", lambda self: pytest.fail("downloads"))
+    with pytest.raises(InputError, match=r"SEMEION cannot be opened in .*nothing is downloaded"):
+        load(tmp_path, "SEMEION", options={})
 
 
 def test_a_missing_root_is_named(tmp_path: Path) -> None:

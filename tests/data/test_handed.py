@@ -88,6 +88,13 @@ def test_known_labels_spare_decoding() -> None:
     assert ids == load(Photos(keeps_targets=False)).search.ids
 
 
+def test_labels_that_the_set_changes_are_taken_as_it_gives_them() -> None:
+    photos = Photos(shift=-1)
+    photos.target_transform = lambda label: label - 1  # type: ignore[attr-defined]
+    with pytest.raises(InputError, match="the label -1 "):
+        load(photos)
+
+
 def test_a_subset_takes_the_labels_of_the_whole() -> None:
     photos = Photos()
     split = load(Subset(photos, [11, 3, 4, 5]), split=SplitSpec(search=4, validation=0))
