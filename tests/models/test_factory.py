@@ -107,11 +107,13 @@ def test_a_class_without_arguments_is_a_factory(tmp_path: Path, write: Write) ->
 
 
 def test_random_weights_are_the_same_in_every_process(tmp_path: Path, write: Write) -> None:
-    write("user_nets.py", "from torch import nn\nearly = nn.Linear(3, 3)\n" + GOOD)
-    first = load(tmp_path, "user_nets:build").fingerprint
-    assert load(tmp_path, "user_nets:build").fingerprint == first
-    del sys.modules["user_nets"]
-    assert load(tmp_path, "user_nets:build").fingerprint == first
+    early = "from torch import nn\nnet = nn.Conv2d(3, 2, 1)\n\ndef early():\n    return net\n\n"
+    write("user_nets.py", early + GOOD)
+    for factory in ("user_nets:early", "user_nets:build"):
+        first = load(tmp_path, factory).fingerprint
+        assert load(tmp_path, factory).fingerprint == first
+        del sys.modules["user_nets"]
+        assert load(tmp_path, factory).fingerprint == first
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
