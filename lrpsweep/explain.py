@@ -126,11 +126,12 @@ def _model_spec(
             "expected --weights PATH."
         )
     is_factory = ":" in name
+    is_enum = chosen is not None and not is_file
     return ModelSpec(
         factory=name if is_factory else None,
         torchvision=None if is_factory else name,
         weights=chosen,
-        classes=tuple(document["classes"]) or None if is_file or is_factory else None,
+        classes=None if is_enum else tuple(document["classes"]) or None,
         preprocess=preprocess,
     )
 

@@ -22,6 +22,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -423,13 +424,20 @@ def _trainable(build: Build, cpus: float) -> Any:
     # Sent once, however large: a node's workers share it. Unpacked at the first task, so that what
     # cannot be imported there has a reason.
     packed = ray.put(cloudpickle.dumps(build))
+    # Ray tells its workers of the script's folder alone, not where a study's own modules lie.
+    paths = [path for path in sys.path if path]
+
+    def unpacked() -> Runner:
+        sys.path[:] = [*paths, *(path for path in sys.path if path not in paths)]
+        build: Build = cloudpickle.loads(ray.get(packed))
+        return build()
 
     class Worker(tune.Trainable):  # type: ignore[misc]
         """One process that runs task after task."""
 
         def setup(self, config: dict[str, Any]) -> None:
             os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
-            self._work = Work(lambda: cloudpickle.loads(ray.get(packed))())
+            self._work = Work(unpacked)
             self._task = json.loads(config["task"])
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
