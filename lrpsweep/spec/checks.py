@@ -55,7 +55,7 @@ def _model(model: ModelSpec) -> Iterator[Problem]:
         )
     if model.embedded:
         yield from _nothing("model", model, ("weights", "classes", "preprocess"), _OWN)
-    if model.python:
+    if model.python and model.weights is not None:
         yield from _nothing("model", model, ("weights",), "the network is handed over with its own")
     if (model.factory or model.python) and model.preprocess == "auto":
         yield Problem(
