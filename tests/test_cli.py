@@ -278,3 +278,65 @@ def test_an_unexpected_failure_is_a_sentence(tmp_path):
     assert done.stderr.startswith("lrpsweep: ")
     assert "Traceback" not in done.stderr
     assert os.fspath(Path("optuna.db")) in done.stderr
+
+
+FACTORY = """
+import torch
+from torch import nn
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Linear(4 * 16 * 16, 3)
+
+    def forward(self, x):
+        return self.head(torch.flatten(torch.relu(self.conv(x)), 1))
+
+
+def make():
+    torch.manual_seed(0)
+    return Small()
+"""
+OWN = """\
+version: 1
+name: own
+model:
+  factory: NAME:make
+  preprocess: {crop: 16, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}
+data: {folder: images, labels: index, split: {search: 4, validation: 2}}
+search: {g: {log: [0.1, 1.0], points: 2}}
+composite:
+  - {block: body, layers: conv, rule: gamma, gamma: $g}
+  - {block: default, rule: zero}
+evaluation: {protocol: thesis, patch: 4}
+sampler: {name: grid}
+run: {workers: 1}
+"""
+
+
+def test_a_factory_beside_the_study_runs_only_when_allowed(tmp_path):
+    """From another folder, in workers that know nothing of either, under protocol thesis."""
+    study = tmp_path / "studies"
+    for n in range(6):
+        (study / "images" / str(n % 3)).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (40 * n, 9, 90)).save(study / "images" / str(n % 3) / f"{n}.png")
+    (study / "small_net_here.py").write_text(FACTORY)
+    (study / "own.yaml").write_text(OWN.replace("NAME", "small_net_here"))
+    for command in ("validate", "run"):
+        refused(
+            lrpsweep(command, study / "own.yaml", cwd=tmp_path),
+            "model.factory",
+            "small_net_here:make",
+            "--allow-code",
+        )
+    assert not (tmp_path / "runs").exists()
+    done = lrpsweep("run", study / "own.yaml", "--allow-code", "--no-tracking", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    composite = tmp_path / "runs" / "own" / "composite.json"
+    source = json.loads(composite.read_text())["model"]["source"]
+    assert source["factory"] == "small_net_here:make"
+    explained = lrpsweep(
+        "explain", study / "images" / "0" / "0.png", "--composite", composite, cwd=study
+    )
+    refused(explained, "--allow-code")

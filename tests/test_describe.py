@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lrpsweep.context import prepare
-from lrpsweep.describe import describe_study, propose_study
+from lrpsweep.describe import describe_study, described_lines, propose_study
 from lrpsweep.errors import InputError
 from lrpsweep.spec import load_study, parse_study
 
@@ -21,6 +21,28 @@ def test_accuracy_is_told_where_the_classes_are_known(small_study: Path) -> None
     unknown = replace(search, labels=np.full_like(search.labels, -1))
     context = replace(context, split=replace(context.split, search=unknown))
     assert name not in describe_study(context)
+
+
+def test_the_first_images_are_shown_with_label_and_prediction(small_study: Path) -> None:
+    context = prepare(load_study(small_study, ["data.split.search=6"]))
+    described = describe_study(context)
+    rows = described["first images"]
+    assert [row["image"] for row in rows] == list(context.split.search.ids[:5])
+    label = int(context.split.search.labels[0])
+    assert rows[0]["label"] == f"{label} ({context.model.classes[label]})"
+    assert described["warnings"] == []
+    lines = described_lines(described)
+    assert any(rows[4]["image"] in line and rows[4]["prediction"] in line for line in lines)
+
+
+def test_wrong_labels_are_warned_of(small_study: Path) -> None:
+    context = prepare(load_study(small_study))
+    search = context.split.search
+    wrong = replace(search, labels=(search.labels + 1) % len(context.model.classes))
+    described = describe_study(replace(context, split=replace(context.split, search=wrong)))
+    (warning,) = described["warnings"]
+    assert warning.startswith("only 0% of the search images")
+    assert described_lines(described)[-1] == f"Warning: {warning}"
 
 
 def fill(folder: Path, count: int) -> None:

@@ -333,8 +333,7 @@ class _Run:
         validation = Validation(
             read_results(self._store),
             self._plan.baselines,
-            spec.evaluation.perturbation,
-            spec.evaluation.seed,
+            spec.evaluation,
         )
         tasks = Tasks(validation.tasks(), self._validated(len(validation.tasks())))
         yield tasks
@@ -396,9 +395,7 @@ class _Run:
         tasks = self.search.remaining
         if self._plan.baselines:
             spec, baselines = self._plan.spec, len(self._plan.baselines)
-            tasks += Validation.count(
-                spec.objective, spec.evaluation.perturbation, baselines, self.planned
-            )
+            tasks += Validation.count(spec.objective, spec.evaluation, baselines, self.planned)
         forwards = told.get("forwards")
         return Estimate(
             seconds=first.seconds,

@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from lrpsweep.results import Finalist, Recommendation, StudyResults, TrialRecord, TrialResult
+from lrpsweep.spec import EvaluationSpec
 from lrpsweep.sweep.execution import Outcome, Task
 from lrpsweep.sweep.recommendation import compare, mean_interval, sentence, verdict
 
 FINALISTS = 3
+SECOND = {"default": "mean", "thesis": "uniform"}
+"""By protocol, the perturbation that is compared with inpainting."""
 
 
 class Tasks:
@@ -60,10 +63,10 @@ class Measure:
     perturbation: str | None = None
 
 
-def measures(objective: str, perturbation: str) -> tuple[Measure, ...]:
+def measures(objective: str, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
     """The objective first, then what else is looked at."""
     orders = dict.fromkeys((objective, "auc_morf", "auc_lerf"))
-    second = "mean" if perturbation == "telea" else "telea"
+    second = "telea" if evaluation.perturbation != "telea" else SECOND[evaluation.protocol]
     return (
         *(Measure(name, name) for name in orders),
         Measure(f"{objective} ({second})", objective, second),
@@ -97,21 +100,21 @@ class Validation:
     """What has to be measured for a recommendation, and the recommendation from the outcomes."""
 
     def __init__(
-        self, results: StudyResults, baselines: Sequence[str], perturbation: str, seed: int
+        self, results: StudyResults, baselines: Sequence[str], evaluation: EvaluationSpec
     ) -> None:
         self._direction = results.direction
         self._sign = 1 if results.direction == "minimize" else -1
-        self._seed = seed
-        self._measures = measures(results.objective, perturbation)
+        self._seed = evaluation.seed
+        self._measures = measures(results.objective, evaluation)
         finalists = results.ranked()[:FINALISTS]
         self._nominee = _candidate(finalists[0])
         self._baselines = [Candidate(name, None, {}, preset=name) for name in baselines]
         self._all = (*map(_candidate, finalists), *self._baselines)
 
     @staticmethod
-    def count(objective: str, perturbation: str, baselines: int, trials: int) -> int:
+    def count(objective: str, evaluation: EvaluationSpec, baselines: int, trials: int) -> int:
         """How many tasks a validation will have, before the search says which."""
-        each = len(measures(objective, perturbation))
+        each = len(measures(objective, evaluation))
         return (min(FINALISTS, trials) + baselines) * each + 1
 
     def tasks(self) -> dict[str, Task]:

@@ -10,8 +10,9 @@ import pytest
 from quadratic import result
 
 from lrpsweep.results import Recommendation, StudyResults, TrialRecord, TrialResult
+from lrpsweep.spec import EvaluationSpec
 from lrpsweep.sweep.execution import Outcome
-from lrpsweep.sweep.validation import Validation
+from lrpsweep.sweep.validation import Validation, measures
 
 IMAGES = 24
 SPREAD = np.linspace(-0.01, 0.01, IMAGES)
@@ -31,7 +32,7 @@ def judge(
     trial = TrialRecord(7, "complete", {"x": 0.5}, TrialResult.from_json(result([0.1, 0.2])))
     direction: Any = "minimize" if objective == "auc_morf" else "maximize"
     study = StudyResults("s", objective, direction, (trial,), 1, (), "", "")
-    validation = Validation(study, ("one", "two"), "telea", 0)
+    validation = Validation(study, ("one", "two"), EvaluationSpec())
 
     def outcome(name: str) -> Outcome:
         if name in failed:
@@ -100,3 +101,13 @@ def test_a_second_look_at_the_same_images_is_told() -> None:
     assert judge(ours={"auc_lerf": 3.0}, looks=1).warnings == ()
     (warning,) = judge(ours={"auc_lerf": 3.0}, looks=3).warnings
     assert warning.startswith("These validation images have been looked at 3 times; ")
+
+
+def test_the_second_perturbation_is_one_that_the_protocol_has() -> None:
+    def last(**evaluation: Any) -> str | None:
+        return measures("auc_morf", EvaluationSpec(**evaluation))[-1].perturbation
+
+    assert last() == "mean"
+    assert last(perturbation="uniform") == "telea"
+    assert last(protocol="thesis") == "uniform"
+    assert last(protocol="thesis", perturbation="uniform") == "telea"

@@ -1,0 +1,113 @@
+"""Preparing a study: what is checked before the first trial, and what travels to the workers."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lrpsweep.context import Given, Task, prepare
+from lrpsweep.errors import InputError
+from lrpsweep.spec import parse_study
+from lrpsweep.trial import run_trial
+
+STUDY = """\
+version: 1
+name: handed-over
+model:
+  python: mine
+  classes: [a, b, c]
+  preprocess: {resize: 16, crop: 16, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}
+data: {python: pixels, split: {search: 4, validation: 2}}
+search: {g: {log: [0.1, 1.0], points: 2}}
+composite:
+  - {block: body, layers: "0..2", rule: gamma, gamma: $g}
+  - {block: default, rule: zero}
+evaluation: {patch: 4}
+sampler: {name: grid}
+"""
+RNG = np.random.default_rng(0)
+IMAGES = RNG.integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
+LABELS = np.arange(12) % 3
+
+
+def study(tmp_path, *overrides):
+    return parse_study(STUDY, tmp_path / "study.yaml", overrides)
+
+
+def network(*head):
+    torch.manual_seed(0)
+    head = head or (nn.Flatten(), nn.Linear(4 * 16 * 16, 3))
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), *head)
+
+
+def given(net=None, images=(IMAGES, LABELS)):
+    return Given(model=net or network(), images=images)
+
+
+def test_what_travels_to_the_workers_gives_the_same_trial(tmp_path):
+    context = prepare(study(tmp_path), given=given())
+    there = pickle.loads(pickle.dumps(context.pack())).unpack("cpu")
+    task = Task(values={"g": 0.5})
+    assert np.array_equal(run_trial(there, task).scores, run_trial(context, task).scores)
+    assert there.spec.path.is_absolute()
+
+
+def test_the_callers_network_is_left_alone(tmp_path):
+    net = network().train()
+    before = [p.clone() for p in net.parameters()]
+    run_trial(prepare(study(tmp_path), given=given(net)), Task(values={"g": 0.5}))
+    assert net.training
+    assert all(p.requires_grad for p in net.parameters())
+    assert all(map(torch.equal, before, net.parameters()))
+
+
+def test_misclassified_images_are_left_out(tmp_path):
+    kept = prepare(study(tmp_path), given=given())
+    net = kept.model.net
+    predicted = net(kept.model.normalize(IMAGES)).argmax(1).numpy()
+    labels = np.where(np.arange(12) % 2, predicted, (predicted + 1) % 3)
+    chosen = prepare(
+        study(tmp_path, "data.misclassified=leave_out"), given=given(images=(IMAGES, labels))
+    )
+    for split in ("search", "validation"):
+        inputs = chosen.inputs(split)
+        found = net(kept.model.normalize(inputs.images)).argmax(1).numpy()
+        assert np.array_equal(found, inputs.labels)
+    with pytest.raises(InputError, match="expected"):
+        prepare(
+            study(tmp_path, "data.misclassified=leave_out", "data.split.search=6"),
+            given=given(images=(IMAGES, labels)),
+        )
+
+
+class Twice(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = network()
+
+    def forward(self, x):
+        return self.net(x), self.net(x)
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (
+            network(nn.Identity()),
+            r"output of mine .* shape \(1, 4, 16, 16\); expected class scores",
+        ),
+        (network(nn.Flatten(), nn.Linear(9, 3)), "mine fails on an image of 16 × 16 pixels"),
+        (network(nn.Flatten(), nn.Linear(1024, 5)), "model.classes: 3 names, but mine has 5 outp"),
+        (Twice(), "output of mine .* the type tuple; expected class scores"),
+    ],
+)
+def test_networks_that_are_no_classifiers_are_refused(tmp_path, net, message):
+    with pytest.raises(InputError, match=message):
+        prepare(study(tmp_path), given=given(net))
+
+
+def test_protocol_thesis_refuses_patches_that_do_not_divide_the_images(tmp_path):
+    with pytest.raises(InputError, match=r"evaluation\.patch: 5 × 5 pixels do not divide"):
+        prepare(study(tmp_path, "evaluation.patch=5", "evaluation.protocol=thesis"), given=given())
