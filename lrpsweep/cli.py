@@ -225,6 +225,25 @@ def report(
 
 
 @cli.command()
+@click.argument("studies", nargs=-1, required=True, metavar="STUDY...")
+@runs_dir_option
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("comparison.png"),
+    show_default=True,
+)
+def compare(studies: Sequence[str], runs_dir: Path, output: Path) -> None:
+    """Put studies that were run side by side: best trials, and how all scores spread."""
+    from lrpsweep.handover import compare_studies
+
+    specs = [_load(study, runs_dir) for study in studies]
+    for line in compare_studies(specs, runs_dir, output):
+        click.echo(line)
+
+
+@cli.command()
 @study_argument
 @set_option
 @runs_dir_option

@@ -6,7 +6,7 @@ Everything written here can be written again from the database: the folder `runs
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +23,13 @@ from lrpsweep.evaluation import METRICS
 from lrpsweep.explain import load_composite
 from lrpsweep.illustrate import illustrate, read_illustrations, write_illustrations
 from lrpsweep.literature import fitting_presets, literature_points
-from lrpsweep.report import render_heatmap, to_png, write_report
+from lrpsweep.report import (
+    comparison_lines,
+    figure_distributions,
+    render_heatmap,
+    to_png,
+    write_report,
+)
 from lrpsweep.results import StudyResults, TrialRecord
 from lrpsweep.spec import StudySpec, identity
 from lrpsweep.sweep.publishing import Publisher, publish
@@ -239,6 +245,19 @@ def publish_study(
     publish(read_outcome(spec, runs_dir, given), tracking_uri=tracking_uri)
 
 
+def compare_studies(specs: Sequence[StudySpec], runs_dir: Path, output: Path) -> list[str]:
+    """Draws the distributions of several studies' scores (.png) and gives lines that compare them.
+
+    Reads their databases alone. Raises InputError when one of them has no result.
+    """
+    _check_output(output, (".png",))
+    studies = [load_results(spec, runs_dir) for spec in specs]
+    for study in studies:
+        recommended_trial(study)
+    output.write_bytes(to_png(figure_distributions(studies)))
+    return [*comparison_lines(studies), f"{output}: written."]
+
+
 def export_composite(
     spec: StudySpec,
     runs_dir: Path,
@@ -300,10 +319,7 @@ def explain_image(
 
     options: as `load_composite`. Returns what was explained, in a sentence.
     """
-    if output.suffix not in (".png", ".npy"):
-        raise InputError(f"--output {output}: expected a name that ends in .png or .npy.")
-    if not output.parent.is_dir():
-        raise InputError(f"--output {output}: there is no folder '{output.parent}'.")
+    _check_output(output, (".png", ".npy"))
     tuned = load_composite(composite, **options)
     inputs = tuned.read([image])
     chosen = (
@@ -321,6 +337,15 @@ def explain_image(
         figure = render_heatmap(heatmap, image=pixels, title=f"class {name}", unit="logit")
         output.write_bytes(to_png(figure))
     return f"{output}: class {name}, relevance {heatmap.sum():.4g} in all."
+
+
+def _check_output(output: Path, suffixes: tuple[str, ...]) -> None:
+    if output.suffix not in suffixes:
+        raise InputError(
+            f"--output {output}: expected a name that ends in {' or '.join(suffixes)}."
+        )
+    if not output.parent.is_dir():
+        raise InputError(f"--output {output}: there is no folder '{output.parent}'.")
 
 
 def _class(target: str, classes: tuple[str, ...]) -> int:

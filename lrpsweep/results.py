@@ -171,7 +171,10 @@ class Illustrations:
 
 @dataclass(frozen=True)
 class StudyResults:
-    """All that a report, an export or a tracking server may want to know about a study."""
+    """All that a report, an export or a tracking server may want to know about a study.
+
+    images: a hash of each search image's content, in the order of the trials' scores.
+    """
 
     name: str
     objective: str
@@ -185,6 +188,7 @@ class StudyResults:
     recommendation: Recommendation | None = None
     illustrations: Illustrations | None = None
     composite: Mapping[str, Any] | None = None
+    images: tuple[str, ...] = ()
 
     @property
     def complete(self) -> tuple[TrialRecord, ...]:

@@ -345,17 +345,20 @@ def read_results(store: Store) -> StudyResults:
     """All that the database says about a study; nothing else is read."""
     facts = store._study.user_attrs
     recommendation = facts.get("recommendation")
+    trials = tuple(_record(trial) for trial in store._trials())
+    searched = max((len(t.result.scores) for t in trials if t.result is not None), default=0)
     return StudyResults(
         name=store.name,
         objective=facts["objective"],
         direction=store.direction,
-        trials=tuple(_record(trial) for trial in store._trials()),
+        trials=trials,
         planned=facts["planned"],
         axes=tuple(_axis(axis) for axis in facts["axes"]),
         spec_text=facts["spec_text"],
         spec_hash=facts["spec_hash"],
         provenance=facts["provenance"],
         recommendation=recommendation and recommendation_from_json(recommendation),
+        images=tuple(image["content"] for image in facts["identity"].get("images", ())[:searched]),
     )
 
 

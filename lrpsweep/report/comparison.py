@@ -1,0 +1,80 @@
+"""Several studies side by side: how their trials' scores spread, and which best trial is ahead."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from lrpsweep.report.figures import BLUE, OBJECTIVES, ORANGE
+from lrpsweep.report.heatmap import new_figure
+from lrpsweep.report.scales import format_score, format_short, format_values, plain
+from lrpsweep.results import StudyResults, TrialRecord, TrialResult
+
+
+def figure_distributions(studies: Sequence[StudyResults]) -> Figure:
+    """The objective of every trial of each study, a box and a star for the best one each."""
+    figure = new_figure(1.5 * len(studies) + 2.0, 4.8)
+    panel = figure.subplots()
+    values = [[_result(trial).value for trial in study.complete] for study in studies]
+    panel.boxplot(values, widths=0.5, showfliers=False, medianprops={"color": BLUE})
+    rng = np.random.default_rng(0)
+    for place, (study, scores) in enumerate(zip(studies, values, strict=True), start=1):
+        across = place + rng.uniform(-0.15, 0.15, len(scores))
+        panel.plot(across, scores, ".", color="black", markersize=3, alpha=0.5, label="trial")
+        best = _result(study.ranked()[0]).value
+        panel.plot(
+            place, best, "*", color=ORANGE, markeredgecolor="black", markersize=14, label="best"
+        )
+    panel.set_xticks(range(1, len(studies) + 1), [_heading(study) for study in studies])
+    panel.set_ylabel("objective")
+    panel.grid(axis="y", alpha=0.3)
+    handles = {name: h for h, name in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=2, frameon=False)
+    figure.suptitle("Objective of every trial, by study")
+    return figure
+
+
+def _heading(study: StudyResults) -> str:
+    sign = "lower" if study.direction == "minimize" else "higher"
+    name = plain(study.name).replace("-", "-\n")
+    return f"{name}\n{OBJECTIVES[study.objective].split(' = ')[0]}\n({sign} is better)"
+
+
+def comparison_lines(studies: Sequence[StudyResults]) -> list[str]:
+    """A line for each study's best trial, then one for each pair with objective and images alike.
+
+    Differences are paired by image; ± is one standard error.
+    """
+    width = max(len(study.name) for study in studies)
+    lines = [f"{'study':{width}}  objective   trials  best"]
+    for study in studies:
+        best = study.ranked()[0]
+        found = _result(best)
+        score = f"{format_score(found.value)} ± {format_short(found.stderr)}"
+        lines.append(
+            f"{study.name:{width}}  {study.objective:10}  {len(study.complete):6}  "
+            f"{score} ({format_values(best.values)})"
+        )
+    return [*lines, *_differences(studies)]
+
+
+def _differences(studies: Sequence[StudyResults]) -> Iterator[str]:
+    for one, other in itertools.combinations(studies, 2):
+        if one.objective != other.objective or not one.images or one.images != other.images:
+            continue
+        gaps = _result(one.ranked()[0]).scores - _result(other.ranked()[0]).scores
+        error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else np.nan
+        sign = "lower" if one.direction == "minimize" else "higher"
+        gap = f"{format_score(float(np.mean(gaps)))} ± {format_short(error)}"
+        yield (
+            f"{one.name} − {other.name}: {gap} on {len(gaps)} images ({sign} is better for the "
+            "first)"
+        )
+
+
+def _result(trial: TrialRecord) -> TrialResult:
+    assert trial.result is not None
+    return trial.result
