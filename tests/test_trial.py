@@ -79,6 +79,48 @@ def test_a_published_composite_inside_the_space_is_found(small_study):
     assert literature_points(prepare(load_study(small_study))) == {}
 
 
+@pytest.fixture
+def thesis(small_study):
+    changes = ["evaluation={protocol: thesis, patch: 16}", "data.split.search=5"]
+    return prepare(load_study(small_study, changes))
+
+
+def test_the_protocol_decides_states_and_area(thesis):
+    result = run_trial(thesis, POINT)
+    assert result.flipped.tolist() == [0, 1 / 16, 4 / 16, 9 / 16, 1, 1]
+    steps = (result.curve[1:] + result.curve[:-1]) / 2
+    assert result.value == pytest.approx(steps.sum(), rel=1e-9)
+
+
+@pytest.mark.parametrize("perturbation", ["telea", "uniform"])
+@pytest.mark.parametrize("objective", ["srg", "auc_random"])
+def test_the_size_of_chunks_changes_no_score_of_protocol_thesis(thesis, perturbation, objective):
+    task = dataclasses.replace(POINT, perturbation=perturbation, objective=objective)
+    whole = run_trial(thesis, task)
+    thesis.batch = 2
+    np.testing.assert_allclose(run_trial(thesis, task).scores, whole.scores, rtol=1e-5)
+
+
+def test_protocol_thesis_is_refused_where_patches_do_not_fit(small_study):
+    changes = ["evaluation={protocol: thesis, patch: 10}"]
+    with pytest.raises(InputError, match=r"evaluation\.patch: 10 .*multiple"):
+        prepare(load_study(small_study, changes))
+
+
+def test_curves_that_know_no_heatmap_are_made_once(context):
+    task = dataclasses.replace(POINT, objective="auc_random")
+    first = run_trial(context, task)
+    unused = LittleMemory(context.model.net, 0, RuntimeError("scored again"))
+    context.model = dataclasses.replace(context.model, net=unused)
+    other = run_trial(context, dataclasses.replace(task, values={"gamma1": 1.0, "gamma2": 1.0}))
+    np.testing.assert_array_equal(other.scores, first.scores)
+    np.testing.assert_array_equal(other.curve, first.curve)
+    assert other.hot_spot != first.hot_spot
+    for changed in ({"split": "validation"}, {"perturbation": "uniform"}):
+        with pytest.raises(RuntimeError, match="scored again"):  # these are other curves
+            run_trial(context, dataclasses.replace(task, **changed))
+
+
 class LittleMemory(torch.nn.Module):
     """Runs out of memory above so many images: no GPU here can be made to."""
 
