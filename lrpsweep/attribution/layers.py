@@ -8,7 +8,9 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from lrpsweep.attribution.graph import depths, trace
+from lrpsweep.attribution.canonize import canonize
+from lrpsweep.attribution.graph import Step, depths, reached
+from lrpsweep.attribution.tracing import trace
 from lrpsweep.errors import InputError, guess
 
 
@@ -17,13 +19,17 @@ class LayerInfo:
     """A leaf module: its place in the network's own order, as in torchvision's VGG indices.
 
     depth: of a layer with weights, how many of those lie on the longest way from the images to it,
-    itself included; 0 for all others. Parallel branches have the same depths.
+    itself included; 0 for all others, also for those that no relevance comes to. Parallel branches
+    have the same depths. handling: how relevance goes back through it: 'weighted' (a composite's
+    rule), 'merged into NAME' (a batch norm), 'gate' (it only feeds a gate, which gets none), '' (it
+    computes nothing, or forward() does not use it), or a kind of `operations`: 'pass', 'relu', ….
     """
 
     index: int
     name: str
     kind: str
     depth: int
+    handling: str = ""
 
     @property
     def weighted(self) -> bool:
@@ -37,11 +43,25 @@ def list_layers(net: nn.Module) -> tuple[LayerInfo, ...]:
     Raises InputError as `trace` does.
     """
     leaves = [(name, m) for name, m in net.named_modules() if not any(m.children())]
-    depth = depths(trace(net))
+    steps = canonize(trace(net))
+    depth, handling = depths(steps), _handling(steps)
     return tuple(
-        LayerInfo(i, name, type(m).__name__, depth.get(name, 0))
+        LayerInfo(i, name, type(m).__name__, depth.get(name, 0), handling.get(name, ""))
         for i, (name, m) in enumerate(leaves)
     )
+
+
+def _handling(steps: Sequence[Step]) -> dict[str, str]:
+    """By the layer's name; that of a layer used twice is that of the use that gets relevance."""
+    relevant = reached(steps)
+    found: dict[str, str] = {}
+    for place, step in enumerate(steps):
+        found |= dict.fromkeys(step.merged, f"merged into {step.name}")
+        if place in relevant:
+            found[step.name] = step.kind
+        else:
+            found.setdefault(step.name, "gate")
+    return found
 
 
 def select_layers(layers: Sequence[LayerInfo], selector: str | int) -> tuple[LayerInfo, ...]:

@@ -1,0 +1,145 @@
+"""How relevance goes back through each kind of step that has no weights of a composite's rule."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lrpsweep.attribution.graph import Step
+from lrpsweep.attribution.rules import Arriving, Ledger
+from lrpsweep.attribution.tape import Tape, pool_arguments
+from lrpsweep.errors import InputError
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Relevance about to go back through the step at `place`. stabilizer: of its denominators."""
+
+    tape: Tape
+    place: int
+    arriving: Arriving
+    ledger: Ledger
+    stabilizer: float
+
+    @property
+    def step(self) -> Step:
+        """The step."""
+        return self.tape.steps[self.place]
+
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """What the step read."""
+        return self.tape.given[self.place]
+
+    @property
+    def relevance(self) -> Tensor:
+        """What arrives, (N, *out)."""
+        return self.arriving.relevance
+
+
+def _unchanged(passage: Passage) -> list[Arriving]:
+    return [passage.arriving]
+
+
+def _pass(passage: Passage) -> list[Arriving]:
+    """Unchanged; but an input may be 0 where the output is not."""
+    return [Arriving(passage.relevance)]
+
+
+def _gate(passage: Passage) -> list[Arriving]:
+    """All to the signal: the gate is a constant that scales it."""
+    lower = passage.relevance.sum_to_size(passage.given[0].shape)
+    return [Arriving(lower, passage.arriving.rectified)]
+
+
+def _join(passage: Passage) -> list[Arriving]:
+    """To each part what has arrived at it."""
+    dim = passage.step.dim
+    parts = torch.split(passage.relevance, [part.shape[dim] for part in passage.given], dim)
+    return [Arriving(part, passage.arriving.rectified) for part in parts]
+
+
+def _sum(passage: Passage) -> list[Arriving]:
+    """By contribution: R_a = a / (a + b ± stabilizer) · R. An explicit LRP-0, zennit's `Norm`."""
+    one, other = passage.given
+    s = passage.ledger.divide(passage.relevance, one + other, None, passage.stabilizer)
+    return [
+        Arriving(_summed(passage, source, value, value * s), rectified=True)
+        for source, value in zip(passage.step.sources, passage.given, strict=True)
+    ]
+
+
+def _summed(passage: Passage, source: int, value: Tensor, share: Tensor) -> Tensor:
+    """A broadcast term's share; not that of a constant, which the ledger wants by image."""
+    constant = source >= 0 and passage.tape.steps[source].kind == "constant"
+    return share if constant else share.sum_to_size(value.shape)
+
+
+def _route(passage: Passage) -> list[Arriving]:
+    """By the operation's transpose; what padding has got goes on the stabilizer's account."""
+    signal, *rest = passage.given
+    _, transpose, *_ = torch.func.vjp(lambda x: passage.step.run(x, *rest), signal)
+    (lower,) = transpose(passage.relevance)
+    passage.ledger.drop(_total(passage.relevance) - _total(lower))
+    return [Arriving(lower, passage.arriving.rectified)]
+
+
+def _total(relevance: Tensor) -> Tensor:
+    return relevance.flatten(1).sum(1, keepdim=True, dtype=torch.float64)
+
+
+def _average(passage: Passage) -> list[Arriving]:
+    """LRP-0 of an averaging layer: each input's share of the average."""
+    (x,) = passage.given[:1]
+    with torch.enable_grad():
+        leaf = x.detach().requires_grad_()
+        pooled = passage.step.run(leaf, *passage.given[1:])
+    s = passage.ledger.divide(passage.relevance, pooled.detach(), None, passage.stabilizer)
+    (pulled,) = torch.autograd.grad(pooled, leaf, s)
+    return [Arriving(x * pulled, rectified=True)]
+
+
+def _winner(passage: Passage) -> list[Arriving]:
+    """Winner-takes-all."""
+    kernel, stride, padding, dilation, ceil_mode = pool_arguments(passage.step.module)
+    pairs = [v if isinstance(v, tuple) else (v, v) for v in (kernel, stride, padding, dilation)]
+    lower: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
+        passage.relevance.contiguous(),
+        passage.given[0],
+        *pairs,
+        ceil_mode,
+        passage.tape.winners(passage.place),
+    )
+    return [Arriving(lower, passage.arriving.rectified)]
+
+
+def _custom(passage: Passage) -> list[Arriving]:
+    """As the function registered for the module says."""
+    step = passage.step
+    assert step.back is not None
+    assert step.module is not None
+    found = step.back(step.module, passage.given, passage.relevance)
+    lower = found if isinstance(found, tuple) else (found,)
+    if [r.shape for r in lower] != [x.shape for x in passage.given]:
+        raise InputError(
+            f"layer '{step.name}' of type {type(step.module).__name__}: the registered function "
+            f"gives relevance of shapes {[tuple(r.shape) for r in lower]}; expected those of the "
+            f"inputs, {[tuple(x.shape) for x in passage.given]}"
+        )
+    return [Arriving(r) for r in lower]
+
+
+BACKWARD: dict[str, Callable[[Passage], list[Arriving]]] = {
+    "relu": _unchanged,
+    "pass": _pass,
+    "gate": _gate,
+    "join": _join,
+    "sum": _sum,
+    "route": _route,
+    "average": _average,
+    "winner": _winner,
+    "custom": _custom,
+}

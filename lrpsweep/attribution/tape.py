@@ -1,0 +1,153 @@
+"""What the network computed on one batch, as far as relevance needs it on its way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from lrpsweep.attribution.graph import Step, reached, readers
+from lrpsweep.attribution.rules import Record
+from lrpsweep.errors import InputError
+
+NEEDS_VALUES = ("winner", "average", "sum", "custom")
+"""Kinds of steps whose inputs are kept; of the others' the shapes are enough."""
+
+
+class Tape:
+    """A batch as the network saw it: what each step read, and a `Record` per weighted one.
+
+    Everything is kept by a step's place, so that a layer used twice has two records. given: what
+    each step read, (N, …) each; for most kinds a stand-in of that shape that takes no memory.
+    """
+
+    def __init__(self, steps: Sequence[Step], images: Tensor, bounds: tuple[Tensor, Tensor] | None):
+        self.steps, self.bounds = steps, bounds
+        self.records: dict[int, Record] = {}
+        self.given: dict[int, tuple[Tensor, ...]] = {}
+        self._winners: dict[int, Tensor] = {}
+        self.output = self._run(images)
+
+    def _run(self, images: Tensor) -> Tensor:
+        """The scores (N, classes). Values that nothing needs any more are let go of."""
+        relevant, rectified = reached(self.steps), _read_by_relu_alone(self.steps)
+        last = {source: i for i, step in enumerate(self.steps) for source in step.sources}
+        values: dict[int, Any] = {-1: images}
+        for place, step in enumerate(self.steps):
+            given = tuple(values[source] for source in step.sources)
+            value = values[place] = step.run(*given)
+            if place in relevant and step.kind != "constant":
+                _check(step, given, value, len(images))
+                self._remember(place, given)
+            if rectified.get(place) in self.records:
+                source = rectified[place]
+                self.records[source].rectified = self.channels_first(source, value)
+            for source in step.sources:
+                if last[source] == place:
+                    values.pop(source, None)
+        output: Tensor = values[len(self.steps) - 1]
+        return output
+
+    def _remember(self, place: int, given: tuple[Tensor, ...]) -> None:
+        step = self.steps[place]
+        if step.kind in NEEDS_VALUES:
+            self.given[place] = given
+        else:
+            self.given[place] = tuple(_stand_in(x) for x in given)
+        if step.kind == "weighted":
+            self.records[place] = self._record(place, given[0])
+
+    def _record(self, place: int, x: Tensor) -> Record:
+        layer = self.steps[place].module
+        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        if self.reads_tokens(place):
+            assert isinstance(layer, nn.Linear)
+            layer = _as_convolution(layer)
+        low, high = (
+            self.bounds if self.bounds and self.steps[place].sources == (-1,) else (None,) * 2
+        )
+        return Record(layer, self.channels_first(place, x), None, low, high)
+
+    def reads_tokens(self, place: int) -> bool:
+        """Whether it is a dense layer at each of several places: (N, *places, F)."""
+        return isinstance(self.steps[place].module, nn.Linear) and self.given[place][0].ndim > 2
+
+    def channels_first(self, place: int, value: Tensor) -> Tensor:
+        """What a layer reads or gives as its record knows it: (N, *places, F) -> (N, F, P, 1)."""
+        return value.flatten(1, -2).mT[..., None] if self.reads_tokens(place) else value
+
+    def channels_last(self, place: int, value: Tensor) -> Tensor:
+        """The way back, for what the layer at `place` reads."""
+        return (
+            value[..., 0].mT.reshape(self.given[place][0].shape)
+            if self.reads_tokens(place)
+            else value
+        )
+
+    def winners(self, place: int) -> Tensor:
+        """Where each maximum came from, first index on ties."""
+        if place not in self._winners:
+            self._winners[place] = F.max_pool2d(
+                self.given[place][0], *pool_arguments(self.steps[place].module), return_indices=True
+            )[1]
+        return self._winners[place]
+
+    def kept_bytes(self) -> int:
+        """Memory that keeping this tape costs."""
+        recorded = [tensor for record in self.records.values() for tensor in record.kept()]
+        given = [tensor for tensors in self.given.values() for tensor in tensors]
+        kept = [self.output, *given, *self._winners.values(), *recorded]
+        storages = [tensor.untyped_storage() for tensor in kept]
+        return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
+
+
+def _stand_in(x: Any) -> Any:
+    return x.new_zeros(()).expand(x.shape) if isinstance(x, Tensor) else x
+
+
+def _as_convolution(layer: nn.Linear) -> nn.Conv2d:
+    """The 1x1 convolution that does what a dense layer does at every place, with its weights."""
+    conv = nn.Conv2d(layer.in_features, layer.out_features, 1, device="meta")
+    conv.weight = nn.Parameter(layer.weight.detach()[..., None, None], requires_grad=False)
+    bias = layer.bias
+    conv.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
+    return conv.eval()
+
+
+def _check(step: Step, given: tuple[Tensor, ...], value: Any, images: int) -> None:
+    """Refuses what would hand relevance of one image to another, or `pass` between shapes."""
+    if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != images:
+        raise InputError(
+            f"'{step.name}' gives {_shape(value)} for {images} images; expected a tensor (N, …) "
+            "whose first dimension is that of the images everywhere in the network"
+        )
+    if step.kind == "pass" and given[0].shape != value.shape:
+        raise InputError(
+            f"'{step.name}': relevance cannot pass unchanged from {_shape(value)} to "
+            f"{_shape(given[0])}; expected equal shapes, or a function to be registered"
+        )
+
+
+def _shape(value: Any) -> str:
+    return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
+
+
+def _read_by_relu_alone(steps: Sequence[Step]) -> dict[int, int]:
+    """Places of ReLUs that alone read a weighted step, with that step's place."""
+    read_by = readers(steps)
+    return {
+        place: step.sources[0]
+        for place, step in enumerate(steps)
+        if step.kind == "relu"
+        and step.sources[0] >= 0
+        and steps[step.sources[0]].kind == "weighted"
+        and read_by[step.sources[0]] == [place]
+    }
+
+
+def pool_arguments(pool: nn.Module | None) -> tuple[Any, ...]:
+    """Window, stride, padding, dilation and ceil_mode of a max pool."""
+    assert isinstance(pool, nn.MaxPool2d)
+    return (pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode)
