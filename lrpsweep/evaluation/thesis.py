@@ -123,7 +123,7 @@ def drift_table(setting: Setting) -> np.ndarray:
     """Quirk: what each pixel value becomes at every step, uint8 (1, 256, 3).
 
     Normalised, denormalised in float32 and cut off to an integer, many values lose a level, over
-    and over again: an untouched image grows darker by up to 29 levels.
+    and over again: in 28 steps an untouched pixel loses up to 28 levels of red.
     """
     std = (1 / setting.std).astype(np.float32)
     mean = (-setting.mean / setting.std).astype(np.float32)
