@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from lrpsweep.attribution import Block, Composite
 from lrpsweep.context import Context, Task
 from lrpsweep.errors import InputError
 from lrpsweep.results import Comparison, Recommendation, StudyResults, TrialRecord, TrialResult
-from lrpsweep.spec import RULES, ModelSpec
-from lrpsweep.spec.rules import HUGE
+from lrpsweep.spec import ModelSpec
+from lrpsweep.spec.rules import HUGE, hyperparameters, options
 
 LARGEST_FILE = 10 * 2**20
 VERSIONS_OF = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "numpy", "optuna")
@@ -195,16 +195,17 @@ def _check_blocks(blocks: Sequence[Mapping[str, Any]], where: str) -> None:
     """Each rule has what it takes and nothing else; each layer is in one block."""
     owner: dict[str, str] = {}
     for i, block in enumerate(blocks):
-        found, wanted = set(block["hyperparameters"]), {*RULES[block["rule"]], "stabilizer"}
+        rule, given = block["rule"], set(block.get("options", {}))
+        found, wanted = set(block["hyperparameters"]), set(hyperparameters(rule))
         if found != wanted:
             raise InputError(
-                f"{where}: blocks.{i}.hyperparameters: found {', '.join(sorted(found))}; the rule "
-                f"{block['rule']} takes {', '.join(sorted(wanted))}."
+                f"{where}: blocks.{i}.hyperparameters: found {_listing(found)}; the rule {rule} "
+                f"takes {_listing(wanted)}."
             )
-        if block.get("options") and block["rule"] != "epsilon":
+        if not given <= set(options(rule)):
             raise InputError(
-                f"{where}: blocks.{i}.options: found {', '.join(block['options'])}; the rule "
-                f"{block['rule']} takes none."
+                f"{where}: blocks.{i}.options: found {_listing(given)}; the rule {rule} takes "
+                f"{_listing(options(rule))}."
             )
         for layer in block["layers"]:
             if layer in owner:
@@ -213,6 +214,10 @@ def _check_blocks(blocks: Sequence[Mapping[str, Any]], where: str) -> None:
                     "expected every layer once."
                 )
             owner[layer] = block["block"]
+
+
+def _listing(names: Iterable[str]) -> str:
+    return ", ".join(sorted(names)) or "none"
 
 
 def composite_of(document: Mapping[str, Any]) -> Composite:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 from lrpsweep.attribution import Block, Composite
@@ -67,17 +66,28 @@ def _candidates(context: Context, published: Composite) -> dict[str, list[Any]]:
 
 def _meaning(composite: Composite) -> dict[str, tuple[object, ...]]:
     """What each layer gets, with one name for rules that are the same."""
-    return {layer: _canonical(block) for layer, block in composite.by_layer().items()}
+    return {layer: canonical(block) for layer, block in composite.by_layer().items()}
 
 
-def _canonical(block: Block) -> tuple[object, ...]:
-    hyper: Mapping[str, float] = block.hyper
-    stabilizer = ("stabilizer", hyper["stabilizer"])
+def canonical(block: Block) -> tuple[object, ...]:
+    """Rule and settings, equal for blocks that do the same to their layers."""
+    hyper, options = block.hyper, block.options
     match block.rule:
-        case "gamma" if hyper["gamma"] == 0:
-            return "zero", stabilizer
-        case "epsilon" if hyper["epsilon"] <= (0 if block.options else hyper["stabilizer"]):
-            return "zero", stabilizer
+        case "gamma" if hyper["gamma"] == 0 and options.get("bias") != "dropped":
+            return _as("zero", block, "gamma", "bias")
+        case "epsilon" if hyper["epsilon"] <= _smallest(block):
+            return _as("zero", block, "epsilon", "form")
         case "alpha_beta" if hyper["alpha"] == 1:
-            return "z_plus", stabilizer
-    return block.rule, *sorted(hyper.items()), *sorted(block.options.items())
+            return _as("z_plus", block, "alpha")
+    return _as(block.rule, block)
+
+
+def _smallest(block: Block) -> float:
+    """The largest ε that changes nothing: the stabilizer counts anyway; −1: there is none."""
+    others = {"unsigned": 0.0, "rms": 0.0, "rms_batch": -1.0}
+    return others.get(block.options.get("form", "signed"), block.hyper["stabilizer"])
+
+
+def _as(rule: str, block: Block, *left_out: str) -> tuple[object, ...]:
+    settings = {**block.hyper, **block.options}
+    return rule, *sorted((k, v) for k, v in settings.items() if k not in left_out)

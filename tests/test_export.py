@@ -136,6 +136,14 @@ def test_another_architecture_is_refused_with_the_names_of_layers(path):
             r"blocks\.0\.hyperparameters: found alpha, stabilizer; .* z_box takes stabilizer",
         ),
         (
+            lambda d: d["blocks"][0].update(options={"bias": "kept"}),
+            r"blocks\.0\.options: found bias; the rule z_box takes stabilize",
+        ),
+        (
+            lambda d: d["blocks"][0].update(options={"stabilize": "none"}),
+            r"blocks\.0\.options\.stabilize: 'none' is not one of",
+        ),
+        (
             lambda d: d["blocks"][2]["layers"].append("features.0"),
             r"blocks\.2\.layers: 'features\.0' is in block 'pixel' already",
         ),

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from lrpsweep.attribution import Block
 from lrpsweep.context import Task, prepare
 from lrpsweep.errors import InputError
-from lrpsweep.literature import fitting_presets, literature_points
+from lrpsweep.literature import canonical, fitting_presets, literature_points
 from lrpsweep.results import TrialResult
 from lrpsweep.spec import PRESETS, load_study
 from lrpsweep.trial import run_trial
@@ -77,6 +78,24 @@ def test_a_published_composite_inside_the_space_is_found(small_study):
     }
     small_study.write_text(text.replace("gamma2: {log: [0.25", "gamma2: {log: [0.3"))
     assert literature_points(prepare(load_study(small_study))) == {}
+
+
+@pytest.mark.parametrize(
+    ("rule", "hyper", "options", "same"),
+    [
+        ("gamma", {"gamma": 0.0}, {"bias": "kept"}, "zero"),
+        ("gamma", {"gamma": 0.0}, {"bias": "dropped"}, "gamma"),
+        ("gamma", {"gamma": 0.0}, {"stabilize": "clip"}, "zero"),
+        ("epsilon", {"epsilon": 1e-6}, {}, "zero"),
+        ("epsilon", {"epsilon": 1e-6}, {"form": "unsigned"}, "epsilon"),
+        ("epsilon", {"epsilon": 0.0}, {"form": "rms"}, "zero"),
+        ("epsilon", {"epsilon": 0.0}, {"form": "rms_batch"}, "epsilon"),
+        ("alpha_beta", {"alpha": 1.0}, {}, "z_plus"),
+    ],
+)
+def test_rules_that_are_another_one_are_known(rule, hyper, options, same):
+    block = Block("a", ("0",), rule, hyper | {"stabilizer": 1e-6}, options)
+    assert canonical(block)[0] == same
 
 
 @pytest.fixture

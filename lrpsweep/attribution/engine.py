@@ -16,7 +16,7 @@ from lrpsweep.attribution.backward import BACKWARD, Passage
 from lrpsweep.attribution.canonize import canonize
 from lrpsweep.attribution.composite import Block, Composite
 from lrpsweep.attribution.graph import Step, reached
-from lrpsweep.attribution.rules import KEEPS_SUPPORT, RULES, Arriving, Ledger
+from lrpsweep.attribution.rules import KEEPS_SUPPORT, RULES, Arriving, Ledger, keeps_shape
 from lrpsweep.attribution.tape import Tape
 from lrpsweep.attribution.tracing import trace
 from lrpsweep.errors import InputError
@@ -103,19 +103,27 @@ class Explainer:
         return Explanation(relevance, score, ledger.bias, ledger.stabilizer, rest)
 
     def check(self, composite: Composite) -> None:
-        """Raises InputError when a layer has no block, or z_box is put where no pixels arrive."""
+        """Raises InputError when a layer has no block, or one whose rule is not for it."""
         blocks = composite.by_layer()
         for place, step in enumerate(self.steps):
             if step.kind != "weighted" or place not in self._reached:
                 continue
             if step.name not in blocks:
                 raise InputError(f"composite: layer '{step.name}' is in no block")
-            block = blocks[step.name]
-            if block.rule == "z_box" and (step.sources != (-1,) or self.bounds is None):
-                raise InputError(
-                    f"composite.{block.name}.rule: z_box on '{step.name}', which does not read "
-                    "the images; expected z_box on layers that read pixels, whose bounds are known"
-                )
+            self._check_rule(step, blocks[step.name])
+
+    def _check_rule(self, step: Step, block: Block) -> None:
+        assert step.module is not None
+        if block.rule == "z_box" and (step.sources != (-1,) or self.bounds is None):
+            raise InputError(
+                f"composite.{block.name}.rule: z_box on '{step.name}', which does not read "
+                "the images; expected z_box on layers that read pixels, whose bounds are known"
+            )
+        if block.rule == "pass" and not keeps_shape(step.module):
+            raise InputError(
+                f"composite.{block.name}.rule: pass on '{step.name}', whose output has another "
+                "shape than its input; expected pass on layers that keep the shape"
+            )
 
     def _compare(self, image: Tensor) -> None:
         """Refuses, once, a network whose steps do not compute what the network computes.

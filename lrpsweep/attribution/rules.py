@@ -4,8 +4,10 @@ In every rule x is the layer's input, w and b its weights, z = Σ_j x_j w_jk + b
 R_k the relevance that arrives there. ⁺ and ⁻ are positive and negative parts. A contribution has a
 sign of its own: z⁺ = x⁺w⁺ + x⁻w⁻ and z⁻ = x⁺w⁻ + x⁻w⁺ (sums over j, without bias).
 
-Every rule divides by a denominator that `Ledger.divide` keeps away from zero, and that ledger
-writes down what bias and stabilizer take, so that an explanation accounts for its whole score.
+Every rule but `pass` divides by a denominator that `Ledger.divide` keeps away from zero, and that
+ledger writes down what bias and stabilizer take, so that an explanation accounts for its whole
+score. A norm rule (contributions x_j over their sum) is not among them: where there are weights,
+contributions are x_j w_jk and it is LRP-0; it is what the engine does at sums and average poolings.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor, nn
@@ -49,21 +51,20 @@ class Ledger:
         bias: Tensor | None,
         stabilizer: float,
         sign: int | None = None,
+        stabilize: str = "signed",
     ) -> Tensor:
-        """R / (z + sign(z)·stabilizer), with sign(0) = 1; 0 where that denominator is exactly 0.
+        """R / z, with z kept away from zero; 0 where the denominator is exactly 0 all the same.
 
-        The signed stabilizer of LRP-ε (METHODS, §1). bias: (K,), its part of z. sign: that of z
-        wherever there is relevance, if known beforehand, which saves work.
+        bias: (K,), its part of z. stabilizer: how far, in units of z; stabilize: how, a name of
+        STABILIZED. sign: that of z wherever there is relevance, if known beforehand, which saves
+        work.
         """
-        if sign is None:
-            denominator = z + torch.copysign(torch.full_like(z, stabilizer), z + 0.0)
-        else:
-            denominator = z + sign * stabilizer
+        denominator = STABILIZED[stabilize](z, stabilizer, sign)
         quotient = relevance / denominator
-        if stabilizer == 0:
+        if stabilizer == 0 or stabilize == "unsigned":
             quotient = torch.where(denominator == 0, 0, quotient)
         units = _per_unit(quotient)
-        if sign is None or stabilizer == 0:
+        if sign is None or stabilizer == 0 or stabilize != "signed":
             self.drop(relevance - quotient * z)
         else:
             self.stabilizer += sign * stabilizer * units.sum(1)
@@ -76,11 +77,46 @@ class Ledger:
         self.stabilizer += relevance.flatten(1).sum(1, dtype=torch.float64)
 
 
+def _signs(z: Tensor, size: float = 1.0) -> Tensor:
+    """size·sign(z), with sign(0) = 1."""
+    return torch.copysign(torch.full_like(z, size), z + 0.0)
+
+
+def _signed(z: Tensor, stabilizer: float, sign: int | None) -> Tensor:
+    """z + sign(z)·s. Source: Bach et al. 2015, eq. 58; zennit's Stabilizer."""
+    return z + (_signs(z, stabilizer) if sign is None else sign * stabilizer)
+
+
+def _unsigned(z: Tensor, stabilizer: float, _: int | None) -> Tensor:
+    """z + s, which may come near zero. Source: Montavon et al. 2019, table 10.1, literally."""
+    return z + stabilizer
+
+
+def _clipped(z: Tensor, stabilizer: float, sign: int | None) -> Tensor:
+    """sign(z)·max(|z|, s): exact wherever |z| is large enough. Source: zennit's Stabilizer."""
+    if sign is None:
+        return torch.where(z.abs() < stabilizer, _signs(z, stabilizer), z)
+    return z.clamp(min=stabilizer) if sign > 0 else z.clamp(max=-stabilizer)
+
+
+STABILIZED: dict[str, Callable[[Tensor, float, int | None], Tensor]] = {
+    "signed": _signed,
+    "unsigned": _unsigned,
+    "clip": _clipped,
+}
+
+
 def _per_unit(values: Tensor) -> Tensor:
     """Sums over everything but image and output unit or channel: (N, K)."""
     if values.ndim == 2:
         return values.double()
     return values.flatten(2).sum(2, dtype=torch.float64)
+
+
+def split(values: Tensor, sign: int) -> tuple[Tensor, Tensor]:
+    """The part of `values` with the sign, and the part with the other."""
+    positive, negative = values.clamp(min=0), values.clamp(max=0)
+    return (positive, negative) if sign > 0 else (negative, positive)
 
 
 @dataclass
@@ -119,17 +155,24 @@ class Record:
         return output
 
     @cached_property
+    def mean_square(self) -> Tensor:
+        """Mean of z² over the units of an image, (N, 1, …)."""
+        return self.z.square().flatten(1).mean(1).view(-1, *(1,) * (self.x.ndim - 1))
+
+    @cached_property
     def z_plus(self) -> Tensor:
-        """z⁺ + b⁺."""
-        total = self.push(self.x.clamp(min=0), self.weight.clamp(min=0))
-        if not self.nonnegative:
-            total += self.push(self.x.clamp(max=0), self.weight.clamp(max=0))
-        return total if self.bias is None else total + self.per_unit(self.bias.clamp(min=0))
+        """z⁺."""
+        return self._signed_push(1)
 
     @cached_property
     def z_minus(self) -> Tensor:
-        """z⁻ + b⁻ = z − (z⁺ + b⁺)."""
-        return self.z - self.z_plus
+        """z⁻, exactly 0 where no contribution is negative, as z − b − z⁺ would not be."""
+        return self._signed_push(-1)
+
+    def _signed_push(self, sign: int) -> Tensor:
+        same, other = split(self.weight, sign)
+        total = self.push(self.x.clamp(min=0), same)
+        return total if self.nonnegative else total.add_(self.push(self.x.clamp(max=0), other))
 
     @cached_property
     def box(self) -> Tensor:
@@ -182,6 +225,27 @@ class Record:
         return [value for value in self.__dict__.values() if isinstance(value, Tensor)]
 
 
+def zero(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    stabilizer: float,
+    stabilize: str = "signed",
+) -> Tensor:
+    """LRP-0: R_j = Σ_k x_j w_jk / z_k · R_k. On a ReLU network, gradient × input."""
+    z, sign = _output(record, arriving)
+    s = ledger.divide(arriving.relevance, z, record.bias, stabilizer, sign, stabilize)
+    return record.pull(record.weight, s).mul_(record.x)
+
+
+def _output(record: Record, arriving: Arriving) -> tuple[Tensor, int | None]:
+    """z where relevance arrives, and its sign if that is the same everywhere."""
+    if arriving.rectified and record.rectified is not None:
+        return record.rectified, 1
+    return record.z, None
+
+
 def epsilon(
     record: Record,
     arriving: Arriving,
@@ -189,51 +253,67 @@ def epsilon(
     *,
     epsilon: float,
     stabilizer: float,
-    sign: str = "signed",
+    form: str = "signed",
 ) -> Tensor:
     """LRP-ε: R_j = Σ_k x_j w_jk / (z_k + ε sign z_k) · R_k, ε in units of z.
 
-    Source: Bach et al. 2015, eq. 58. An ε smaller than the stabilizer is replaced by it. sign:
-    'unsigned' divides by z_k + ε, which the stabilizer then keeps away from zero: that is
-    Montavon et al. 2019, table 10.1, read literally, and the code of Bermudez Schettino's thesis.
+    Source: Bach et al. 2015, eq. 58. An ε smaller than the stabilizer is replaced by it. The other
+    forms are those of `_added`; the stabilizer then keeps their sum with z away from zero.
     """
-    rectified = record.rectified if arriving.rectified else None
-    z = record.z if rectified is None else rectified
-    known = None if rectified is None else 1
-    if sign == "unsigned":
-        s = ledger.divide(arriving.relevance, z + epsilon, record.bias, stabilizer, known)
-        ledger.drop(epsilon * s)
-    else:
-        total = max(epsilon, stabilizer)
-        s = ledger.divide(arriving.relevance, z, record.bias, total, known)
+    if form == "signed":
+        return zero(record, arriving, ledger, stabilizer=max(epsilon, stabilizer))
+    z, sign = _output(record, arriving)
+    added = _added(record, z, epsilon, form)
+    s = ledger.divide(arriving.relevance, z + added, record.bias, stabilizer, sign)
+    ledger.drop(added * s)
     return record.pull(record.weight, s).mul_(record.x)
 
 
-def zero(record: Record, arriving: Arriving, ledger: Ledger, *, stabilizer: float) -> Tensor:
-    """LRP-0: R_j = Σ_k x_j w_jk / z_k · R_k. On a ReLU network, gradient × input."""
-    return epsilon(record, arriving, ledger, epsilon=0.0, stabilizer=stabilizer)
+def _added(record: Record, z: Tensor, epsilon: float, form: str) -> Tensor | float:
+    """What LRP-ε adds to z, broadcast over (N, *out).
+
+    'unsigned': ε. Source: Montavon et al. 2019, table 10.1, read literally, and the code of
+    Bermudez Schettino's thesis. 'rms': ε sign(z) (mean z²)^½, over the units of an image, so that ε
+    means the same in every layer. Source: zennit's Stabilizer with norm_scale. 'rms_batch':
+    ε (mean z²)^½ + 1e-9 over the whole batch, so that an image's relevance depends on those
+    explained with it. Source: the code of Montavon et al. 2019.
+    """
+    if form == "rms":
+        return _signs(z) * (epsilon * record.mean_square.sqrt())
+    if form == "rms_batch":
+        return epsilon * record.mean_square.mean().sqrt() + 1e-9
+    return epsilon
 
 
 def gamma(
-    record: Record, arriving: Arriving, ledger: Ledger, *, gamma: float, stabilizer: float
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    gamma: float,
+    stabilizer: float,
+    bias: str = "scaled",
+    stabilize: str = "signed",
 ) -> Tensor:
     """LRP-γ, generalized: contributions of z's own sign count 1 + γ times.
 
     R_j = Σ_k (x_j w_jk + γ (x_j w_jk)^±) / (z_k + γ (z_k^± + b_k^±)) · R_k, with the sign of z_k.
     For x ≥ 0 and z > 0 this is Montavon et al. 2019, table 10.1; for signed ones Andéol et al.
-    2021. The bias is scaled like a weight. γ = 0 is LRP-0, γ = inf keeps contributions of z's
-    sign alone. Where z is exactly 0, nothing is passed on and the stabilizer's share takes it.
+    2021. γ = 0 is LRP-0, γ = inf keeps contributions of z's sign alone. Where z is exactly 0,
+    nothing is passed on and the stabilizer's share takes it. bias: 'scaled' like a weight
+    (zennit), 'kept' as b_k in the denominator (captum), or 'dropped' from it (captum's
+    set_bias_to_zero), which then may have the other sign, or none.
     """
+    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
     relevance = arriving.relevance
     if arriving.rectified and record.rectified is not None:
-        return _gamma_branch(record, relevance, record.rectified, ledger, gamma, stabilizer, sign=1)
+        return _gamma_branch(record, relevance, record.rectified, divide, gamma, bias, sign=1)
     z = record.z
     ledger.drop(torch.where(z == 0, relevance, 0))
     above, below = torch.where(z > 0, relevance, 0), torch.where(z < 0, relevance, 0)
-    lower = _gamma_branch(record, above, z.clamp(min=0), ledger, gamma, stabilizer, sign=1)
+    lower = _gamma_branch(record, above, z.clamp(min=0), divide, gamma, bias, sign=1)
     if bool(below.any()):
-        z = z.clamp(max=0)
-        lower += _gamma_branch(record, below, z, ledger, gamma, stabilizer, sign=-1)
+        lower += _gamma_branch(record, below, z.clamp(max=0), divide, gamma, bias, sign=-1)
     return lower
 
 
@@ -241,82 +321,163 @@ def _gamma_branch(
     record: Record,
     relevance: Tensor,
     z: Tensor,
-    ledger: Ledger,
+    divide: Callable[..., Tensor],
     gamma: float,
-    stabilizer: float,
+    bias: str,
     *,
     sign: int,
 ) -> Tensor:
     """The units whose z has the sign; relevance and z are 0 at the others."""
-    same, other = _split(record.weight, sign)
-    favoured = record.z_plus if sign > 0 else record.z_minus
-    bias = record.bias
+    same, other = split(record.weight, sign)
+    total = record.z_plus if sign > 0 else record.z_minus
     if math.isinf(gamma):
-        z, plus, minus = favoured, same, other
-        bias = None if bias is None else _split(bias, sign)[0]
+        plus, minus = same, other
     else:
-        z = torch.add(z, favoured, alpha=gamma)
+        total = torch.add(z, total, alpha=gamma)
         plus, minus = record.weight + gamma * same, record.weight + gamma * other
-        bias = None if bias is None else bias + gamma * _split(bias, sign)[0]
-    return record.signed_pull(plus, minus, ledger.divide(relevance, z, bias, stabilizer, sign))
+    taken = None
+    if record.bias is not None:
+        total, taken = _with_bias(record, total, gamma, bias, sign)
+    known = None if bias == "dropped" else sign
+    return record.signed_pull(plus, minus, divide(relevance, total, taken, sign=known))
 
 
-def _split(values: Tensor, sign: int) -> tuple[Tensor, Tensor]:
-    """The part of `values` with the sign, and the part with the other."""
-    positive, negative = values.clamp(min=0), values.clamp(max=0)
-    return (positive, negative) if sign > 0 else (negative, positive)
+def _with_bias(
+    record: Record, total: Tensor, gamma: float, bias: str, sign: int
+) -> tuple[Tensor, Tensor]:
+    """The denominator z + γz^±, or z^± for γ = inf, and its part that is of biases, (K,)."""
+    assert record.bias is not None
+    b, same = record.bias, split(record.bias, sign)[0]
+    within, scaled = (0 * b, same) if math.isinf(gamma) else (b, b + gamma * same)
+    taken = {"scaled": scaled, "kept": within, "dropped": 0 * b}[bias]
+    return (total if taken is within else total + record.per_unit(taken - within)), taken
 
 
 def alpha_beta(
-    record: Record, arriving: Arriving, ledger: Ledger, *, alpha: float, stabilizer: float
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    alpha: float,
+    stabilizer: float,
+    stabilize: str = "signed",
 ) -> Tensor:
     """LRP-αβ with β = α − 1: R_j = Σ_k (α (x_j w_jk)⁺/z_k⁺ − β (x_j w_jk)⁻/z_k⁻) R_k.
 
     The denominators include b⁺ and b⁻. Source: Bach et al. 2015, eq. 60, with the sign of β as in
     Montavon et al. 2019 (α − β = 1, β ≥ 0).
     """
-    positive = _alpha_beta_branch(record, alpha * arriving.relevance, ledger, stabilizer, sign=1)
+    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    positive = _alpha_beta_branch(record, alpha * arriving.relevance, divide, sign=1)
     if math.isclose(alpha, 1.0, rel_tol=0, abs_tol=1e-12):
         return positive
     share = (1 - alpha) * arriving.relevance
-    return positive + _alpha_beta_branch(record, share, ledger, stabilizer, sign=-1)
+    return positive + _alpha_beta_branch(record, share, divide, sign=-1)
 
 
 def _alpha_beta_branch(
-    record: Record, relevance: Tensor, ledger: Ledger, stabilizer: float, *, sign: int
+    record: Record, relevance: Tensor, divide: Callable[..., Tensor], *, sign: int
 ) -> Tensor:
-    same, other = _split(record.weight, sign)
-    z = record.z_plus if sign > 0 else record.z_minus.clamp(max=0)
-    bias = None if record.bias is None else _split(record.bias, sign)[0]
-    return record.signed_pull(same, other, ledger.divide(relevance, z, bias, stabilizer, sign))
+    same, other = split(record.weight, sign)
+    z = record.z_plus if sign > 0 else record.z_minus
+    bias = None if record.bias is None else split(record.bias, sign)[0]
+    if bias is not None:
+        z = z + record.per_unit(bias)
+    return record.signed_pull(same, other, divide(relevance, z, bias, sign=sign))
 
 
-def z_plus(record: Record, arriving: Arriving, ledger: Ledger, *, stabilizer: float) -> Tensor:
+def z_plus(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    stabilizer: float,
+    stabilize: str = "signed",
+) -> Tensor:
     """LRP-z⁺, which is LRP-αβ with α = 1, β = 0. Source: Montavon et al. 2017."""
-    return alpha_beta(record, arriving, ledger, alpha=1.0, stabilizer=stabilizer)
+    return alpha_beta(
+        record, arriving, ledger, alpha=1.0, stabilizer=stabilizer, stabilize=stabilize
+    )
 
 
-def z_box(record: Record, arriving: Arriving, ledger: Ledger, *, stabilizer: float) -> Tensor:
+def z_box(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    stabilizer: float,
+    stabilize: str = "signed",
+) -> Tensor:
     """LRP-z^B for inputs within [l, h]: z = f(x) − f⁺(l) − f⁻(h), numerators alike.
 
     l and h are the lowest and highest values that a pixel can have. Source: Montavon et al. 2017;
     Bermudez Schettino, eq. C.28. The bias cancels.
     """
-    s = ledger.divide(arriving.relevance, record.z - record.box, None, stabilizer)
+    z = record.z - record.box
+    s = ledger.divide(arriving.relevance, z, None, stabilizer, stabilize=stabilize)
     low, high = record.bounds
     pulled_low = record.pull(record.weight.clamp(min=0), s).mul_(low)
     pulled_high = record.pull(record.weight.clamp(max=0), s).mul_(high)
     return record.pull(record.weight, s).mul_(record.x).sub_(pulled_low).sub_(pulled_high)
 
 
-def flat(record: Record, arriving: Arriving, ledger: Ledger, *, stabilizer: float) -> Tensor:
+def w_square(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    stabilizer: float,
+    stabilize: str = "signed",
+) -> Tensor:
+    """LRP-w²: R_j = Σ_k w_jk² / Σ_i w_ik² · R_k, whatever the inputs are.
+
+    Padding counts as no input; the bias takes nothing (zennit's adds b² to the denominator unless
+    told not to). Source: Montavon et al. 2017.
+    """
+    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    return _by_weight(record, arriving.relevance, divide, record.weight.square())
+
+
+def flat(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    stabilizer: float,
+    stabilize: str = "signed",
+) -> Tensor:
     """LRP-♭: every input a unit reads gets the same share. Source: Lapuschkin et al. 2019.
 
     Padding counts as no input; the bias takes nothing.
     """
-    ones = torch.ones_like(record.weight)
-    z = record.push(torch.ones_like(record.x[:1]), ones).expand_as(arriving.relevance)
-    return record.pull(ones, ledger.divide(arriving.relevance, z, None, stabilizer, sign=1))
+    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    return _by_weight(record, arriving.relevance, divide, torch.ones_like(record.weight))
+
+
+def _by_weight(
+    record: Record, relevance: Tensor, divide: Callable[..., Tensor], weight: Tensor
+) -> Tensor:
+    """R_j = Σ_k v_jk / Σ_i v_ik · R_k for a `weight` v ≥ 0."""
+    z = record.push(torch.ones_like(record.x[:1]), weight).expand_as(relevance)
+    return record.pull(weight, divide(relevance, z, None, sign=1))
+
+
+def unchanged(record: Record, arriving: Arriving, ledger: Ledger) -> Tensor:
+    """The rule `pass`: R_j = R_j, for layers whose output has the shape of their input."""
+    return arriving.relevance
+
+
+def keeps_shape(layer: nn.Module) -> bool:
+    """Whether a layer's output always has the shape of its input, as `pass` asks for."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features == layer.out_features
+    if not isinstance(layer, nn.Conv2d) or layer.in_channels != layer.out_channels:
+        return False
+    if isinstance(layer.padding, str):
+        return layer.padding == "same"
+    return layer.stride == (1, 1) and all(
+        2 * layer.padding[i] == layer.dilation[i] * (layer.kernel_size[i] - 1) for i in (0, 1)
+    )
 
 
 KEEPS_SUPPORT = {"zero", "epsilon", "gamma", "alpha_beta", "z_plus"}
@@ -329,5 +490,7 @@ RULES: dict[str, Callable[..., Tensor]] = {
     "alpha_beta": alpha_beta,
     "z_plus": z_plus,
     "z_box": z_box,
+    "w_square": w_square,
     "flat": flat,
+    "pass": unchanged,
 }

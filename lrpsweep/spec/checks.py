@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from lrpsweep.errors import guess
 from lrpsweep.spec.dimensions import MOST_POINTS, Choice, Dimension, Fixed, Int, Linear, Log
 from lrpsweep.spec.presets import PRESETS
 from lrpsweep.spec.problems import Place, Problem, shown
-from lrpsweep.spec.rules import LOWEST, RULES, allows, reference, requirement
+from lrpsweep.spec.rules import (
+    LOWEST,
+    OPTIONS,
+    RULES,
+    allows,
+    hyperparameters,
+    options,
+    reference,
+    requirement,
+)
 from lrpsweep.spec.secrets import is_masked
 from lrpsweep.spec.study import (
     BlockSpec,
@@ -183,39 +192,59 @@ def _layers(i: int, block: BlockSpec) -> Iterator[Problem]:
 
 
 def _block(i: int, block: BlockSpec, search: Mapping[str, Dimension]) -> Iterator[Problem]:
-    rules = _rules(block.rule, search)
-    unknown = [rule for rule in rules if rule not in RULES]
-    if unknown or not rules:
-        yield Problem(("composite", i, "rule"), _unknown_rule(block.rule, unknown, search))
+    place = ("composite", i)
+    rules = _words(block.rule, search)
+    if not _all_of(rules, RULES):
+        yield _no_word((*place, "rule"), block.rule, RULES, search)
         return
-    needed = {hyper for rule in rules for hyper in RULES[str(rule)]}
-    if "sign" in block.model_fields_set and "epsilon" not in needed:
+    needed = sorted({hyper for rule in rules for hyper in hyperparameters(rule)})
+    taken = sorted({option for rule in rules for option in options(rule)})
+    yield from _foreign(place, block, [*needed, *taken])
+    for hyper in needed:
+        yield from _needed((*place, hyper), hyper, block, search)
+    for option in taken:
+        word = getattr(block, option)
+        if word is not None and not _all_of(_words(word, search), OPTIONS[option]):
+            yield _no_word((*place, option), word, OPTIONS[option], search)
+
+
+def _foreign(place: Place, block: BlockSpec, known: list[str]) -> Iterator[Problem]:
+    """What the block's rule does not take."""
+    given = [k for k in (*LOWEST, *OPTIONS) if k in block.model_fields_set]
+    for key in given:
+        value = getattr(block, key)
+        if key not in known and value is not None:
+            yield Problem(
+                (*place, key),
+                f"found {shown(value)}; expected nothing: rule {shown(block.rule)} takes "
+                f"{', '.join(known) or 'nothing'}.",
+            )
+    if block.stabilize == "none" and "stabilizer" in given:
         yield Problem(
-            ("composite", i, "sign"),
-            f"found '{block.sign}'; expected nothing: rule {shown(block.rule)} has no ε.",
+            (*place, "stabilizer"),
+            f"found {shown(block.stabilizer)}; expected nothing: stabilize is 'none'.",
         )
-    for hyper in LOWEST:
-        value = getattr(block, hyper)
-        if hyper in needed and value is None:
-            yield Problem(
-                ("composite", i, hyper),
-                f"missing; expected {requirement(hyper)}, or '$name' of a searched one, because "
-                f"the rule is {shown(block.rule)}.",
-            )
-        elif hyper not in (*needed, "stabilizer") and value is not None:
-            taken = ", ".join([*sorted(needed), "stabilizer"])
-            yield Problem(
-                ("composite", i, hyper),
-                f"found {shown(value)}; expected nothing: rule {shown(block.rule)} takes {taken}.",
-            )
-        elif value is not None:
-            yield from _hyper(("composite", i, hyper), hyper, value, search)
 
 
-def _rules(rule: str, search: Mapping[str, Dimension]) -> tuple[Any, ...]:
-    name = reference(rule)
+def _needed(
+    place: Place, hyper: str, block: BlockSpec, search: Mapping[str, Dimension]
+) -> Iterator[Problem]:
+    value = getattr(block, hyper)
+    if value is not None:
+        yield from _hyper(place, hyper, value, search)
+        return
+    yield Problem(
+        place,
+        f"missing; expected {requirement(hyper)}, or '$name' of a searched one, because the rule "
+        f"is {shown(block.rule)}.",
+    )
+
+
+def _words(word: str, search: Mapping[str, Dimension]) -> tuple[Any, ...]:
+    """All that a word of a block, or the '$name' of a choice, may mean."""
+    name = reference(word)
     if name is None:
-        return (rule,)
+        return (word,)
     match search.get(name):
         case Choice(choice=choice):
             return choice
@@ -224,17 +253,29 @@ def _rules(rule: str, search: Mapping[str, Dimension]) -> tuple[Any, ...]:
     return ()
 
 
-def _unknown_rule(rule: str, unknown: list[Any], search: Mapping[str, Dimension]) -> str:
-    allowed = f"one of {', '.join(RULES)}"
-    name = reference(rule)
+def _all_of(words: tuple[Any, ...], known: Collection[str]) -> bool:
+    return bool(words) and all(word in known for word in words)
+
+
+def _no_word(
+    place: Place, word: str, known: Collection[str], search: Mapping[str, Dimension]
+) -> Problem:
+    """A word, or a choice of them, that is not among the known ones."""
+    allowed = f"one of {', '.join(known)}"
+    name = reference(word)
     if name is None:
-        return f"found '{rule}'; expected {allowed}.{guess(rule, RULES)}"
+        return Problem(place, f"found '{word}'; expected {allowed}.{guess(word, known)}")
     if name not in search:
-        return _unknown_name(rule, search)
+        return Problem(place, _unknown_name(word, search))
+    unknown = [value for value in _words(word, search) if value not in known]
     if not unknown:
-        return f"found '{rule}', a range of numbers; expected a choice of rules, each {allowed}."
-    near = guess(str(unknown[0]), RULES)
-    return f"found '{rule}', which may be {shown(unknown[0])}; expected {allowed}.{near}"
+        return Problem(
+            place, f"found '{word}', a range of numbers; expected a choice, each {allowed}."
+        )
+    near = guess(str(unknown[0]), known)
+    return Problem(
+        place, f"found '{word}', which may be {shown(unknown[0])}; expected {allowed}.{near}"
+    )
 
 
 def _unknown_name(value: str, search: Mapping[str, Dimension]) -> str:
@@ -293,7 +334,7 @@ def _used(study: StudyFile) -> set[str]:
     values: list[object] = (
         list(composite.hyper.values())
         if isinstance(composite, PresetSpec)
-        else [v for b in composite for v in (b.rule, b.gamma, b.epsilon, b.alpha, b.stabilizer)]
+        else [getattr(b, key) for b in composite for key in ("rule", *LOWEST, *OPTIONS)]
     )
     return {name for value in values if (name := reference(value)) is not None}
 

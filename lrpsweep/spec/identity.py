@@ -68,7 +68,7 @@ def _composite(composite: PresetSpec | tuple[BlockSpec, ...]) -> dict[str, Any]:
             "layers": block.layers,
             "rule": block.rule,
             **{h: v for h in LOWEST if (v := getattr(block, h)) is not None},
-            **({"sign": block.sign} if block.sign != "signed" else {}),
+            **block.options,
         }
         for block in composite
     }

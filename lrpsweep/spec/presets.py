@@ -50,7 +50,7 @@ PRESETS: Mapping[str, Preset] = {
         (
             Part("pixel", FIRST, "z_box", {}),
             Part("lower", Fraction(7, 13), "gamma", {"gamma": "$gamma"}),
-            Part("upper", ALL, "epsilon", {"epsilon": "$epsilon"}, {"sign": "unsigned"}),
+            Part("upper", ALL, "epsilon", {"epsilon": "$epsilon"}, {"form": "unsigned"}),
             Part("head", None, "zero", {}),
         ),
     ),

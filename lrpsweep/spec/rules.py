@@ -1,10 +1,10 @@
-"""Which hyperparameters a rule takes and how low they may go: names only, no mathematics."""
+"""Which hyperparameters and options a rule takes: names and bounds only, no mathematics."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
@@ -16,9 +16,22 @@ RULES: Mapping[str, tuple[str, ...]] = {
     "alpha_beta": ("alpha",),
     "z_plus": (),
     "z_box": (),
+    "w_square": (),
     "flat": (),
+    "pass": (),
 }
-"""Rule to the hyperparameters it needs; every rule also takes `stabilizer`. β is α − 1."""
+"""Rule to the hyperparameters it needs; all but `pass` also take `stabilizer`. β is α − 1."""
+
+OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "bias": ("scaled", "kept", "dropped"),
+    "form": ("signed", "unsigned", "rms", "rms_batch"),
+    "stabilize": ("signed", "unsigned", "clip", "none"),
+}
+"""Named variants of a rule, the usual one first; `lrpsweep.attribution.rules` says what they do.
+
+bias: what γ does to the bias in the denominator. form: how ε is added to z. stabilize: how the
+stabilizer keeps the denominator from zero; 'none' is a stabilizer of 0.
+"""
 
 LOWEST: Mapping[str, float] = {"gamma": 0.0, "epsilon": 0.0, "alpha": 1.0, "stabilizer": 0.0}
 """Smallest sensible value of each hyperparameter. Only γ may be infinite."""
@@ -26,6 +39,17 @@ LOWEST: Mapping[str, float] = {"gamma": 0.0, "epsilon": 0.0, "alpha": 1.0, "stab
 STABILIZER = 1e-6
 HUGE = 1e100
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
+
+
+def hyperparameters(rule: str) -> tuple[str, ...]:
+    """All that the rule takes."""
+    return RULES[rule] if rule == "pass" else (*RULES[rule], "stabilizer")
+
+
+def options(rule: str) -> tuple[str, ...]:
+    """The options that the rule takes. The stabilizer of `epsilon` is only its smallest ε."""
+    own = {"gamma": ("bias", "stabilize"), "epsilon": ("form",), "pass": ()}
+    return own.get(rule, ("stabilize",))
 
 
 def reference(value: object) -> str | None:
@@ -61,6 +85,3 @@ def _hyper(value: Any) -> float | str:
 
 Hyper = Annotated[float | str, PlainValidator(_hyper)]
 """A hyperparameter in a study: a float (γ may be inf) or '$name' of a searched one."""
-
-Sign = Literal["signed", "unsigned"]
-"""Whether ε has the sign of z (Bach et al. 2015, eq. 58) or is added as it is (thesis)."""

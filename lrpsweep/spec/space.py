@@ -13,7 +13,7 @@ from lrpsweep.errors import InputError
 from lrpsweep.results import Axis
 from lrpsweep.spec.dimensions import Choice, Dimension, Fixed, Int, Linear, Log
 from lrpsweep.spec.presets import Part, preset_parts
-from lrpsweep.spec.rules import RULES, reference
+from lrpsweep.spec.rules import OPTIONS, hyperparameters, options, reference
 from lrpsweep.spec.study import BlockSpec, PresetSpec
 
 Search = Mapping[str, Dimension]
@@ -24,8 +24,8 @@ class ConcreteBlock:
     """A block whose rule and hyperparameters are numbers: what a trial really runs.
 
     layers: selectors as in BlockSpec, or the preset's Part that says which share of the network.
-    hyper: what the rule takes, `stabilizer` always among it; γ may be inf. options: named variants
-    of the rule, where they are not the usual ones.
+    hyper: what the rule takes; γ may be inf. options: named variants of the rule, where they are
+    not the usual ones.
     """
 
     block: str
@@ -180,19 +180,22 @@ def substitute(
 
 
 def _concrete(block: BlockSpec, values: Mapping[str, Any]) -> ConcreteBlock:
-    name = reference(block.rule)
-    rule = block.rule if name is None else values[name]
-    hyper = {h: getattr(block, h) for h in (*RULES[rule], "stabilizer")}
-    return ConcreteBlock(
-        block.block, block.layers, rule, _numbers(hyper, values), _options(block, rule)
-    )
+    rule = _value(block.rule, values)
+    wanted = {o: _value(v, values) for o, v in block.options.items() if o in options(rule)}
+    chosen = {o: v for o, v in wanted.items() if v != OPTIONS[o][0]}
+    hyper = _numbers({h: getattr(block, h) for h in hyperparameters(rule)}, values)
+    if chosen.get("stabilize") == "none":
+        del chosen["stabilize"]
+        hyper["stabilizer"] = 0.0
+    return ConcreteBlock(block.block, block.layers, rule, hyper, chosen)
 
 
-def _options(block: BlockSpec, rule: str) -> dict[str, str]:
-    """The variants of a rule that a block asks for, without those that are usual anyway."""
-    return {"sign": block.sign} if rule == "epsilon" and block.sign != "signed" else {}
+def _value(given: Any, values: Mapping[str, Any]) -> Any:
+    """What was given, or the value of the searched name that it stands for."""
+    name = reference(given)
+    return given if name is None else values[name]
 
 
 def _numbers(hyper: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, float]:
-    found = {h: v if (name := reference(v)) is None else values[name] for h, v in hyper.items()}
+    found = {h: _value(v, values) for h, v in hyper.items()}
     return {h: math.inf if v == "inf" else float(v) for h, v in found.items()}

@@ -12,7 +12,7 @@ from pydantic_core import PydanticCustomError
 
 from lrpsweep.spec.dimensions import Dimension
 from lrpsweep.spec.frozen import Frozen
-from lrpsweep.spec.rules import STABILIZER, Hyper, Sign
+from lrpsweep.spec.rules import OPTIONS, STABILIZER, Hyper
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -165,8 +165,9 @@ class BlockSpec(Frozen):
     layers: selectors, always as strings: a layer name 'features.0', a leaf index '0', a type
     'Conv2d', or an inclusive range 'first..last' where last may be 'end'. Only the syntax is
     checked here; the model knows its layers. The block named 'default' has none: it takes what
-    the others leave. rule: a name of RULES, or '$name' of a choice between such names. sign, of
-    rule epsilon: whether ε has the sign of z, or is added as it is.
+    the others leave. rule: a name of RULES, or '$name' of a choice between such names. bias, form,
+    stabilize: one of OPTIONS, or '$name' of a choice between those; None: the usual one. With a
+    searched rule, hyperparameters and options reach those of its rules that take them.
     """
 
     block: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -176,7 +177,15 @@ class BlockSpec(Frozen):
     epsilon: Hyper | None = None
     alpha: Hyper | None = None
     stabilizer: Hyper = STABILIZER
-    sign: Sign = "signed"
+    bias: Word | None = None
+    form: Word | None = None
+    stabilize: Word | None = None
+
+    @property
+    def options(self) -> Mapping[str, str]:
+        """What the block asks for that is not usual anyway."""
+        given = {name: getattr(self, name) for name in OPTIONS}
+        return {o: v for o, v in given.items() if v not in (None, OPTIONS[o][0])}
 
 
 class PresetSpec(Frozen):

@@ -71,6 +71,7 @@ UNIFORM = [
     ("alpha_beta", {"alpha": 2.0, "stabilizer": 1e-6}, zr.AlphaBeta(2.0, 1.0)),
     ("alpha_beta", {"alpha": 1.0, "stabilizer": 1e-6}, zr.AlphaBeta(1.0, 0.0)),
     ("z_plus", {"stabilizer": 1e-6}, zr.ZPlus()),
+    ("w_square", {"stabilizer": 1e-6}, zr.WSquare(zero_params="bias")),
     ("flat", {"stabilizer": 1e-6}, zr.Flat()),
 ]
 

@@ -18,6 +18,7 @@ HYPER = {
     "gamma": {"gamma": 0.3, "stabilizer": 1e-6},
     "alpha_beta": {"alpha": 1.5, "stabilizer": 1e-6},
     "z_plus": {"stabilizer": 1e-6},
+    "w_square": {"stabilizer": 1e-6},
     "flat": {"stabilizer": 1e-6},
 }
 
@@ -53,7 +54,7 @@ def uniform(net, rule, **hyper):
 
 
 def test_every_rule_is_tested_here():
-    assert set(HYPER) | {"z_box"} == set(RULES)
+    assert set(HYPER) | {"z_box", "pass"} == set(RULES)
 
 
 def test_forward_is_the_models_own_bit_for_bit_and_the_model_is_left_alone():
@@ -174,7 +175,7 @@ def test_unsigned_epsilon_is_added_as_it_is():
     composite = Composite(
         (
             Block(
-                "a", ("0",), "epsilon", {"epsilon": 0.3, "stabilizer": 0.0}, {"sign": "unsigned"}
+                "a", ("0",), "epsilon", {"epsilon": 0.3, "stabilizer": 0.0}, {"form": "unsigned"}
             ),
             Block("b", ("1",), "zero", {"stabilizer": 0.0}),
         )
@@ -247,6 +248,23 @@ def test_z_box_away_from_the_pixels_is_refused():
     net, (x, targets) = network(), batch()
     with pytest.raises(InputError, match=r"composite\.all\.rule: z_box on '2'"):
         Explainer(net, BOUNDS).attribute(x, targets, uniform(net, "z_box", stabilizer=1e-6))
+
+
+def test_pass_is_refused_where_shapes_differ_and_leaves_relevance_alone_elsewhere():
+    net, (x, targets) = network(), batch()
+    names = [layer.name for layer in list_layers(net) if layer.weighted]
+    zero = {"stabilizer": 0.0}
+    with pytest.raises(InputError, match=r"composite\.all\.rule: pass on '0', whose output"):
+        Explainer(net).check(uniform(net, "pass"))
+    passed = Block("a", (names[1],), "pass", {})
+    rest = Block("b", tuple(n for n in names if n != names[1]), "zero", zero)
+    found = Explainer(net).attribute(x, targets, Composite((passed, rest)))
+    above = nn.Sequential(*net[3:])
+    hidden = Explainer(above).attribute(net[:3](x), targets, uniform(above, "zero", **zero))
+    leaf = x.clone().requires_grad_()
+    first = net[0](leaf)
+    (pulled,) = torch.autograd.grad(first, leaf, hidden.relevance / first.detach())
+    torch.testing.assert_close(found.relevance, x * pulled, rtol=1e-9, atol=1e-12)
 
 
 class Shared(nn.Module):

@@ -38,7 +38,11 @@ def test_trials_may_grow_and_data_may_move(tmp_path):
 
 
 def test_defaults_that_are_written_out_change_nothing():
-    same = study("evaluation={patch: 8, score: logit}", "composite.early.stabilizer=1.0e-6")
+    same = study(
+        "evaluation={patch: 8, score: logit}",
+        "composite.early.stabilizer=1.0e-6",
+        "composite.early.stabilize=signed",
+    )
     assert of(same)[0] == of(study())[0]
     preset = "composite={preset: tutorial, gamma: $g"
     assert of(study(preset + "}")) == of(study(preset + ", epsilon: 0.25}"))
@@ -57,6 +61,7 @@ def test_defaults_that_are_written_out_change_nothing():
             "composite.early.layers: was ['features.1..features.9'], is ['features.1..features.7']",
         ),
         (["sampler.seed=1"], "sampler.seed: was 0, is 1"),
+        (["composite.early.bias=kept"], "composite.early.bias: is new, 'kept'"),
         (["composite.early.stabilizer=1e-9"], "composite.early.stabilizer: was 1e-06, is 1e-09"),
     ],
 )

@@ -196,9 +196,30 @@ BAD = {
         ["evaluation={protocol: thesis, perturbation: mean}"],
         "evaluation.perturbation.*: found 'mean'; expected telea or uniform",
     ),
-    "sign of a rule without epsilon": (
-        ["composite.early.sign=unsigned"],
-        "composite.early.sign.*: found 'unsigned'; expected nothing",
+    "form of a rule without epsilon": (
+        ["composite.early.form=unsigned"],
+        "composite.early.form.*: found 'unsigned'; expected nothing: rule 'gamma' takes gamma, ",
+    ),
+    "unknown option": (
+        ["composite.early.bias=keep"],
+        "composite.early.bias.*'keep'; expected one of scaled, kept, .* Did you mean 'kept'",
+    ),
+    "option of a range": (
+        ["composite.early.bias=$g"],
+        "composite.early.bias.*'.g', a range of numbers; expected a choice, each one of scaled",
+    ),
+    "option of no name": (["composite.early.bias=$h"], "early.bias.*a name under search: g"),
+    "option that may be unknown": (
+        ["search.b={choice: [kept, lost]}", "composite.early.bias=$b"],
+        "composite.early.bias: found '.b', which may be 'lost'; expected one of scaled",
+    ),
+    "stabilizer and none": (
+        ["composite.early.stabilize=none", "composite.early.stabilizer=1e-3"],
+        "composite.early.stabilizer.*found 0.001; expected nothing: stabilize is 'none'",
+    ),
+    "stabilizer of what divides nothing": (
+        ["composite.default={block: default, rule: pass, stabilizer: 1}"],
+        "composite.default.stabilizer: found 1.0; expected nothing: rule 'pass' takes nothing",
     ),
     "crop over resize": (
         [

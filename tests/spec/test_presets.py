@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 from study_text import study
 
-from lrpsweep.spec import PRESETS, RULES, preset_parts
-from lrpsweep.spec.rules import allows
+from lrpsweep.spec import PRESETS, preset_parts
+from lrpsweep.spec.rules import OPTIONS, allows, hyperparameters, options
 
 VGG16_CONVOLUTIONS = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
 """Leaf indices of torchvision's VGG-16."""
@@ -52,7 +52,9 @@ def test_each_preset_is_a_whole_composite(name):
     assert [part.block for part in parts if part.until is None] == ["head"]
     assert len({part.block for part in parts}) == len(parts)
     for part in parts:
-        assert set(part.hyper) == {*RULES[part.rule], "stabilizer"}
+        assert set(part.hyper) == set(hyperparameters(part.rule))
+        assert set(part.options) <= set(options(part.rule))
+        assert all(value in OPTIONS[option][1:] for option, value in part.options.items())
         assert all(allows(hyper, value) for hyper, value in part.hyper.items())
 
 

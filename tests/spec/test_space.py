@@ -176,6 +176,29 @@ def test_a_searched_rule_gets_its_own_hyperparameters_only():
     assert found == {"gamma": {"gamma"}, "epsilon": {"epsilon"}, "z_plus": set()}
 
 
+def test_options_reach_the_rules_that_take_them_unless_they_are_usual():
+    spec = study(
+        "search.r={choice: [gamma, epsilon, pass]}",
+        "search.b={choice: [scaled, kept]}",
+        "composite.early={block: early, layers: 1..9, rule: $r, gamma: $g, epsilon: 0.1, "
+        "bias: $b, form: rms, stabilize: clip}",
+    )
+    found = {
+        (rule, bias): substitute(spec.composite, {"g": 1.0, "r": rule, "b": bias})[1]
+        for rule in ("gamma", "epsilon", "pass")
+        for bias in ("scaled", "kept")
+    }
+    assert found["gamma", "scaled"].options == {"stabilize": "clip"}
+    assert found["gamma", "kept"].options == {"bias": "kept", "stabilize": "clip"}
+    assert found["epsilon", "kept"].options == {"form": "rms"}
+    assert (found["pass", "kept"].options, found["pass", "kept"].hyper) == ({}, {})
+
+
+def test_no_stabilizer_is_one_of_zero():
+    block = substitute(study("composite.early.stabilize=none").composite, {"g": 1.0})[1]
+    assert (block.hyper["stabilizer"], block.options) == (0.0, {})
+
+
 def test_a_preset_keeps_the_values_of_the_literature():
     spec = study("composite={preset: decreasing_gamma, gamma2: $g}")
     blocks = substitute(spec.composite, {"g": 0.75})

@@ -71,4 +71,4 @@ def test_tutorials_epsilon_is_unsigned():
         load_study(STUDIES["thesis-tutorial-morf"]).composite, {"gamma": 0.1, "epsilon": 0.2}
     )
     (upper,) = [b for b in blocks if b.rule == "epsilon"]
-    assert (upper.hyper["epsilon"], upper.options) == (0.2, {"sign": "unsigned"})
+    assert (upper.hyper["epsilon"], upper.options) == (0.2, {"form": "unsigned"})
