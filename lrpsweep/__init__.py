@@ -6,17 +6,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lrpsweep.attribution import register
     from lrpsweep.explain import TunedExplainer, load_composite
     from lrpsweep.handover import run
     from lrpsweep.spec import load_study
 
 __version__ = "0.1.0"
-__all__ = ["TunedExplainer", "load_composite", "load_study", "run"]
+__all__ = ["TunedExplainer", "load_composite", "load_study", "register", "run"]
 
 _ROOMS = {
     "TunedExplainer": "explain",
     "load_composite": "explain",
     "load_study": "spec",
+    "register": "attribution",
     "run": "handover",
 }
 

@@ -135,7 +135,9 @@ class _Network:
         )
 
     def _add(self, step: Step, pools_all: bool = False) -> int:
-        spread = max((self._spread(source) for source in step.sources), default=0)
+        # Of what a step reads besides the signal, shape operations want the sizes alone.
+        read = step.sources if step.kind in ("gate", "unknown") else step.heirs
+        spread = max((self._spread(source) for source in read), default=0)
         if spread == 0:
             step = replace(step, kind="constant")
         elif step.kind == "constant":
@@ -278,7 +280,7 @@ class _Network:
         return (
             f"{what} (reads {', '.join(names) or 'nothing'}) has no relevance rule. "
             f"{gate if CALLS.get(node.target) == 'product' else ''}"
-            f"If relevance may pass through unchanged, say so before: `lrpsweep.attribution."
+            f"If relevance may pass through unchanged, say so before: `lrpsweep."
             f'register({kind}, "pass")`; otherwise register a function `(module, inputs, '
             f"relevance) -> relevance of inputs` for {kind}"
         )
