@@ -137,7 +137,7 @@ def test_another_architecture_is_refused_with_the_names_of_layers(path):
         ),
         (
             lambda d: d["blocks"][0].update(options={"bias": "kept"}),
-            r"blocks\.0\.options: found bias; the rule z_box takes stabilize",
+            r"blocks\.0\.options: found bias; the rule z_box takes pooling, stabilize",
         ),
         (
             lambda d: d["blocks"][0].update(options={"stabilize": "none"}),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from lrpsweep.attribution.graph import Step
 from lrpsweep.attribution.rules import Arriving, Ledger
@@ -93,10 +95,25 @@ def _total(relevance: Tensor) -> Tensor:
 
 def _average(passage: Passage) -> list[Arriving]:
     """LRP-0 of an averaging layer: each input's share of the average."""
-    (x,) = passage.given[:1]
+    return _by_share(passage, lambda x: passage.step.run(x, *passage.given[1:]))
+
+
+def _sum_pool(passage: Passage) -> list[Arriving]:
+    """Of a max pool: each input's share of the sum of its window.
+
+    Source: Bermudez Schettino, App. C.2; the code of Montavon et al. 2019, which propagates through
+    average pools instead of max pools.
+    """
+    kernel, stride, padding, _, ceil_mode = pool_arguments(passage.step.module)
+    pool = partial(F.avg_pool2d, kernel_size=kernel, stride=stride, padding=padding)
+    return _by_share(passage, partial(pool, ceil_mode=ceil_mode, divisor_override=1))
+
+
+def _by_share(passage: Passage, pool: Callable[[Tensor], Tensor]) -> list[Arriving]:
+    x = passage.given[0]
     with torch.enable_grad():
         leaf = x.detach().requires_grad_()
-        pooled = passage.step.run(leaf, *passage.given[1:])
+        pooled = pool(leaf)
     s = passage.ledger.divide(passage.relevance, pooled.detach(), None, passage.stabilizer)
     (pulled,) = torch.autograd.grad(pooled, leaf, s)
     return [Arriving(x * pulled, rectified=True)]
@@ -141,5 +158,6 @@ BACKWARD: dict[str, Callable[[Passage], list[Arriving]]] = {
     "route": _route,
     "average": _average,
     "winner": _winner,
+    "sum_pool": _sum_pool,
     "custom": _custom,
 }

@@ -16,8 +16,8 @@ DEFAULT_BLOCK = "default"
 class Block:
     """Layers that share one rule.
 
-    layers: their names; hyper: the rule's numbers; options: named variants of it, as the `sign` of
-    epsilon.
+    layers: their names; hyper: the rule's numbers; options: named variants of it, as the `form` of
+    epsilon, and `pooling`, which is not for the rule but for the max pools that read the layers.
     """
 
     name: str
@@ -25,6 +25,11 @@ class Block:
     rule: str
     hyper: Mapping[str, float]
     options: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def arguments(self) -> dict[str, float | str]:
+        """What the rule is called with."""
+        return {**self.hyper, **{o: v for o, v in self.options.items() if o != "pooling"}}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ so that a further composite costs little more than one transposed convolution pe
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,9 +15,9 @@ from torch import Tensor, nn
 from lrpsweep.attribution.backward import BACKWARD, Passage
 from lrpsweep.attribution.canonize import canonize
 from lrpsweep.attribution.composite import Block, Composite
-from lrpsweep.attribution.graph import Step, reached
+from lrpsweep.attribution.graph import Step, layer_below, reached
 from lrpsweep.attribution.rules import KEEPS_SUPPORT, RULES, Arriving, Ledger, keeps_shape
-from lrpsweep.attribution.tape import Tape
+from lrpsweep.attribution.tape import Tape, pool_arguments
 from lrpsweep.attribution.tracing import trace
 from lrpsweep.errors import InputError
 
@@ -74,6 +74,7 @@ class Explainer:
         _check_mode(steps)
         self.steps = canonize(steps)
         self._reached = reached(self.steps)
+        self._pooled = _pooled(self.steps)
         self._net: nn.Module | None = net  # until its output has been compared
         self.bounds = bounds
         self.cache_bytes = cache_bytes
@@ -94,7 +95,7 @@ class Explainer:
         ledger = Ledger.empty(len(images), tape.output)
         score = tape.output.gather(1, targets[:, None])
         start = torch.zeros_like(tape.output).scatter_(1, targets[:, None], score)
-        relevance = _propagate(tape, start, rules, ledger)
+        relevance = _propagate(tape, start, rules, ledger, self._summed(rules))
         if key is not None:
             self._keep(key, tape)
         score = score[:, 0].double()
@@ -111,6 +112,20 @@ class Explainer:
             if step.name not in blocks:
                 raise InputError(f"composite: layer '{step.name}' is in no block")
             self._check_rule(step, blocks[step.name])
+        for place in self._summed(blocks):
+            if pool_arguments(self.steps[place].module)[3] not in (1, (1, 1)):
+                raise InputError(
+                    f"'{self.steps[place].name}': a max pool with gaps in its windows has no "
+                    "pooling: sum; expected pooling: winner"
+                )
+
+    def _summed(self, blocks: Mapping[str, Block]) -> set[int]:
+        """Places of max pools whose relevance is shared: those that read a block with that."""
+        return {
+            place
+            for place, name in self._pooled.items()
+            if blocks[name].options.get("pooling") == "sum"
+        }
 
     def _check_rule(self, step: Step, block: Block) -> None:
         assert step.module is not None
@@ -168,8 +183,27 @@ def _check_mode(steps: Sequence[Step]) -> None:
             )
 
 
-def _propagate(tape: Tape, start: Tensor, rules: Mapping[str, Block], ledger: Ledger) -> Tensor:
-    """Sends relevance from the output (N, classes) down to the images (N, C, H, W)."""
+def _pooled(steps: Sequence[Step]) -> dict[int, str]:
+    """Places of the max pools that relevance comes to, with the layer that each one reads."""
+    below, relevant = layer_below(steps), reached(steps)
+    return {
+        place: steps[below[place]].name
+        for place, step in enumerate(steps)
+        if step.kind == "winner" and place in relevant and below[place] >= 0
+    }
+
+
+def _propagate(
+    tape: Tape,
+    start: Tensor,
+    rules: Mapping[str, Block],
+    ledger: Ledger,
+    summed: Collection[int],
+) -> Tensor:
+    """Sends relevance from the output (N, classes) down to the images (N, C, H, W).
+
+    summed: places of the max pools that share it instead of giving it to the winner.
+    """
     pending = {len(tape.steps) - 1: Arriving(start)}
     for place in range(len(tape.steps) - 1, -1, -1):
         arriving = pending.pop(place, None)
@@ -183,7 +217,7 @@ def _propagate(tape: Tape, start: Tensor, rules: Mapping[str, Block], ledger: Le
             lower = [_weighted(tape, place, arriving, rules[step.name], ledger)]
         else:
             passage = Passage(tape, place, arriving, ledger, POOLING_STABILIZER)
-            lower = BACKWARD[step.kind](passage)
+            lower = BACKWARD["sum_pool" if place in summed else step.kind](passage)
         for source, part in zip(step.heirs, lower, strict=True):
             before = pending.get(source)
             pending[source] = part if before is None else _both(before, part)
@@ -198,5 +232,5 @@ def _weighted(tape: Tape, place: int, arriving: Arriving, block: Block, ledger: 
     """By the block's rule, (N, *out) -> (N, *in)."""
     arriving = Arriving(tape.channels_first(place, arriving.relevance), arriving.rectified)
     rule = RULES[block.rule]
-    lower = rule(tape.records[place], arriving, ledger, **block.hyper, **block.options)
+    lower = rule(tape.records[place], arriving, ledger, **block.arguments)
     return Arriving(tape.channels_last(place, lower), block.rule in KEEPS_SUPPORT)

@@ -90,6 +90,18 @@ def needed(steps: Sequence[Step]) -> list[Step]:
     ]
 
 
+def layer_below(steps: Sequence[Step]) -> list[int]:
+    """By place, the layer with weights whose output the step gives on: its place, or −1 for none.
+
+    A layer gives its own; where several come together, the last one counts.
+    """
+    below: list[int] = []
+    for place, step in enumerate(steps):
+        sources = [below[source] if source >= 0 else -1 for source in step.heirs]
+        below.append(place if step.kind == "weighted" else max(sources, default=-1))
+    return below
+
+
 def depths(steps: Sequence[Step]) -> dict[str, int]:
     """By name, how many layers with weights lie on the longest way from the images to each one.
 

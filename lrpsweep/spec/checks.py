@@ -217,7 +217,7 @@ def _foreign(place: Place, block: BlockSpec, known: list[str]) -> Iterator[Probl
             yield Problem(
                 (*place, key),
                 f"found {shown(value)}; expected nothing: rule {shown(block.rule)} takes "
-                f"{', '.join(known) or 'nothing'}.",
+                f"{', '.join(known)}.",
             )
     if block.stabilize == "none" and "stabilizer" in given:
         yield Problem(

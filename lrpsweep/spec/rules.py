@@ -26,11 +26,13 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "bias": ("scaled", "kept", "dropped"),
     "form": ("signed", "unsigned", "rms", "rms_batch"),
     "stabilize": ("signed", "unsigned", "clip", "none"),
+    "pooling": ("winner", "sum"),
 }
 """Named variants of a rule, the usual one first; `lrpsweep.attribution.rules` says what they do.
 
 bias: what γ does to the bias in the denominator. form: how ε is added to z. stabilize: how the
-stabilizer keeps the denominator from zero; 'none' is a stabilizer of 0.
+stabilizer keeps the denominator from zero; 'none' is a stabilizer of 0. pooling: who gets the
+relevance of the max pools that read the block's layers: the largest value, or all by their size.
 """
 
 LOWEST: Mapping[str, float] = {"gamma": 0.0, "epsilon": 0.0, "alpha": 1.0, "stabilizer": 0.0}
@@ -49,7 +51,7 @@ def hyperparameters(rule: str) -> tuple[str, ...]:
 def options(rule: str) -> tuple[str, ...]:
     """The options that the rule takes. The stabilizer of `epsilon` is only its smallest ε."""
     own = {"gamma": ("bias", "stabilize"), "epsilon": ("form",), "pass": ()}
-    return own.get(rule, ("stabilize",))
+    return (*own.get(rule, ("stabilize",)), "pooling")
 
 
 def reference(value: object) -> str | None:

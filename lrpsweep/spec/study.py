@@ -166,8 +166,8 @@ class BlockSpec(Frozen):
     'Conv2d', or an inclusive range 'first..last' where last may be 'end'. Only the syntax is
     checked here; the model knows its layers. The block named 'default' has none: it takes what
     the others leave. rule: a name of RULES, or '$name' of a choice between such names. bias, form,
-    stabilize: one of OPTIONS, or '$name' of a choice between those; None: the usual one. With a
-    searched rule, hyperparameters and options reach those of its rules that take them.
+    stabilize, pooling: one of OPTIONS, or '$name' of a choice between those; None: the usual one.
+    With a searched rule, hyperparameters and options reach those of its rules that take them.
     """
 
     block: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -180,6 +180,7 @@ class BlockSpec(Frozen):
     bias: Word | None = None
     form: Word | None = None
     stabilize: Word | None = None
+    pooling: Word | None = None
 
     @property
     def options(self) -> Mapping[str, str]:

@@ -145,6 +145,86 @@ def test_the_first_of_tied_maxima_takes_all():
     assert found.relevance.tolist() == [[[[5.0, 0.0], [0.0, 0.0]]]]
 
 
+def pooled(pool):
+    """A layer that changes nothing, a max pool of what is not negative, and one score per value."""
+    net = nn.Sequential(nn.Conv2d(1, 1, 1, bias=False), nn.ReLU(), pool).eval().double()
+    nn.init.ones_(net[0].weight)
+    x = torch.rand(2, 1, 7, 6, generator=torch.Generator().manual_seed(0)).double()
+    x[:, :, 0] = 0.0
+    values = net(x)
+    head = nn.Linear(values[0].numel(), 3).double()
+    return nn.Sequential(*net, nn.Flatten(), head).eval(), x, values
+
+
+@pytest.mark.parametrize(
+    "pool",
+    [nn.MaxPool2d(2), nn.MaxPool2d((3, 2), 2, padding=1), nn.MaxPool2d(3, 2, ceil_mode=True)],
+)
+def test_summed_pools_share_relevance_by_the_size_of_what_they_read(pool):
+    net, x, values = pooled(pool)
+    targets, zero = torch.tensor([0, 2]), {"stabilizer": 0.0}
+    blocks = (
+        Block("a", ("0",), "zero", zero, {"pooling": "sum"}),
+        Block("b", ("4",), "zero", zero),
+    )
+    found = Explainer(net).attribute(x, targets, Composite(blocks))
+    above = values.flatten(1) * net[4].weight[targets]
+    above = above / net(x).gather(1, targets[:, None]) * found.score[:, None]
+    expected = torch.zeros_like(x)
+    sides = [v if isinstance(v, tuple) else (v, v) for v in (pool.kernel_size, pool.padding)]
+    (height, width), (top, left) = sides
+    for n, _, i, j in torch.cartesian_prod(*map(torch.arange, values.shape)).tolist():
+        rows = range(max(0, 2 * i - top), min(x.shape[2], 2 * i - top + height))
+        columns = range(max(0, 2 * j - left), min(x.shape[3], 2 * j - left + width))
+        window = x[n, 0, rows][:, columns]
+        share = window / (window.sum() + 1e-6) * above.view_as(values)[n, 0, i, j]
+        for row, line in zip(rows, share, strict=True):
+            expected[n, 0, row, list(columns)] += line
+    torch.testing.assert_close(found.relevance, expected, rtol=1e-10, atol=1e-13)
+    assert found.unexplained.abs().max() < 1e-12
+
+
+def test_only_pools_that_read_the_block_are_summed():
+    torch.manual_seed(0)
+    layers = [
+        m for _ in range(2) for m in (nn.Conv2d(3, 3, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2))
+    ]
+    net = nn.Sequential(nn.MaxPool2d(2), *layers, nn.Flatten(), nn.Linear(3, 4)).eval().double()
+    x, targets = batch()
+    x, zero = x[..., :8, :8], {"stabilizer": 0.0}
+
+    def explained(*options):
+        names = ("1", "4", "8")
+        blocks = [Block(n, (n,), "zero", zero, o) for n, o in zip(names, options, strict=True)]
+        return Explainer(net).attribute(x, targets, Composite(tuple(blocks)))
+
+    summed = {"pooling": "sum"}
+    relevance = {
+        key: explained(*options).relevance
+        for key, options in {
+            "none": ({}, {}, {}),
+            "head": ({}, {}, summed),
+            "first": (summed, {}, {}),
+            "second": ({}, summed, {}),
+            "all": (summed, summed, summed),
+        }.items()
+    }
+    assert torch.equal(relevance["none"], relevance["head"])
+    different = [relevance[key] for key in ("none", "first", "second", "all")]
+    for i, one in enumerate(different):
+        assert not any(torch.allclose(one, other) for other in different[:i])
+    windows = relevance["all"].unfold(2, 2, 2).unfold(3, 2, 2).flatten(4)
+    assert ((windows != 0).sum(-1) <= 1).all()  # no layer below the pool of the images
+
+
+def test_a_summed_pool_with_gaps_is_refused():
+    net, _, _ = pooled(nn.MaxPool2d(2, dilation=2))
+    with pytest.raises(InputError, match="'2': a max pool with gaps"):
+        Explainer(net).check(
+            Composite((Block("a", ("0", "4"), "zero", {"stabilizer": 0.0}, {"pooling": "sum"}),))
+        )
+
+
 def test_kept_tapes_change_nothing_and_stay_within_the_bound():
     net, (x, targets) = network(), batch()
     composite = uniform(net, "gamma", **HYPER["gamma"])

@@ -219,7 +219,7 @@ BAD = {
     ),
     "stabilizer of what divides nothing": (
         ["composite.default={block: default, rule: pass, stabilizer: 1}"],
-        "composite.default.stabilizer: found 1.0; expected nothing: rule 'pass' takes nothing",
+        "composite.default.stabilizer: found 1.0; expected nothing: rule 'pass' takes pooling",
     ),
     "crop over resize": (
         [

@@ -181,17 +181,18 @@ def test_options_reach_the_rules_that_take_them_unless_they_are_usual():
         "search.r={choice: [gamma, epsilon, pass]}",
         "search.b={choice: [scaled, kept]}",
         "composite.early={block: early, layers: 1..9, rule: $r, gamma: $g, epsilon: 0.1, "
-        "bias: $b, form: rms, stabilize: clip}",
+        "bias: $b, form: rms, stabilize: clip, pooling: sum}",
     )
     found = {
         (rule, bias): substitute(spec.composite, {"g": 1.0, "r": rule, "b": bias})[1]
         for rule in ("gamma", "epsilon", "pass")
         for bias in ("scaled", "kept")
     }
-    assert found["gamma", "scaled"].options == {"stabilize": "clip"}
-    assert found["gamma", "kept"].options == {"bias": "kept", "stabilize": "clip"}
-    assert found["epsilon", "kept"].options == {"form": "rms"}
-    assert (found["pass", "kept"].options, found["pass", "kept"].hyper) == ({}, {})
+    pooled = {"pooling": "sum"}
+    assert found["gamma", "scaled"].options == pooled | {"stabilize": "clip"}
+    assert found["gamma", "kept"].options == pooled | {"bias": "kept", "stabilize": "clip"}
+    assert found["epsilon", "kept"].options == pooled | {"form": "rms"}
+    assert (found["pass", "kept"].options, found["pass", "kept"].hyper) == (pooled, {})
 
 
 def test_no_stabilizer_is_one_of_zero():
