@@ -24,6 +24,8 @@ from lrpsweep.attribution import (
     assign_layers,
     assign_parts,
     list_layers,
+    register,
+    registrations,
 )
 from lrpsweep.data import Inputs, Split, load_inputs
 from lrpsweep.errors import InputError, guess
@@ -73,16 +75,22 @@ class Given:
 
 @dataclass(frozen=True)
 class Packed:
-    """A prepared study on its way to the workers; its network lies on the CPU."""
+    """A prepared study on its way to the workers; its network lies on the CPU.
+
+    registered: what was registered for types of modules, which a new process does not know.
+    """
 
     spec: StudySpec
     model: Model
     split: Split
     targets: Mapping[SplitName, np.ndarray]
+    registered: Mapping[type[nn.Module], Any] = field(default_factory=registrations)
 
     def unpack(self, device: str) -> Context:
         """The study as a worker keeps it, on 'cpu' or 'cuda'."""
         _fix_precision()
+        for module_type, how in self.registered.items():
+            register(module_type, how)
         model = _moved(self.model, device)
         bounds, kept = model.pixel_bounds, int(self.spec.run.cache_gb * 2**30)
         return Context(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from lrpsweep.attribution import operations, register
 from lrpsweep.context import Given, Task, prepare
 from lrpsweep.errors import InputError
 from lrpsweep.spec import parse_study
@@ -52,6 +53,21 @@ def test_what_travels_to_the_workers_gives_the_same_trial(tmp_path):
     task = Task(values={"g": 0.5})
     assert np.array_equal(run_trial(there, task).scores, run_trial(context, task).scores)
     assert there.spec.path.is_absolute()
+
+
+class Halved(nn.Module):
+    def forward(self, x):
+        return torch.softmax(x, 1) / 2
+
+
+def test_what_was_registered_travels_to_the_workers(tmp_path, monkeypatch):
+    monkeypatch.setattr(operations, "_registered", {})
+    register(Halved, "pass")
+    net = network(Halved(), nn.Flatten(), nn.Linear(4 * 16 * 16, 3))
+    packed = pickle.dumps(prepare(study(tmp_path), given=given(net)).pack())
+    monkeypatch.setattr(operations, "_registered", {})  # as in a new process
+    there = pickle.loads(packed).unpack("cpu")
+    assert np.isfinite(run_trial(there, Task(values={"g": 0.5})).scores).all()
 
 
 def test_the_callers_network_is_left_alone(tmp_path):

@@ -3,7 +3,7 @@
 from lrpsweep.attribution.composite import Block, Composite, assign_layers, assign_parts
 from lrpsweep.attribution.engine import Explainer, Explanation
 from lrpsweep.attribution.layers import LayerInfo, list_layers, select_layers
-from lrpsweep.attribution.operations import register
+from lrpsweep.attribution.operations import register, registrations
 from lrpsweep.attribution.rules import RULES
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "assign_parts",
     "list_layers",
     "register",
+    "registrations",
     "select_layers",
 ]

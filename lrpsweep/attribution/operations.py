@@ -142,6 +142,11 @@ def register(module_type: type[nn.Module], how: Literal["pass"] | Backward) -> N
     _registered[module_type] = how
 
 
+def registrations() -> dict[type[nn.Module], Literal["pass"] | Backward]:
+    """What has been registered so far: other processes have to register it again."""
+    return dict(_registered)
+
+
 def registered(module: nn.Module) -> Literal["pass"] | Backward | None:
     """What was registered for the module's type."""
     return _registered.get(type(module))
