@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from lrpsweep.report.figures import BLUE, OBJECTIVES, ORANGE
+from lrpsweep.report.figures import BLUE, OBJECTIVES, ORANGE, aim
 from lrpsweep.report.heatmap import new_figure
 from lrpsweep.report.scales import format_score, format_short, format_values, plain
 from lrpsweep.results import StudyResults, TrialRecord, TrialResult
@@ -38,9 +38,8 @@ def figure_distributions(studies: Sequence[StudyResults]) -> Figure:
 
 
 def _heading(study: StudyResults) -> str:
-    sign = "lower" if study.direction == "minimize" else "higher"
     name = plain(study.name).replace("-", "-\n")
-    return f"{name}\n{OBJECTIVES[study.objective].split(' = ')[0]}\n({sign} is better)"
+    return f"{name}\n{OBJECTIVES[study.objective].split(' = ')[0]}\n({aim(study)})"
 
 
 def comparison_lines(studies: Sequence[StudyResults]) -> list[str]:
@@ -67,12 +66,8 @@ def _differences(studies: Sequence[StudyResults]) -> Iterator[str]:
             continue
         gaps = _result(one.ranked()[0]).scores - _result(other.ranked()[0]).scores
         error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else np.nan
-        sign = "lower" if one.direction == "minimize" else "higher"
         gap = f"{format_score(float(np.mean(gaps)))} ± {format_short(error)}"
-        yield (
-            f"{one.name} − {other.name}: {gap} on {len(gaps)} images ({sign} is better for the "
-            "first)"
-        )
+        yield (f"{one.name} − {other.name}: {gap} on {len(gaps)} images ({aim(one)})")
 
 
 def _result(trial: TrialRecord) -> TrialResult:

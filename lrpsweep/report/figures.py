@@ -486,8 +486,14 @@ def _objective_name(results: StudyResults) -> str:
 
 
 def _objective(results: StudyResults) -> str:
-    better = "lower" if results.direction == "minimize" else "higher"
-    return plain(f"{_objective_name(results)}; {better} is better")
+    return plain(f"{_objective_name(results)}; {aim(results)}")
+
+
+def aim(results: StudyResults) -> str:
+    """Which way is better, in words."""
+    if results.objective == "auc_random":
+        return "a control"
+    return "lower is better" if results.direction == "minimize" else "higher is better"
 
 
 def _relevance(results: StudyResults) -> str:
