@@ -44,6 +44,15 @@ class Ledger:
         zeros = torch.zeros(images, dtype=torch.float64, device=like.device)
         return cls(zeros, zeros.clone())
 
+    def copy(self) -> Ledger:
+        """The same entries, apart from this ledger's."""
+        return Ledger(self.bias.clone(), self.stabilizer.clone())
+
+    def take(self, other: Ledger) -> None:
+        """Has the other's entries in place of its own."""
+        self.bias.copy_(other.bias)
+        self.stabilizer.copy_(other.stabilizer)
+
     def divide(
         self,
         relevance: Tensor,
@@ -113,10 +122,9 @@ def _per_unit(values: Tensor) -> Tensor:
     return values.flatten(2).sum(2, dtype=torch.float64)
 
 
-def split(values: Tensor, sign: int) -> tuple[Tensor, Tensor]:
-    """The part of `values` with the sign, and the part with the other."""
-    positive, negative = values.clamp(min=0), values.clamp(max=0)
-    return (positive, negative) if sign > 0 else (negative, positive)
+def part(values: Tensor, sign: int) -> Tensor:
+    """The part of `values` with the sign."""
+    return values.clamp(min=0) if sign > 0 else values.clamp(max=0)
 
 
 @dataclass
@@ -170,9 +178,10 @@ class Record:
         return self._signed_push(-1)
 
     def _signed_push(self, sign: int) -> Tensor:
-        same, other = split(self.weight, sign)
-        total = self.push(self.x.clamp(min=0), same)
-        return total if self.nonnegative else total.add_(self.push(self.x.clamp(max=0), other))
+        total = self.push(self.x.clamp(min=0), part(self.weight, sign))
+        if self.nonnegative:
+            return total
+        return total.add_(self.push(self.x.clamp(max=0), part(self.weight, -sign)))
 
     @cached_property
     def box(self) -> Tensor:
@@ -213,12 +222,12 @@ class Record:
         )
         return pulled
 
-    def signed_pull(self, plus: Tensor, minus: Tensor, s: Tensor) -> Tensor:
-        """x⁺ ⊙ Σ_k plus_jk s_k + x⁻ ⊙ Σ_k minus_jk s_k."""
+    def signed_pull(self, weights: Callable[[int], Tensor], s: Tensor) -> Tensor:
+        """x⁺ ⊙ Σ_k v_jk s_k + x⁻ ⊙ Σ_k u_jk s_k, with v = weights(1) and u = weights(−1)."""
         if self.nonnegative:
-            return self.pull(plus, s).mul_(self.x)
-        positive = self.x.clamp(min=0) * self.pull(plus, s)
-        return positive + self.x.clamp(max=0) * self.pull(minus, s)
+            return self.pull(weights(1), s).mul_(self.x)
+        positive = self.x.clamp(min=0) * self.pull(weights(1), s)
+        return positive + self.x.clamp(max=0) * self.pull(weights(-1), s)
 
     def kept(self) -> list[Tensor]:
         """The tensors kept for later trials."""
@@ -328,18 +337,20 @@ def _gamma_branch(
     sign: int,
 ) -> Tensor:
     """The units whose z has the sign; relevance and z are 0 at the others."""
-    same, other = split(record.weight, sign)
     total = record.z_plus if sign > 0 else record.z_minus
-    if math.isinf(gamma):
-        plus, minus = same, other
-    else:
+    if not math.isinf(gamma):
         total = torch.add(z, total, alpha=gamma)
-        plus, minus = record.weight + gamma * same, record.weight + gamma * other
     taken = None
     if record.bias is not None:
         total, taken = _with_bias(record, total, gamma, bias, sign)
-    known = None if bias == "dropped" else sign
-    return record.signed_pull(plus, minus, divide(relevance, total, taken, sign=known))
+    s = divide(relevance, total, taken, sign=None if bias == "dropped" else sign)
+    return record.signed_pull(lambda side: _favoured(record.weight, gamma, sign * side), s)
+
+
+def _favoured(weight: Tensor, gamma: float, sign: int) -> Tensor:
+    """w + γw^±, or w^± for γ = inf."""
+    same = part(weight, sign)
+    return same if math.isinf(gamma) else same.mul_(gamma).add_(weight)
 
 
 def _with_bias(
@@ -347,7 +358,7 @@ def _with_bias(
 ) -> tuple[Tensor, Tensor]:
     """The denominator z + γz^±, or z^± for γ = inf, and its part that is of biases, (K,)."""
     assert record.bias is not None
-    b, same = record.bias, split(record.bias, sign)[0]
+    b, same = record.bias, part(record.bias, sign)
     within, scaled = (0 * b, same) if math.isinf(gamma) else (b, b + gamma * same)
     taken = {"scaled": scaled, "kept": within, "dropped": 0 * b}[bias]
     return (total if taken is within else total + record.per_unit(taken - within)), taken
@@ -378,12 +389,12 @@ def alpha_beta(
 def _alpha_beta_branch(
     record: Record, relevance: Tensor, divide: Callable[..., Tensor], *, sign: int
 ) -> Tensor:
-    same, other = split(record.weight, sign)
     z = record.z_plus if sign > 0 else record.z_minus
-    bias = None if record.bias is None else split(record.bias, sign)[0]
+    bias = None if record.bias is None else part(record.bias, sign)
     if bias is not None:
         z = z + record.per_unit(bias)
-    return record.signed_pull(same, other, divide(relevance, z, bias, sign=sign))
+    s = divide(relevance, z, bias, sign=sign)
+    return record.signed_pull(lambda side: part(record.weight, sign * side), s)
 
 
 def z_plus(
