@@ -311,7 +311,8 @@ def gamma(
     2021. γ = 0 is LRP-0, γ = inf keeps contributions of z's sign alone. Where z is exactly 0,
     nothing is passed on and the stabilizer's share takes it. bias: 'scaled' like a weight
     (zennit), 'kept' as b_k in the denominator (captum), or 'dropped' from it (captum's
-    set_bias_to_zero), which then may have the other sign, or none.
+    set_bias_to_zero), which then may have the other sign, or none. With these two, γ = inf is no
+    limit of large γ where z has its sign from the bias alone: there nothing is passed on.
     """
     divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
     relevance = arriving.relevance

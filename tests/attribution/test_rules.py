@@ -359,12 +359,20 @@ def test_a_rule_that_needs_what_is_not_there_loses_it_to_the_stabilizer():
     assert ledger.stabilizer.tolist() == [1.0]
 
 
-@pytest.mark.parametrize("bias", ["kept", "dropped"])
-def test_infinite_gamma_is_the_limit_whatever_becomes_of_the_bias(bias):
+def dense_case():
     generator = torch.Generator().manual_seed(0)
     layer = nn.Linear(6, 5).double().requires_grad_(False)
+    for parameter in layer.parameters():
+        parameter.copy_(values("normal", generator, *parameter.shape))
     x, relevance = (values("normal", generator, 3, size) for size in (6, 5))
-    case = Case(layer, x, relevance)
+    return Case(layer, x, relevance)
+
+
+@pytest.mark.parametrize("bias", ["kept", "dropped"])
+def test_infinite_gamma_is_the_limit_where_something_has_the_sign_of_z(bias):
+    case = dense_case()
+    c = contributions(case.x, case.matrix[0])
+    assert ((c > 0).any(1) & (c < 0).any(1)).all()
     at = [
         explained("gamma", case, {"gamma": g, "bias": bias, "stabilizer": 0.0})[0]
         for g in (1e9, math.inf)
@@ -373,13 +381,12 @@ def test_infinite_gamma_is_the_limit_whatever_becomes_of_the_bias(bias):
 
 
 def test_only_rms_over_the_batch_depends_on_the_neighbours():
-    generator = torch.Generator().manual_seed(0)
-    layer = nn.Linear(6, 5).double().requires_grad_(False)
-    x, relevance = (values("normal", generator, 3, size) for size in (6, 5))
+    case = dense_case()
+    first = Case(case.layer, case.x[:1], case.relevance[:1])
     for form, depends in (("rms", False), ("rms_batch", True)):
         hyper = {"epsilon": 0.5, "stabilizer": 1e-6, "form": form}
-        together, _ = explained("epsilon", Case(layer, x, relevance), hyper)
-        alone, _ = explained("epsilon", Case(layer, x[:1], relevance[:1]), hyper)
+        together, _ = explained("epsilon", case, hyper)
+        alone, _ = explained("epsilon", first, hyper)
         assert bool((together[:1] - alone).abs().max() > 1e-3) == depends
 
 
