@@ -1,22 +1,23 @@
 """The engine: one forward pass per batch, then relevance for as many composites as one likes.
 
 What belongs to the batch (every layer's input, z, z⁺) is recorded once and kept, within a bound,
-so that a further composite costs little more than one transposed convolution per layer.
+so that a further composite costs little more than one transposed convolution per layer, and nothing
+for the blocks from the output down that it has in common with an earlier one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution.backward import BACKWARD, Passage
 from lrpsweep.attribution.canonize import canonize
 from lrpsweep.attribution.composite import Block, Composite
+from lrpsweep.attribution.descent import Way
 from lrpsweep.attribution.graph import Step, layer_below, reached
-from lrpsweep.attribution.rules import KEEPS_SUPPORT, RULES, Arriving, Ledger, keeps_shape
+from lrpsweep.attribution.rules import Ledger, keeps_shape
 from lrpsweep.attribution.tape import Tape, pool_arguments
 from lrpsweep.attribution.tracing import trace
 from lrpsweep.errors import InputError
@@ -95,7 +96,8 @@ class Explainer:
         ledger = Ledger.empty(len(images), tape.output)
         score = tape.output.gather(1, targets[:, None])
         start = torch.zeros_like(tape.output).scatter_(1, targets[:, None], score)
-        relevance = _propagate(tape, start, rules, ledger, self._summed(rules))
+        way = Way(tape, rules, frozenset(self._summed(rules)), POOLING_STABILIZER)
+        relevance = way.descend(start, ledger, keep=key is not None)
         if key is not None:
             self._keep(key, tape)
         score = score[:, 0].double()
@@ -162,7 +164,10 @@ class Explainer:
     def _keep(self, key: Hashable, tape: Tape) -> None:
         """Keeps the tape if the bound allows; asked again after each use, since tapes grow."""
         self._tapes.pop(key, None)
-        if self.kept_bytes() + tape.kept_bytes() <= self.cache_bytes:
+        left = self.cache_bytes - self.kept_bytes()
+        while tape.kept_bytes() > left and tape.drop_halt():
+            pass
+        if tape.kept_bytes() <= left:
             self._tapes[key] = tape
 
     def forget(self) -> None:
@@ -191,46 +196,3 @@ def _pooled(steps: Sequence[Step]) -> dict[int, str]:
         for place, step in enumerate(steps)
         if step.kind == "winner" and place in relevant and below[place] >= 0
     }
-
-
-def _propagate(
-    tape: Tape,
-    start: Tensor,
-    rules: Mapping[str, Block],
-    ledger: Ledger,
-    summed: Collection[int],
-) -> Tensor:
-    """Sends relevance from the output (N, classes) down to the images (N, C, H, W).
-
-    summed: places of the max pools that share it instead of giving it to the winner.
-    """
-    pending = {len(tape.steps) - 1: Arriving(start)}
-    for place in range(len(tape.steps) - 1, -1, -1):
-        arriving = pending.pop(place, None)
-        if arriving is None:
-            continue
-        step = tape.steps[place]
-        if step.kind == "constant":  # a parameter or number that was added: a bias by another name
-            ledger.bias += arriving.relevance.flatten(1).sum(1, dtype=torch.float64)
-            continue
-        if step.kind == "weighted":
-            lower = [_weighted(tape, place, arriving, rules[step.name], ledger)]
-        else:
-            passage = Passage(tape, place, arriving, ledger, POOLING_STABILIZER)
-            lower = BACKWARD["sum_pool" if place in summed else step.kind](passage)
-        for source, part in zip(step.heirs, lower, strict=True):
-            before = pending.get(source)
-            pending[source] = part if before is None else _both(before, part)
-    return pending[-1].relevance
-
-
-def _both(one: Arriving, other: Arriving) -> Arriving:
-    return Arriving(one.relevance + other.relevance, one.rectified and other.rectified)
-
-
-def _weighted(tape: Tape, place: int, arriving: Arriving, block: Block, ledger: Ledger) -> Arriving:
-    """By the block's rule, (N, *out) -> (N, *in)."""
-    arriving = Arriving(tape.channels_first(place, arriving.relevance), arriving.rectified)
-    rule = RULES[block.rule]
-    lower = rule(tape.records[place], arriving, ledger, **block.arguments)
-    return Arriving(tape.channels_last(place, lower), block.rule in KEEPS_SUPPORT)

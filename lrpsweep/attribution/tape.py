@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrpsweep.attribution.graph import Step, reached, readers
-from lrpsweep.attribution.rules import Record
+from lrpsweep.attribution.rules import Arriving, Ledger, Record
 from lrpsweep.errors import InputError
 
 NEEDS_VALUES = ("winner", "average", "sum", "custom")
 """Kinds of steps whose inputs are kept; of the others' the shapes are enough."""
+
+
+MOST_HALTS = 16
+"""How many stops on the way down a batch keeps; the one that was not used for longest goes."""
+
+
+@dataclass(frozen=True)
+class Halt:
+    """The state of relevance at one place on its way down."""
+
+    pending: Mapping[int, Arriving]
+    ledger: Ledger
 
 
 class Tape:
@@ -28,6 +41,8 @@ class Tape:
         self.records: dict[int, Record] = {}
         self.given: dict[int, tuple[Tensor, ...]] = {}
         self._winners: dict[int, Tensor] = {}
+        self._halts: dict[Hashable, Halt] = {}
+        self._seen: set[int] = set()
         self.output = self._run(images)
 
     def _run(self, images: Tensor) -> Tensor:
@@ -94,11 +109,38 @@ class Tape:
             )[1]
         return self._winners[place]
 
+    def halt(self, key: Hashable, halt: Halt) -> None:
+        """Keeps what has arrived somewhere, under all that it depends on, from the second time on.
+
+        What comes once would only take memory: of a grid's points, most share no lower blocks.
+        """
+        if hash(key) not in self._seen:
+            self._seen.add(hash(key))
+            return
+        self._halts[key] = halt
+        while len(self._halts) > MOST_HALTS:
+            del self._halts[next(iter(self._halts))]
+
+    def halted(self, key: Hashable) -> Halt | None:
+        """What has arrived under that key before."""
+        halt = self._halts.pop(key, None)
+        if halt is not None:
+            self._halts[key] = halt
+        return halt
+
+    def drop_halt(self) -> bool:
+        """Lets go of the halt that was not used for longest; False when there is none."""
+        if not self._halts:
+            return False
+        del self._halts[next(iter(self._halts))]
+        return True
+
     def kept_bytes(self) -> int:
         """Memory that keeping this tape costs."""
+        halted = [a.relevance for halt in self._halts.values() for a in halt.pending.values()]
         recorded = [tensor for record in self.records.values() for tensor in record.kept()]
         given = [tensor for tensors in self.given.values() for tensor in tensors]
-        kept = [self.output, *given, *self._winners.values(), *recorded]
+        kept = [self.output, *given, *self._winners.values(), *recorded, *halted]
         storages = [tensor.untyped_storage() for tensor in kept]
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 

@@ -386,3 +386,50 @@ def test_a_layer_with_weights_used_twice_has_its_rule_in_both_places():
     net(leaf).gather(1, targets[:, None]).sum().backward()
     found = Explainer(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
     torch.testing.assert_close(found.relevance, leaf.grad * x, rtol=1e-9, atol=1e-12)
+
+
+def in_blocks(lower, upper, head=0.0):
+    """Blocks from the images up, with a γ each."""
+    hyper = [{"gamma": g, "stabilizer": 1e-6} for g in (lower, upper, head)]
+    names = [("0",), ("2",), ("7", "9")]
+    return Composite(
+        tuple(
+            Block(f"b{i}", n, "gamma", h) for i, (n, h) in enumerate(zip(names, hyper, strict=True))
+        )
+    )
+
+
+def test_what_upper_blocks_have_in_common_is_taken_up_and_changes_nothing():
+    net, (x, targets) = network(), batch()
+    explainer = Explainer(net, cache_bytes=10**8)
+    order = [(0.1, 0.2), (0.3, 0.2), (0.1, 0.5), (0.3, 0.5), (0.7, 0.2), (0.7, 0.5), (0.1, 0.2)]
+    for lower, upper in order:
+        composite = in_blocks(lower, upper)
+        found = explainer.attribute(x, targets, composite, key="a")
+        fresh = Explainer(net).attribute(x, targets, composite)
+        assert torch.equal(found.relevance, fresh.relevance)
+        assert torch.equal(found.bias, fresh.bias)
+        assert torch.equal(found.stabilizer, fresh.stabilizer)
+    (tape,) = explainer._tapes.values()
+    assert tape._halts  # or nothing was tested
+
+
+def test_other_targets_take_up_nothing():
+    net, (x, targets) = network(), batch()
+    explainer = Explainer(net, cache_bytes=10**8)
+    for shift in (0, 0, 0, 1, 1, 2):
+        wanted = (targets + shift) % 4
+        found = explainer.attribute(x, wanted, in_blocks(0.1, 0.2), key="a").relevance
+        assert torch.equal(
+            found, Explainer(net).attribute(x, wanted, in_blocks(0.1, 0.2)).relevance
+        )
+
+
+def test_kept_relevance_goes_before_the_batch_does():
+    net, (x, targets) = network(), batch()
+    plain = Explainer(net, cache_bytes=10**8)
+    plain.attribute(x, targets, in_blocks(0.1, 0.2), key="a")
+    small = Explainer(net, cache_bytes=plain.kept_bytes() + 100)
+    for lower in (0.1, 0.2, 0.3, 0.4):
+        small.attribute(x, targets, in_blocks(lower, 0.2), key="a")
+        assert 0 < small.kept_bytes() <= small.cache_bytes

@@ -1,0 +1,98 @@
+"""Relevance on its way from the output to the images, under one composite.
+
+Composites of a sweep often agree in their upper blocks. What arrives at the first block that is
+not the same depends on those alone, so it is kept with the batch and taken up there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lrpsweep.attribution.backward import BACKWARD, Passage
+from lrpsweep.attribution.composite import Block
+from lrpsweep.attribution.rules import KEEPS_SUPPORT, RULES, Arriving, Ledger
+from lrpsweep.attribution.tape import Halt, Tape
+
+
+@dataclass(frozen=True)
+class Way:
+    """The way down through a batch's network.
+
+    rules: the block of every layer, by name. summed: places of the max pools that share relevance
+    instead of giving it to the winner. stabilizer: of averages and sums.
+    """
+
+    tape: Tape
+    rules: Mapping[str, Block]
+    summed: frozenset[int]
+    stabilizer: float
+
+    def descend(self, start: Tensor, ledger: Ledger, *, keep: bool) -> Tensor:
+        """Relevance (N, classes) at the output -> (N, C, H, W) at the images.
+
+        keep: whether what arrives at each block is kept for composites with the same upper blocks.
+        """
+        halts = dict(self._halts(start)) if keep else {}
+        place, pending = self._taken_up(halts, ledger)
+        if pending is None:
+            place, pending = len(self.tape.steps) - 1, {len(self.tape.steps) - 1: Arriving(start)}
+        for now in range(place, -1, -1):
+            if now in halts and now < place:
+                self.tape.halt(halts[now], Halt(dict(pending), ledger.copy()))
+            arriving = pending.pop(now, None)
+            if arriving is not None:
+                self._pass_on(now, arriving, pending, ledger)
+        return pending[-1].relevance
+
+    def _taken_up(
+        self, halts: Mapping[int, Hashable], ledger: Ledger
+    ) -> tuple[int, dict[int, Arriving] | None]:
+        """The lowest place that was halted at before, and what was pending there."""
+        for place in sorted(halts):
+            halt = self.tape.halted(halts[place])
+            if halt is not None:
+                ledger.take(halt.ledger)
+                return place, dict(halt.pending)
+        return -1, None
+
+    def _halts(self, start: Tensor) -> Iterator[tuple[int, Hashable]]:
+        """The places where a block begins, with all that decides what arrives there."""
+        above: list[Hashable] = [start.cpu().numpy().tobytes(), self.stabilizer]
+        block = None
+        for place in sorted(self.tape.records, reverse=True):
+            found = self.rules[self.tape.steps[place].name]
+            if block is not None and found is not block:
+                yield place, (tuple(above), frozenset(p for p in self.summed if p > place))
+            block = found
+            above.append((place, block.rule, tuple(sorted(block.arguments.items()))))
+
+    def _pass_on(
+        self, place: int, arriving: Arriving, pending: dict[int, Arriving], ledger: Ledger
+    ) -> None:
+        step = self.tape.steps[place]
+        if step.kind == "constant":  # a parameter or number that was added: a bias by another name
+            ledger.bias += arriving.relevance.flatten(1).sum(1, dtype=torch.float64)
+            return
+        if step.kind == "weighted":
+            lower = [self._weighted(place, arriving, ledger)]
+        else:
+            passage = Passage(self.tape, place, arriving, ledger, self.stabilizer)
+            lower = BACKWARD["sum_pool" if place in self.summed else step.kind](passage)
+        for source, part in zip(step.heirs, lower, strict=True):
+            before = pending.get(source)
+            pending[source] = part if before is None else _both(before, part)
+
+    def _weighted(self, place: int, arriving: Arriving, ledger: Ledger) -> Arriving:
+        """By the block's rule, (N, *out) -> (N, *in)."""
+        tape, block = self.tape, self.rules[self.tape.steps[place].name]
+        arriving = Arriving(tape.channels_first(place, arriving.relevance), arriving.rectified)
+        lower = RULES[block.rule](tape.records[place], arriving, ledger, **block.arguments)
+        return Arriving(tape.channels_last(place, lower), block.rule in KEEPS_SUPPORT)
+
+
+def _both(one: Arriving, other: Arriving) -> Arriving:
+    return Arriving(one.relevance + other.relevance, one.rectified and other.rectified)
