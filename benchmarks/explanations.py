@@ -1,0 +1,143 @@
+"""What explaining a batch costs, beside zennit: once, and under many values of gamma.
+
+python benchmarks/explanations.py [--networks vgg16 resnet50] [--explanations 1 32] [--repeats 3]
+
+Both explain the same batch of 8 random images of 224 × 224 with EpsilonGammaBox, on networks with
+random weights, in float32, each in a process of its own with one thread; they take turns. Seconds
+are those of the explanations alone, without imports, loading and merging batch norms; peak memory
+is the process's largest resident size, less what it was before the first explanation.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+BATCH, SIZE = 8, 224
+LOW, HIGH = torch.tensor([-2.12, -2.04, -1.80]), torch.tensor([2.25, 2.43, 2.64])
+Explain = Callable[[float], Tensor]
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    net: nn.Module = torchvision.models.get_model(name, weights=None).eval()
+    return net.requires_grad_(False)
+
+
+def batch() -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    images = torch.rand(BATCH, 3, SIZE, SIZE, generator=generator)
+    low, high = LOW.view(3, 1, 1), HIGH.view(3, 1, 1)
+    return low + images * (high - low), torch.arange(BATCH)
+
+
+def with_lrpsweep(name: str) -> Explain:
+    from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+
+    net, (images, targets) = network(name), batch()
+    images = images.contiguous(memory_format=torch.channels_last)
+    layers = [layer for layer in list_layers(net) if layer.weighted]
+    first, convs = layers[0].name, [x.name for x in layers[1:] if x.kind == "Conv2d"]
+    dense = tuple(layer.name for layer in layers if layer.kind == "Linear")
+    explainer = Explainer(net, (LOW, HIGH), cache_bytes=4 * 2**30)
+
+    def explain(gamma: float) -> Tensor:
+        blocks = (
+            Block("pixel", (first,), "z_box", {"stabilizer": 1e-6}),
+            Block("body", tuple(convs), "gamma", {"gamma": gamma, "stabilizer": 1e-6}),
+            Block("head", dense, "epsilon", {"epsilon": 1e-6, "stabilizer": 1e-6}),
+        )
+        return explainer.attribute(images, targets, Composite(blocks), key="batch").relevance
+
+    return explain
+
+
+def with_zennit(name: str) -> Explain:
+    from zennit.attribution import Gradient
+    from zennit.composites import EpsilonGammaBox
+    from zennit.torchvision import ResNetCanonizer, VGGCanonizer
+
+    net, (images, targets) = network(name), batch()
+    canonizer = ResNetCanonizer() if name.startswith("resnet") else VGGCanonizer()
+    low, high = LOW.view(1, 3, 1, 1), HIGH.view(1, 3, 1, 1)
+
+    def explain(gamma: float) -> Tensor:
+        composite = EpsilonGammaBox(low, high, gamma=gamma, canonizers=[canonizer])
+
+        def start(output: Tensor) -> Tensor:
+            chosen = torch.zeros_like(output).scatter_(1, targets[:, None], 1.0)
+            return chosen * output.detach()
+
+        with Gradient(model=net, composite=composite) as attributor:
+            return attributor(images, start)[1].detach()
+
+    return explain
+
+
+WHO = {"lrpsweep": with_lrpsweep, "zennit": with_zennit}
+
+
+def measure(who: str, name: str, explanations: int) -> dict[str, float]:
+    torch.set_num_threads(1)
+    explain = WHO[who](name)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    for i in range(explanations):
+        relevance = explain(0.05 * (i + 1))
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return {"seconds": seconds, "peak_mb": peak / 1024, "total": float(relevance.sum())}
+
+
+def in_own_process(who: str, name: str, explanations: int) -> dict[str, float]:
+    command = [sys.executable, __file__, "--measure", who, name, str(explanations)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def compare(name: str, explanations: int, repeats: int) -> None:
+    found: dict[str, list[dict[str, float]]] = {who: [] for who in WHO}
+    for _ in range(repeats):
+        for who in WHO:
+            found[who].append(in_own_process(who, name, explanations))
+    ratios = [z["seconds"] / o["seconds"] for o, z in zip(*found.values(), strict=True)]
+    for who, runs in found.items():
+        seconds = statistics.median(run["seconds"] for run in runs)
+        peak = statistics.median(run["peak_mb"] for run in runs)
+        print(
+            f"{name:10} {explanations:4} {who:9} {seconds:8.2f} s {seconds / explanations:7.3f} s "
+            f"each {peak:7.0f} MB   sum of relevance {runs[0]['total']:.6g}"
+        )
+    shown = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+    print(f"{name:10} {explanations:4} zennit / lrpsweep {shown}", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", default=["vgg16", "resnet50"])
+    parser.add_argument("--explanations", nargs="+", type=int, default=[1, 32])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    chosen = parser.parse_args()
+    if chosen.measure:
+        who, name, count = chosen.measure
+        print(json.dumps(measure(who, name, int(count))))
+        return
+    for name in chosen.networks:
+        for explanations in chosen.explanations:
+            compare(name, explanations, chosen.repeats)
+
+
+if __name__ == "__main__":
+    main()
