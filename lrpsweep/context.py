@@ -7,7 +7,7 @@ comes of that is packed, sent to the workers once, and unpacked there: a worker 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ from lrpsweep.spec import (
     PresetSpec,
     StudySpec,
     first_point,
+    resolve_path,
     substitute,
 )
 
@@ -110,7 +111,8 @@ class Packed:
 class Context:
     """What a worker keeps between trials. batch shrinks when memory runs out.
 
-    kept_curves: perturbation curves that no heatmap changes.
+    kept_curves: perturbation curves that no heatmap changes. looked: where misclassified images are
+    left out, the labels of all images looked at, and which of them were right.
     """
 
     spec: StudySpec
@@ -123,6 +125,7 @@ class Context:
     device: str
     batch: int
     kept_curves: dict[Any, Any] = field(default_factory=dict)
+    looked: tuple[np.ndarray, np.ndarray] | None = None
 
     def pack(self) -> Packed:
         """What the workers need of this."""
@@ -205,34 +208,45 @@ def _fix_precision() -> None:
 
 
 def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
+    for path in (spec.data.folder, spec.data.csv, spec.data.root):
+        if path is not None:
+            resolve_path(path, spec.base)  # a variable that is not set, before weights are fetched
     model = load_model(spec.model, device, spec.base, net=given.model, allow_code=given.allow_code)
     count = _class_count(model)
-    split = _split(spec, model, given.images)
+    split, looked = _split(spec, model, given.images, count)
+    evaluation = spec.evaluation
     height, width = split.search.images.shape[1:3]
-    PROTOCOLS[spec.evaluation.protocol].counts(spec.evaluation, height, width)
+    PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
     targets: dict[SplitName, np.ndarray] = {
         "search": _targets(spec, model, split.search, count),
         "validation": _targets(spec, model, split.validation, count),
     }
     context = Packed(spec, model, split, targets).unpack(device)
+    context.looked = looked
     for values in _with_every_choice(context):
         context.explainer.check(context.composite(Task(values=values)))
     return context
 
 
-def _split(spec: StudySpec, model: Model, images: Any) -> Split:
-    """The images of the study, without misclassified ones if it leaves them out."""
+def _split(
+    spec: StudySpec, model: Model, images: Any, count: int
+) -> tuple[Split, tuple[np.ndarray, np.ndarray] | None]:
+    """The images of the study, and what was looked at where misclassified ones are left out."""
+    looked: list[tuple[np.ndarray, np.ndarray]] = []
 
     def correct(candidates: np.ndarray, labels: np.ndarray) -> np.ndarray:
         right: np.ndarray = predictions(model, candidates, spec.run.batch) == labels
+        looked.append((labels, right))
         return right
 
-    keep: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    if spec.data.misclassified == "leave_out":
-        keep = correct
-    return load_inputs(
-        spec.data, model.preprocess, model.classes, spec.base, images=images, keep=keep
-    )
+    # Without names, the number of classes still bounds the labels.
+    classes = model.classes or tuple(f"class {index}" for index in range(count))
+    keep = correct if spec.data.misclassified == "leave_out" else None
+    split = load_inputs(spec.data, model.preprocess, classes, spec.base, images=images, keep=keep)
+    if not looked:
+        return split, None
+    labels, right = (np.concatenate(parts) for parts in zip(*looked, strict=True))
+    return split, (labels, right)
 
 
 def _with_every_choice(context: Context) -> Iterator[dict[str, Any]]:
@@ -276,18 +290,24 @@ def _class_count(model: Model) -> int:
     """How many classes the network tells apart, seen from what it says of a black image."""
     height, width = model.input_size
     try:
-        output = model.net(model.normalize(np.zeros((1, height, width, 3), np.uint8)))
+        output = model.net(model.normalize(np.zeros((2, height, width, 3), np.uint8)))
     except Exception as error:
         raise InputError(
             f"model: {model.name} fails on an image of {height} × {width} pixels "
             f"({type(error).__name__}: {str(error)[:300]}); expected a network that takes "
             f"(N, 3, {height}, {width}), the size that model.preprocess asks for"
         ) from error
-    if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 1:
-        found = f"shape {tuple(output.shape)}" if isinstance(output, torch.Tensor) else output
+    is_tensor = isinstance(output, torch.Tensor)
+    if not is_tensor or output.ndim != 2 or len(output) != 2:
+        shape = f"the shape {tuple(output.shape)}" if is_tensor else f"type {type(output).__name__}"
         raise InputError(
-            f"model: the output of {model.name} for one image has {_short(found)}; expected "
-            "class scores of the shape (1, classes)"
+            f"model: the output of {model.name} for two images has {shape}; expected class scores "
+            "of the shape (2, classes)"
+        )
+    if not bool(output.isfinite().all()):
+        raise InputError(
+            f"model: the scores of {model.name} for a black image are NaN or infinite; expected "
+            "numbers: are these the weights of a trained network?"
         )
     count = int(output.shape[1])
     if model.classes and len(model.classes) != count:
@@ -296,10 +316,6 @@ def _class_count(model: Model) -> int:
             "expected a name for each output, in order"
         )
     return count
-
-
-def _short(found: Any) -> str:
-    return found if isinstance(found, str) else f"the type {type(found).__name__}"
 
 
 @torch.no_grad()

@@ -63,17 +63,27 @@ def predicted(context: Context) -> dict[str, Any]:
     ][:ROWS]
     if (search.labels < 0).any():
         return {"first images": rows, "warnings": []}
-    correct = float(np.mean(found == search.labels))
-    return {
-        "top-1 on the search images": f"{correct:.0%}",
-        "first images": rows,
-        "warnings": [_doubt(correct)] if correct < DOUBTFUL else [],
-    }
+    labels, right = context.looked or (search.labels, found == search.labels)
+    correct = float(np.mean(right))
+    warnings = [_doubt(correct)] if correct < DOUBTFUL else []
+    facts = {"top-1 on the search images": f"{correct:.0%}"}
+    if context.looked is not None:
+        facts = {
+            "top-1 on the images looked at": f"{correct:.0%}",
+            "misclassified and left out": f"{np.sum(~right)} of {len(right)} images",
+        }
+        left = {*search.labels.tolist(), *context.split.validation.labels.tolist()}
+        for label in sorted({*labels.tolist()} - left):
+            warnings.append(
+                f"no image of class {_class_name(context.model, label)} is left: all that were "
+                "looked at are misclassified"
+            )
+    return {**facts, "first images": rows, "warnings": warnings}
 
 
 def _doubt(correct: float) -> str:
     return (
-        f"only {correct:.0%} of the search images are classified as they are labelled: are "
+        f"only {correct:.0%} of the images are classified as they are labelled: are "
         "preprocessing (mean, std, size), labels and weights those of this network?"
     )
 

@@ -17,7 +17,7 @@ from lrpsweep.composite_json import composite_of, read_composite
 from lrpsweep.data import read_image
 from lrpsweep.errors import InputError, guess
 from lrpsweep.models import Model, load_model, wrap_model
-from lrpsweep.spec import ModelSpec, Preprocess
+from lrpsweep.spec import FACTORY, ModelSpec, Preprocess
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,8 @@ def _model_spec(
             "expected --weights PATH."
         )
     is_factory = ":" in name
+    if is_factory and not FACTORY.fullmatch(name):
+        raise InputError(f"--model {name}: expected package.module:function for a factory.")
     is_enum = chosen is not None and not is_file
     return ModelSpec(
         factory=name if is_factory else None,

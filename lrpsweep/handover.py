@@ -80,7 +80,7 @@ def _identity(context: Context) -> tuple[str, dict[str, Any]]:
 
 def run(
     spec: StudySpec,
-    runs_dir: Path,
+    runs_dir: Path | str = "runs",
     *,
     model: nn.Module | None = None,
     images: Any = None,
@@ -99,7 +99,7 @@ def run(
     publishes nothing. Raises as `run_study` does; a tracking server that is down is only
     complained of.
     """
-    observer = observer or Silent()
+    observer, runs_dir = observer or Silent(), Path(runs_dir)
     device = decide_device(spec.run.device, address)
     given = Given(model, images, allow_code)
     context = prepare(spec, "cpu" if address is not None else device, given)

@@ -173,7 +173,8 @@ class Illustrations:
 class StudyResults:
     """All that a report, an export or a tracking server may want to know about a study.
 
-    images: a hash of each search image's content, in the order of the trials' scores.
+    images: what each search image is (a hash of its content, and the class that is explained), in
+    the order of the trials' scores. measured: of what and how, as text: network and evaluation.
     """
 
     name: str
@@ -189,6 +190,7 @@ class StudyResults:
     illustrations: Illustrations | None = None
     composite: Mapping[str, Any] | None = None
     images: tuple[str, ...] = ()
+    measured: str = ""
 
     @property
     def complete(self) -> tuple[TrialRecord, ...]:

@@ -9,6 +9,7 @@ from torch import nn
 
 from lrpsweep.attribution import operations, register
 from lrpsweep.context import Given, Task, prepare
+from lrpsweep.describe import describe_study
 from lrpsweep.errors import InputError
 from lrpsweep.spec import parse_study
 from lrpsweep.trial import run_trial
@@ -98,6 +99,17 @@ def test_misclassified_images_are_left_out(tmp_path):
         )
 
 
+class Row(nn.Module):
+    def forward(self, x):
+        return x.reshape(1, -1)
+
+
+def broken():
+    linear = nn.Linear(1024, 3)
+    nn.init.constant_(linear.bias, float("nan"))
+    return linear
+
+
 class Twice(nn.Module):
     def __init__(self):
         super().__init__()
@@ -112,16 +124,44 @@ class Twice(nn.Module):
     [
         (
             network(nn.Identity()),
-            r"output of mine .* shape \(1, 4, 16, 16\); expected class scores",
+            r"output of mine .* shape \(2, 4, 16, 16\); expected class scores",
         ),
         (network(nn.Flatten(), nn.Linear(9, 3)), "mine fails on an image of 16 × 16 pixels"),
         (network(nn.Flatten(), nn.Linear(1024, 5)), "model.classes: 3 names, but mine has 5 outp"),
-        (Twice(), "output of mine .* the type tuple; expected class scores"),
+        (
+            network(nn.Flatten(), nn.Linear(1024, 3), Row()),
+            r"shape \(1, 6\); expected class scores",
+        ),
+        (network(nn.Flatten(), broken()), "scores of mine .* are NaN or infinite"),
+        (Twice(), "output of mine .* type tuple; expected class scores"),
     ],
 )
 def test_networks_that_are_no_classifiers_are_refused(tmp_path, net, message):
     with pytest.raises(InputError, match=message):
         prepare(study(tmp_path), given=given(net))
+
+
+def test_what_was_left_out_is_told_and_doubted(tmp_path):
+    """Those that are left are all right: only what was looked at shows wrong labels."""
+    kept = prepare(study(tmp_path), given=given())
+    predicted = kept.model.net(kept.model.normalize(IMAGES)).argmax(1).numpy()
+    labels = np.where(np.arange(12) % 3, (predicted + 1) % 3, predicted)
+    overrides = ("data.misclassified=leave_out", "data.split={search: 3, validation: 0}")
+    context = prepare(study(tmp_path, *overrides), given=given(images=(IMAGES, labels)))
+    described = describe_study(context)
+    looked, right = context.looked
+    assert described["misclassified and left out"] == f"{(~right).sum()} of {len(looked)} images"
+    assert described["warnings"][0].startswith("only ")
+    assert context.inputs("search").labels.shape == (3,)
+
+
+def test_labels_beyond_the_outputs_of_a_network_without_names_are_refused(tmp_path):
+    labels = np.where(np.arange(12) == 5, 7, LABELS)
+    for more in ("data.target=prediction", "data.misclassified=leave_out"):
+        with pytest.raises(InputError, match="class 7; expected a class index of the model, 0 to"):
+            prepare(
+                study(tmp_path, "model.classes=null", more), given=given(images=(IMAGES, labels))
+            )
 
 
 def test_protocol_thesis_refuses_patches_that_do_not_divide_the_images(tmp_path):

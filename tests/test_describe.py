@@ -41,7 +41,7 @@ def test_wrong_labels_are_warned_of(small_study: Path) -> None:
     wrong = replace(search, labels=(search.labels + 1) % len(context.model.classes))
     described = describe_study(replace(context, split=replace(context.split, search=wrong)))
     (warning,) = described["warnings"]
-    assert warning.startswith("only 0% of the search images")
+    assert warning.startswith("only 0% of the images")
     assert described_lines(described)[-1] == f"Warning: {warning}"
 
 

@@ -27,16 +27,17 @@ LONGEST = 300
 def load_factory(request: Request) -> Model:
     """The network that `package.module:function` returns, with weights from a file if one is named.
 
-    The module is looked for in the study's folder first, which stays on sys.path: what the
-    network imports later is found there too. Raises InputError without `allow_code`, and for all
-    that goes wrong in the function, with the place in the user's code.
+    The module is looked for in the study's folder, then in the current one; both stay on sys.path:
+    what the network imports later is found there too. Raises InputError without `allow_code`, and
+    for all that goes wrong in the function, with the place in the user's code.
     """
     spec, factory = request.spec, str(request.spec.factory)
     folder = request.base.resolve()
     if not request.allow_code:
         raise InputError(
-            f"model.factory: the study runs code: {factory}, looked for in {folder} and then "
-            "among the installed packages; expected --allow-code, from somebody who trusts it."
+            f"model.factory: the study runs code: {factory}, looked for in {folder}, in the "
+            "current folder and among the installed packages; expected --allow-code, from "
+            "somebody who trusts it."
         )
     preprocess = request.required_preprocess(f"the factory {factory}")
     net = _built(factory, folder)
@@ -50,6 +51,7 @@ def load_factory(request: Request) -> Model:
 
 def _built(factory: str, folder: Path) -> nn.Module:
     module_name, _, name = factory.partition(":")
+    _put_first(str(Path.cwd()))  # a study that was run lies in a folder of its own
     _put_first(str(folder))
     function = _function(_imported(module_name, folder), name)
     _check_no_arguments(factory, function)

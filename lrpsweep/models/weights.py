@@ -145,5 +145,5 @@ def _prefix(short: Collection[str], long: Collection[str]) -> str:
     for name in long:
         prefix = name.removesuffix(first)
         if first and prefix not in ("", name) and all(prefix + other in long for other in short):
-            return prefix
+            return prefix if all(other.startswith(prefix) for other in long) else ""
     return ""

@@ -43,9 +43,10 @@ def _heading(study: StudyResults) -> str:
 
 
 def comparison_lines(studies: Sequence[StudyResults]) -> list[str]:
-    """A line for each study's best trial, then one for each pair with objective and images alike.
+    """A line for each study's best trial, then one for each pair with the same objective.
 
-    Differences are paired by image; ± is one standard error.
+    Differences are paired by image, where images, network and evaluation are the same; ± is one
+    standard error.
     """
     width = max(len(study.name) for study in studies)
     lines = [f"{'study':{width}}  objective   trials  best"]
@@ -62,7 +63,10 @@ def comparison_lines(studies: Sequence[StudyResults]) -> list[str]:
 
 def _differences(studies: Sequence[StudyResults]) -> Iterator[str]:
     for one, other in itertools.combinations(studies, 2):
-        if one.objective != other.objective or not one.images or one.images != other.images:
+        if one.objective != other.objective:
+            continue
+        if not one.images or (one.images, one.measured) != (other.images, other.measured):
+            yield f"{one.name} and {other.name} differ in images, classes, network or evaluation."
             continue
         gaps = _result(one.ranked()[0]).scores - _result(other.ranked()[0]).scores
         error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else np.nan

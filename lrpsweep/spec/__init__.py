@@ -19,6 +19,7 @@ from lrpsweep.spec.space import (
     substitute,
 )
 from lrpsweep.spec.study import (
+    FACTORY,
     BlockSpec,
     DataSpec,
     EvaluationSpec,
@@ -33,6 +34,7 @@ from lrpsweep.spec.study import (
 from lrpsweep.spec.writing import Proposal, init_text, write_study
 
 __all__ = [
+    "FACTORY",
     "PRESETS",
     "RULES",
     "STABILIZER",

@@ -21,7 +21,7 @@ Word = Annotated[str, StringConstraints(min_length=1)]
 FileName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
 ]
-Factory = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")]
+FACTORY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 SearchName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=100)]
 _LAYER = r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*"
 _SELECTOR = re.compile(rf"{_LAYER}|(?:{_LAYER})?\.\.(?:{_LAYER})?")
@@ -48,6 +48,12 @@ def _preprocessing(value: Any) -> str | None:
     return "<auto>" if value == "auto" else None
 
 
+def _factory(value: Any) -> Any:
+    if not isinstance(value, str) or not FACTORY.fullmatch(value):
+        raise PydanticCustomError("factory", "Input should be 'package.module:function'")
+    return value
+
+
 class ModelSpec(Frozen):
     """Exactly one of `embedded`, `torchvision`, `factory` and `python`.
 
@@ -61,7 +67,7 @@ class ModelSpec(Frozen):
 
     embedded: Literal["scenes"] | None = None
     torchvision: Word | None = None
-    factory: Factory | None = None
+    factory: Annotated[str | None, PlainValidator(_factory)] = None
     python: Word | None = None
     weights: Word | None = None
     classes: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None

@@ -7,6 +7,7 @@ number is run again with the same parameters.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -358,7 +359,11 @@ def read_results(store: Store) -> StudyResults:
         spec_hash=facts["spec_hash"],
         provenance=facts["provenance"],
         recommendation=recommendation and recommendation_from_json(recommendation),
-        images=tuple(image["content"] for image in facts["identity"].get("images", ())[:searched]),
+        images=tuple(
+            f"{image['content']} {image['target']}"
+            for image in facts["identity"].get("images", ())[:searched]
+        ),
+        measured=json.dumps([facts["identity"].get(part) for part in ("model", "evaluation")]),
     )
 
 

@@ -41,8 +41,10 @@ def test_other_images_or_objectives_are_not_compared(study: StudyResults) -> Non
     one = with_images(study)
     elsewhere = replace(one, images=one.images[::-1], name="elsewhere")
     upwards = replace(one, objective="auc_lerf", direction="maximize", name="upwards")
-    assert len(comparison_lines([one, elsewhere, upwards])) == 4
-    assert len(comparison_lines([study, study])) == 3  # nobody knows its images
+    otherwise = replace(one, measured="protocol thesis", name="otherwise")
+    for other in (elsewhere, otherwise, study):
+        assert "differ in images, classes, network or" in comparison_lines([one, other])[-1]
+    assert len(comparison_lines([one, upwards])) == 3
 
 
 def test_a_box_for_every_study(study: StudyResults) -> None:

@@ -160,7 +160,11 @@ BAD = {
         ["model={factory: 'net:make'}"],
         "model.preprocess: missing; expected",
     ),
-    "a factory without a function": (["model={factory: net}"], "model.factory: found 'net'"),
+    "a factory without a function": (
+        ["model={factory: net}"],
+        "model.factory: found 'net'; expected 'package.module:function'",
+    ),
+    "a factory with a gap": (["model={factory: 'a..b:f'}"], "model.factory: found 'a..b:f'"),
     "weights of a network handed over": (
         ["model={python: mine, weights: w.pt, preprocess: {mean: [0,0,0], std: [1,1,1], crop: 8}}"],
         "model.weights: found 'w.pt'; expected nothing",
