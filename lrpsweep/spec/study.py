@@ -49,7 +49,7 @@ def _preprocessing(value: Any) -> str | None:
 
 
 def _factory(value: Any) -> Any:
-    if not isinstance(value, str) or not FACTORY.fullmatch(value):
+    if value is not None and not (isinstance(value, str) and FACTORY.fullmatch(value)):
         raise PydanticCustomError("factory", "Input should be 'package.module:function'")
     return value
 
