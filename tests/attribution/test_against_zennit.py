@@ -5,8 +5,8 @@ import torch
 import torchvision
 from torch import nn
 from zennit import rules as zr
-from zennit.attribution import Gradient
 from zennit.composites import EpsilonGammaBox, EpsilonPlus, NameMapComposite
+from zennit_reference import explained_by_zennit
 
 from lrpsweep.attribution import Block, Composite, Explainer, list_layers
 
@@ -41,15 +41,6 @@ def images(n: int, size: int) -> torch.Tensor:
     unit = torch.rand(n, 3, size, size, generator=generator, dtype=torch.float64)
     low, high = LOW.view(3, 1, 1), HIGH.view(3, 1, 1)
     return low + unit * (high - low)
-
-
-def explained_by_zennit(net, x, targets, composite):
-    with Gradient(model=net, composite=composite) as attributor:
-        scores = net(x).detach()
-        start = torch.zeros_like(scores).scatter_(
-            1, targets[:, None], scores.gather(1, targets[:, None])
-        )
-        return attributor(x.clone().requires_grad_(), start)[1].detach()
 
 
 def relative_error(ours, theirs):

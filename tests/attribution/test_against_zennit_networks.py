@@ -8,9 +8,9 @@ import pytest
 import torch
 import torchvision
 from torch import nn
-from zennit.attribution import Gradient
 from zennit.composites import EpsilonGammaBox, EpsilonPlus
 from zennit.torchvision import ResNetCanonizer, VGGCanonizer
+from zennit_reference import explained_by_zennit
 
 from lrpsweep.attribution import Block, Composite, Explainer, list_layers
 
@@ -48,15 +48,6 @@ def images() -> torch.Tensor:
     unit = torch.rand(2, 3, 40, 40, generator=torch.Generator().manual_seed(1)).double()
     low, high = LOW.view(3, 1, 1), HIGH.view(3, 1, 1)
     return low + unit * (high - low)
-
-
-def explained_by_zennit(net, x, targets, composite):
-    with Gradient(model=net, composite=composite) as attributor:
-        scores = net(x).detach()
-        start = torch.zeros_like(scores).scatter_(
-            1, targets[:, None], scores.gather(1, targets[:, None])
-        )
-        return attributor(x.clone().requires_grad_(), start)[1].detach()
 
 
 def composite(net, first, rule, **hyper):
