@@ -10,6 +10,7 @@ from lrpsweep.attribution.layers import LayerInfo, select_layers
 from lrpsweep.errors import InputError
 
 DEFAULT_BLOCK = "default"
+Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Block:
 
     layers: their names; hyper: the rule's numbers; options: named variants of it, as the `form` of
     epsilon, and `pooling`, which is not for the rule but for the max pools that read the layers.
+    bounds: of z_box, lowest and highest input, each one number for all channels or one for each, in
+    units of the layers' input; None: those that the explainer knows of pixels.
     """
 
     name: str
@@ -25,6 +28,7 @@ class Block:
     rule: str
     hyper: Mapping[str, float]
     options: Mapping[str, str] = field(default_factory=dict)
+    bounds: Bounds | None = None
 
     @property
     def arguments(self) -> dict[str, float | str]:
