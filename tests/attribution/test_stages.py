@@ -3,8 +3,9 @@
 import pytest
 import torch
 import torchvision
+from torch import nn
 
-from lrpsweep.attribution import Explainer, list_layers
+from lrpsweep.attribution import Explainer, list_layers, select_layers
 from lrpsweep.attribution.stages import as_selectors, find_stages
 
 
@@ -38,10 +39,32 @@ def test_every_layer_is_in_one_block_of_either_kind(name, size):
     assert list(found.thirds) == ["low", "mid", "high", "classifier"]
 
 
-def test_layers_with_others_between_them_are_listed():
-    layers, _ = stages_of("squeezenet1_1", 64)
-    assert as_selectors(["features.0", "features.3.expand1x1"], layers) == [
-        "features.0",
-        "features.3.expand1x1",
+def test_dense_layers_on_maps_belong_to_the_stage_of_their_map():
+    layers, found = stages_of("convnext_tiny", 64)
+    assert found.shapes["features.1.0.block.3"] == (384, 16, 16)
+    assert {block: as_selectors(names, layers) for block, names in found.stages.items()} == {
+        "stage1": "features.0.0..features.1.2.block.5",
+        "stage2": "features.2.1..features.3.2.block.5",
+        "stage3": "features.4.1..features.5.8.block.5",
+        "stage4": "features.6.1..features.7.2.block.5",
+        "classifier": "classifier.2",
+    }
+    assert found.thirds["classifier"] == ("classifier.2",)
+
+
+def test_layers_with_others_between_them_are_several_ranges():
+    layers, found = stages_of("resnet18", 64)
+    assert as_selectors(found.thirds["low"], layers) == [
+        "conv1..layer2.0.conv1",
+        "layer2.0.downsample.0",
     ]
-    assert as_selectors(["features.0"], layers) == "features.0"
+    assert as_selectors(["conv1", "layer1.0.conv2"], layers) == ["conv1", "layer1.0.conv2"]
+    assert as_selectors(["conv1"], layers) == "conv1"
+
+
+def test_names_that_are_numbers_are_written_as_leaf_indices():
+    inner = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
+    layers = list_layers(nn.Sequential(inner, nn.Conv2d(4, 2, 3)))
+    selector = as_selectors(["0.2", "1"], layers)
+    assert selector == "0.2..3"
+    assert [x.name for x in select_layers(layers, selector)] == ["0.2", "1"]
