@@ -8,6 +8,7 @@ from lrpsweep.spec.presets import PRESETS, Part, Preset, preset_parts
 from lrpsweep.spec.rules import RULES, STABILIZER
 from lrpsweep.spec.space import (
     ConcreteBlock,
+    active,
     axes,
     bounds,
     contains,
@@ -58,6 +59,7 @@ __all__ = [
     "SamplerSpec",
     "SplitSpec",
     "StudySpec",
+    "active",
     "axes",
     "bounds",
     "bundled_studies",

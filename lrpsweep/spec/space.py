@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,8 +56,15 @@ def free(search: Search) -> dict[str, Dimension]:
 
 
 def decode(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
-    """What the composite gets for a sampler's proposal; fixed values need not be proposed."""
-    return {name: _decoded(d, params.get(name)) for name, d in search.items()}
+    """What the composite gets for a sampler's proposal; fixed values need not be proposed.
+
+    Names that were not proposed have no value: see `active`.
+    """
+    return {
+        name: _decoded(d, params.get(name))
+        for name, d in search.items()
+        if name in params or isinstance(d, Fixed)
+    }
 
 
 def _decoded(dimension: Dimension, param: Any) -> Any:
@@ -76,16 +83,12 @@ def _decoded(dimension: Dimension, param: Any) -> Any:
 def encode(search: Search, values: Mapping[str, Any]) -> dict[str, Any]:
     """What a sampler would have proposed for these values; the inverse of `decode`.
 
-    Raises InputError when a value is missing or lies outside the space. Fixed names are left out,
-    but must agree.
+    Raises InputError when a value lies outside the space. Fixed names are left out, but must agree.
     """
-    missing = [name for name in free(search) if name not in values]
-    if missing:
-        raise InputError(f"search.{missing[0]}: no value was given; expected one for each name.")
     for name, value in values.items():
         if name in search and not contains(search[name], value):
             raise InputError(f"search.{name}: {value!r} lies outside {_shown(search[name])}.")
-    return {name: _encoded(d, values[name]) for name, d in free(search).items()}
+    return {name: _encoded(d, values[name]) for name, d in free(search).items() if name in values}
 
 
 def contains(dimension: Dimension, value: Any) -> bool:
@@ -167,6 +170,37 @@ def _axis(name: str, dimension: Dimension) -> Axis:
     return Axis(name)
 
 
+class _Recorded(Mapping[str, Any]):
+    """Values that know which of them were asked for."""
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+def active(
+    composite: PresetSpec | Sequence[BlockSpec], search: Search, values: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """The names that the composite depends on at this point, in the space's order.
+
+    A block's γ is none of them where its searched rule takes no γ. Raises KeyError with the first
+    of them that has no value.
+    """
+    recorded = _Recorded(values)
+    substitute(composite, recorded)
+    return tuple(name for name in search if name in recorded.asked)
+
+
 def substitute(
     composite: PresetSpec | Sequence[BlockSpec], values: Mapping[str, Any]
 ) -> tuple[ConcreteBlock, ...]:
@@ -183,10 +217,11 @@ def _concrete(block: BlockSpec, values: Mapping[str, Any]) -> ConcreteBlock:
     rule = _value(block.rule, values)
     wanted = {o: _value(v, values) for o, v in block.options.items() if o in options(rule)}
     chosen = {o: v for o, v in wanted.items() if v != OPTIONS[o][0]}
-    hyper = _numbers({h: getattr(block, h) for h in hyperparameters(rule)}, values)
+    given = {h: getattr(block, h) for h in hyperparameters(rule)}
     if chosen.get("stabilize") == "none":
         del chosen["stabilize"]
-        hyper["stabilizer"] = 0.0
+        given["stabilizer"] = 0.0
+    hyper = _numbers(given, values)
     return ConcreteBlock(block.block, block.layers, rule, hyper, chosen)
 
 

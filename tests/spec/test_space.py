@@ -18,6 +18,7 @@ from lrpsweep.spec import (
     Linear,
     Log,
     Part,
+    active,
     axes,
     bounds,
     decode,
@@ -134,9 +135,42 @@ def test_values_outside_the_space_are_refused(dimension, value):
         encode({"a": dimension}, {"a": value})
 
 
-def test_a_missing_value_is_named():
-    with pytest.raises(InputError, match=r"search\.a: no value"):
-        encode({"a": Choice(choice=(1, 2))}, {})
+def conditional():
+    return study(
+        "search={rule: {choice: [gamma, epsilon, zero]}, s: {choice: [signed, none]}, "
+        "g: {linear: [0, 1]}, e: {linear: [0, 1]}, t: {linear: [0, 1]}}",
+        "composite=[{block: default, rule: $rule, gamma: $g, epsilon: $e, stabilize: $s, "
+        "stabilizer: $t}]",
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "names"),
+    [
+        ({"rule": "gamma", "s": "signed", "g": 0.1, "t": 0.2, "e": 5}, ("rule", "s", "g", "t")),
+        ({"rule": "gamma", "s": "none", "g": 0.1}, ("rule", "s", "g")),
+        ({"rule": "epsilon", "e": 0.1, "t": 0.2}, ("rule", "e", "t")),
+        ({"rule": "zero", "s": "none"}, ("rule", "s")),
+    ],
+)
+def test_a_name_is_active_where_the_composite_depends_on_it(values, names):
+    spec = conditional()
+    assert active(spec.composite, spec.search, values) == names
+
+
+def test_what_is_active_and_has_no_value_is_asked_for_in_turn():
+    spec, values, asked = conditional(), {}, []
+    for value in ("gamma", "signed", 0.1, 0.2):
+        with pytest.raises(KeyError) as error:
+            active(spec.composite, spec.search, values)
+        asked += error.value.args
+        values[asked[-1]] = value
+    assert asked == ["rule", "s", "g", "t"]
+
+
+def test_names_without_a_value_stay_without_one():
+    search = {"a": Choice(choice=(1, 2)), "b": Int(int=(0, 3))}
+    assert decode(search, {"b": 2}) == encode(search, {"b": 2}) == {"b": 2}
 
 
 def test_axes_say_how_they_are_drawn():
