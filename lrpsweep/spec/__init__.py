@@ -32,7 +32,7 @@ from lrpsweep.spec.study import (
     SplitSpec,
     StudySpec,
 )
-from lrpsweep.spec.writing import Proposal, init_text, write_study
+from lrpsweep.spec.writing import Proposal, blocks_text, init_text, write_study
 
 __all__ = [
     "FACTORY",
@@ -61,6 +61,7 @@ __all__ = [
     "StudySpec",
     "active",
     "axes",
+    "blocks_text",
     "bounds",
     "bundled_studies",
     "contains",

@@ -95,15 +95,33 @@ data:
   # Composites are compared on the search images, the best is judged on the validation images:
   # fewer than 20 of those decide nothing.
   split: {{search: {searched}, validation: {validated}, seed: 0}}
-search:    # log | linear | int | choice; zero: true adds 0 to a log range; blocks may share a name
-{search}
-composite:    # from the pixels to the class scores; rules: {rules}
-{composite}
+{blocks}
 evaluation: {{patch: {patch}}}    # pixels; the rest as in protocol `default`
 objective: auc_morf    # or auc_lerf, srg; the direction is known
 {sampler}
 run: {{device: auto, cpus: 1, gpus: 0, cache_gb: 2}}    # changes no result
 """
+
+_BLOCKS = """\
+search:    # log | linear | int | choice; zero: true adds 0 to a log range; blocks may share a name
+{search}
+composite:    # from the pixels to the class scores; rules: {rules}
+{composite}"""
+
+
+def blocks_text(proposals: Sequence[Proposal]) -> str:
+    """The part of a study that says what is searched: `search` and `composite`."""
+    return _BLOCKS.format(
+        search="\n".join(
+            f"  {n}: {_range(PROPOSED[n.rpartition('.')[2]])}" for n in _names(proposals)
+        ),
+        rules=", ".join(RULES),
+        composite="\n".join(f"  - {_flow(_block(p))}" for p in proposals),
+    )
+
+
+def _names(proposals: Sequence[Proposal]) -> list[str]:
+    return [f"{p.block}.{hyper}" for p in proposals for hyper in RULES[p.rule]]
 
 
 def init_text(
@@ -121,9 +139,8 @@ def init_text(
     images: how many there are; a half of them, at most 32, is searched on and as many are kept
     for validation.
     """
-    names = [f"{p.block}.{hyper}" for p in proposals for hyper in RULES[p.rule]]
     searched = max(1, min(MOST_IMAGES, images // 2))
-    few = len(names) <= MOST_GRID_NAMES
+    few = len(_names(proposals)) <= MOST_GRID_NAMES
     return _TEMPLATE.format(
         name=_flow(name),
         model=_flow(model.model_dump(exclude_unset=True)),
@@ -131,9 +148,7 @@ def init_text(
         labels=_flow(labels),
         searched=searched,
         validated=min(searched, images - searched),
-        search="\n".join(f"  {n}: {_range(PROPOSED[n.rpartition('.')[2]])}" for n in names),
-        rules=", ".join(RULES),
-        composite="\n".join(f"  - {_flow(_block(p))}" for p in proposals),
+        blocks=blocks_text(proposals),
         patch=patch,
         sampler="sampler: {name: grid, seed: 0}    # or tpe, random: these want `trials: N`"
         if few
