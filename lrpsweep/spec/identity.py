@@ -27,7 +27,7 @@ def identity(
     """SHA-256 of what decides the study's results, and that as plain JSON values.
 
     Inside: the model's fingerprint, the images with their contents and targets, space, composite,
-    evaluation, objective and sampler. Outside: name, paths, `trials`, `run`.
+    evaluation, objective, constraints and sampler. Outside: name, paths, `trials`, `run`.
     """
     canonical: dict[str, Any] = _plain(
         {
@@ -40,6 +40,7 @@ def identity(
             "composite": _composite(spec.composite),
             "evaluation": spec.evaluation.model_dump(),
             "objective": spec.objective,
+            **({"constraints": bounds} if (bounds := spec.constraints.bounds) else {}),
             "sampler": spec.sampler.model_dump(),
             "images": [
                 {"id": name, "content": content, "target": int(target)}

@@ -7,7 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, PlainValidator, StringConstraints, Tag
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    PlainValidator,
+    StringConstraints,
+    Tag,
+)
 from pydantic_core import PydanticCustomError
 
 from lrpsweep.spec.dimensions import Dimension
@@ -242,6 +250,31 @@ class EvaluationSpec(Frozen):
     seed: Seed = 0
 
 
+class ConstraintsSpec(Frozen):
+    """What a trial may measure at most to be nominated; None: no bound.
+
+    unexplained, hot_spot: as in `lrpsweep.results.TrialResult`.
+    """
+
+    unexplained: Annotated[float, Field(gt=0)] | None = None
+    hot_spot: Annotated[float, Field(gt=0, le=1)] | None = None
+
+    @property
+    def bounds(self) -> dict[str, float]:
+        """The bounds that are given, by name."""
+        return self.model_dump(exclude_none=True)
+
+
+def _no_bias(value: Any) -> Any:
+    if isinstance(value, dict) and "bias" in value:
+        raise PydanticCustomError(
+            "constraints",
+            "Input should be bounds of unexplained and hot_spot alone: a bound of the bias share "
+            "would favour rules that give biases little, whatever their heatmaps show",
+        )
+    return value
+
+
 class SamplerSpec(Frozen):
     """Who proposes the next point."""
 
@@ -278,6 +311,7 @@ class StudyFile(Frozen):
     composite: Composite
     evaluation: EvaluationSpec = EvaluationSpec()
     objective: Literal["auc_morf", "auc_lerf", "auc_random", "srg"] = "auc_morf"
+    constraints: Annotated[ConstraintsSpec, BeforeValidator(_no_bias)] = ConstraintsSpec()
     sampler: SamplerSpec
     trials: Positive | None = None
     run: RunSpec = RunSpec()

@@ -42,6 +42,7 @@ def test_defaults_that_are_written_out_change_nothing():
         "evaluation={patch: 8, score: logit}",
         "composite.early.stabilizer=1.0e-6",
         "composite.early.stabilize=signed",
+        "constraints={}",
     )
     assert of(same)[0] == of(study())[0]
     preset = "composite={preset: tutorial, gamma: $g"
@@ -61,6 +62,7 @@ def test_defaults_that_are_written_out_change_nothing():
             "composite.early.layers: was ['features.1..features.9'], is ['features.1..features.7']",
         ),
         (["sampler.seed=1"], "sampler.seed: was 0, is 1"),
+        (["constraints.hot_spot=0.2"], "constraints: is new, {hot_spot: 0.2}"),
         (["composite.early.bias=kept"], "composite.early.bias: is new, 'kept'"),
         (["composite.early.stabilizer=1e-9"], "composite.early.stabilizer: was 1e-06, is 1e-09"),
     ],

@@ -196,6 +196,19 @@ BAD = {
         ["evaluation={protocol: thesis, schedule: linear}"],
         "evaluation.schedule.*: found 'linear'; expected nothing",
     ),
+    "a bound of the bias": (
+        ["constraints={bias: 0.5}"],
+        "constraints.*: found {bias: 0.5}; expected bounds of unexplained and hot_spot alone: a "
+        "bound of the bias share would favour rules",
+    ),
+    "a bound that nothing keeps": (
+        ["constraints.unexplained=0"],
+        "constraints.unexplained.*: found 0; expected more than 0",
+    ),
+    "unknown constraint": (
+        ["constraints={hotspot: 1}"],
+        "constraints.hotspot: unknown key; expected one of unexplained, hot_spot. Did you mean",
+    ),
     "perturbation of the thesis": (
         ["evaluation={protocol: thesis, perturbation: mean}"],
         "evaluation.perturbation.*: found 'mean'; expected telea or uniform",

@@ -138,7 +138,8 @@ def test_values_outside_the_space_are_refused(dimension, value):
 def conditional():
     return study(
         "search={rule: {choice: [gamma, epsilon, zero]}, s: {choice: [signed, none]}, "
-        "g: {linear: [0, 1]}, e: {linear: [0, 1]}, t: {linear: [0, 1]}}",
+        "g: {linear: [0, 1], points: 2}, e: {linear: [0, 1], points: 2}, "
+        "t: {linear: [0, 1], points: 2}}",
         "composite=[{block: default, rule: $rule, gamma: $g, epsilon: $e, stabilize: $s, "
         "stabilizer: $t}]",
     )
