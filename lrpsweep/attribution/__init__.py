@@ -1,6 +1,6 @@
 """Layer-wise relevance propagation: rules, composites, and the engine that applies them."""
 
-from lrpsweep.attribution.composite import Block, Composite, assign_layers, assign_parts
+from lrpsweep.attribution.composite import Block, Composite, assign_layers, assign_parts, decayed
 from lrpsweep.attribution.engine import Explainer, Explanation
 from lrpsweep.attribution.layers import LayerInfo, list_layers, select_layers
 from lrpsweep.attribution.operations import register, registrations
@@ -15,6 +15,7 @@ __all__ = [
     "LayerInfo",
     "assign_layers",
     "assign_parts",
+    "decayed",
     "list_layers",
     "register",
     "registrations",

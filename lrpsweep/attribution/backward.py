@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lrpsweep.attribution.graph import Step
-from lrpsweep.attribution.rules import Arriving, Ledger
+from lrpsweep.attribution.rules import Arriving, Ledger, per_image
 from lrpsweep.attribution.tape import Tape, pool_arguments
 from lrpsweep.errors import InputError
 
@@ -67,7 +67,9 @@ def _join(passage: Passage) -> list[Arriving]:
 def _sum(passage: Passage) -> list[Arriving]:
     """By contribution: R_a = a / (a + b ± stabilizer) · R. An explicit LRP-0, zennit's `Norm`."""
     one, other = passage.given
-    s = passage.ledger.divide(passage.relevance, one + other, None, passage.stabilizer)
+    rectified = passage.tape.rectified.get(passage.place) if passage.arriving.rectified else None
+    z, sign = (one + other, None) if rectified is None else (rectified, 1)
+    s = passage.ledger.divide(passage.relevance, z, None, passage.stabilizer, sign)
     return [
         Arriving(_summed(passage, source, value, value * s), rectified=True)
         for source, value in zip(passage.step.sources, passage.given, strict=True)
@@ -85,12 +87,8 @@ def _route(passage: Passage) -> list[Arriving]:
     signal, *rest = passage.given
     _, transpose, *_ = torch.func.vjp(lambda x: passage.step.run(x, *rest), signal)
     (lower,) = transpose(passage.relevance)
-    passage.ledger.drop(_total(passage.relevance) - _total(lower))
+    passage.ledger.stabilizer += per_image(passage.relevance) - per_image(lower)
     return [Arriving(lower, passage.arriving.rectified)]
-
-
-def _total(relevance: Tensor) -> Tensor:
-    return relevance.flatten(1).sum(1, keepdim=True, dtype=torch.float64)
 
 
 def _average(passage: Passage) -> list[Arriving]:
@@ -124,7 +122,7 @@ def _winner(passage: Passage) -> list[Arriving]:
     kernel, stride, padding, dilation, ceil_mode = pool_arguments(passage.step.module)
     pairs = [v if isinstance(v, tuple) else (v, v) for v in (kernel, stride, padding, dilation)]
     lower: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(
-        passage.relevance.contiguous(),
+        passage.relevance,
         passage.given[0],
         *pairs,
         ceil_mode,

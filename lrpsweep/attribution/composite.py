@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import math
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 from lrpsweep.attribution.layers import LayerInfo, select_layers
@@ -48,28 +49,36 @@ class Composite:
 
 
 def assign_layers(
-    layers: Sequence[LayerInfo], selectors: Mapping[str, Sequence[str | int]]
+    layers: Sequence[LayerInfo],
+    selectors: Mapping[str, Sequence[str | int]],
+    moving: Collection[str] = (),
 ) -> dict[str, tuple[str, ...]]:
     """The layers with weights that each block's selectors mean, in the network's order.
 
-    A block named 'default' without selectors gets what is left over. Raises InputError, which
-    names the block, when one selects nothing, two overlap, or a layer is left over.
+    moving: blocks that take their layers before the others, in order, so that they may leave
+    others, or later ones of themselves, with none. A block named 'default' without selectors gets
+    what is left over. Raises InputError, which names the block, when one that does not move selects
+    nothing, two of those overlap, or a layer is in none of them.
     """
     owner: dict[str, str] = {}
     for block, wanted in selectors.items():
-        for layer in _selected(layers, block, wanted):
-            if owner.setdefault(layer, block) != block:
-                raise InputError(
-                    f"composite.{block}.layers: layer '{layer}' is in block '{owner[layer]}' "
-                    "already; expected every layer in one block"
-                )
+        if block not in moving:
+            for layer in _selected(layers, block, wanted):
+                if owner.setdefault(layer, block) != block:
+                    raise InputError(
+                        f"composite.{block}.layers: layer '{layer}' is in block '{owner[layer]}' "
+                        "already; expected every layer in one block"
+                    )
     left = [layer.name for layer in layers if layer.weighted and layer.name not in owner]
     if left and DEFAULT_BLOCK not in selectors:
+        but = " without a searched depth" if moving else ""
         raise InputError(
-            f"composite: no block has {_listing(left)}; expected every layer with weights in a "
-            f"block, or a block named '{DEFAULT_BLOCK}' for the rest"
+            f"composite: no block{but} has {_listing(left)}; expected every layer with weights in "
+            f"a block{but}, or a block named '{DEFAULT_BLOCK}' for the rest"
         )
     owner |= dict.fromkeys(left, DEFAULT_BLOCK)
+    for block in reversed([name for name in selectors if name in moving]):
+        owner |= dict.fromkeys(_chosen(layers, block, selectors[block]), block)
     return {
         block: tuple(layer.name for layer in layers if owner.get(layer.name) == block)
         for block in selectors
@@ -81,6 +90,18 @@ def _selected(
 ) -> Iterable[str]:
     if not wanted and block == DEFAULT_BLOCK:
         return ()
+    chosen = _chosen(layers, block, wanted)
+    if not chosen:
+        raise InputError(
+            f"composite.{block}.layers: {list(wanted)} selects no layer with weights; expected at "
+            f"least one of {_listing([layer.name for layer in layers if layer.weighted])}"
+        )
+    return chosen
+
+
+def _chosen(
+    layers: Sequence[LayerInfo], block: str, wanted: Sequence[str | int]
+) -> dict[str, None]:
     chosen: dict[str, None] = {}
     for selector in wanted:
         try:
@@ -88,11 +109,6 @@ def _selected(
         except InputError as error:
             raise InputError(f"composite.{block}.layers: {error}") from error
         chosen |= {layer.name: None for layer in found if layer.weighted}
-    if not chosen:
-        raise InputError(
-            f"composite.{block}.layers: {list(wanted)} selects no layer with weights; expected at "
-            f"least one of {_listing([layer.name for layer in layers if layer.weighted])}"
-        )
     return chosen
 
 
@@ -102,15 +118,15 @@ def _listing(names: Sequence[str], most: int = 8) -> str:
 
 
 def assign_parts(
-    layers: Sequence[LayerInfo], ends: Mapping[str, Fraction | None]
+    layers: Sequence[LayerInfo], ends: Mapping[str, Fraction | int | None]
 ) -> dict[str, tuple[str, ...]]:
     """The layers of a published composite's parts, for a network that is not VGG-16.
 
-    ends: by part, the share of the body's depth at which the part ends; 0 means the first layer
-    alone, None the head: the dense layers, and the last layer with weights whatever it is, since it
-    gives the class scores. Depth counts convolutions from the images on, parallel ones together. On
-    VGG-16 the thirteenths of the literature's composites give the layer indices that the
-    literature names. Parts for which the network has no layer are left out.
+    ends: by part, where it ends: a fraction is a share of the body's depth, and at least the first
+    layer; an int is a depth; None means the head: the dense layers, and the last layer with weights
+    whatever it is, since it gives the class scores. Depth counts convolutions from the images on,
+    parallel ones together. On VGG-16 the thirteenths of the literature's composites give the layer
+    indices that the literature names. Parts for which the network has no layer are left out.
     """
     weighted = sorted((x for x in layers if x.weighted), key=lambda layer: layer.depth)
     head = [layer.name for layer in weighted if layer.kind != "Conv2d" or layer is weighted[-1]]
@@ -122,9 +138,22 @@ def assign_parts(
         if end is None:
             chosen = tuple(head)
         else:
-            last = max(1, round(end * deepest))
+            last = end if isinstance(end, int) else max(1, round(end * deepest))
             chosen = tuple(layer.name for layer in body if first < layer.depth <= last)
             first = max(first, last)
         if chosen:
             parts[part] = chosen
     return parts
+
+
+def decayed(block: Block, decay: float, layers: Sequence[LayerInfo]) -> Iterator[Block]:
+    """A block for each depth of a `gamma` block, with γ, γ·decay, γ·decay², … from the images on.
+
+    Depths at which the block has no layer do not count. An infinite γ stays infinite.
+    """
+    depth = {layer.name: layer.depth for layer in layers}
+    gamma = block.hyper["gamma"]
+    for power, now in enumerate(sorted({depth[name] for name in block.layers})):
+        names = tuple(name for name in block.layers if depth[name] == now)
+        hyper = {**block.hyper, "gamma": gamma if math.isinf(gamma) else gamma * decay**power}
+        yield replace(block, name=f"{block.name}.{power + 1}", layers=names, hyper=hyper)

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from lrpsweep.attribution.backward import BACKWARD, Passage
 from lrpsweep.attribution.composite import Block
-from lrpsweep.attribution.rules import KEEPS_SUPPORT, RULES, Arriving, Ledger
+from lrpsweep.attribution.rules import KEEPS_SUPPORT, RULES, Arriving, Ledger, per_image
 from lrpsweep.attribution.tape import Halt, Tape
 
 
@@ -75,7 +74,7 @@ class Way:
     ) -> None:
         step = self.tape.steps[place]
         if step.kind == "constant":  # a parameter or number that was added: a bias by another name
-            ledger.bias += arriving.relevance.flatten(1).sum(1, dtype=torch.float64)
+            ledger.bias += per_image(arriving.relevance)
             return
         if step.kind == "weighted":
             lower = [self._weighted(place, arriving, ledger)]

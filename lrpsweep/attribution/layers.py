@@ -12,6 +12,7 @@ from lrpsweep.attribution.canonize import canonize
 from lrpsweep.attribution.graph import Step, depths, reached
 from lrpsweep.attribution.tracing import trace
 from lrpsweep.errors import InputError, guess
+from lrpsweep.spec import depth_ends
 
 
 @dataclass(frozen=True)
@@ -68,10 +69,14 @@ def select_layers(layers: Sequence[LayerInfo], selector: str | int) -> tuple[Lay
     """The layers that one selector means.
 
     A name ('features.0'; a prefix such as 'features' means all below it), a leaf index ('0'), a
-    type ('Conv2d'), or an inclusive range of names or indices ('1..16', 'features.18..end').
+    type ('Conv2d'), an inclusive range of names or indices ('1..16', 'features.18..end'), or one of
+    depths ('depth 3', 'depth 2..5', 'depth ..5'), which holds none if it ends before it begins.
     Raises InputError when it means nothing in this network.
     """
     text = str(selector)
+    ends = depth_ends(text)
+    if ends is not None:
+        return _at_depths(layers, text, ends)
     if ".." in text:
         first, last = _range_ends(layers, text)
         return tuple(layers[first : last + 1])
@@ -79,6 +84,19 @@ def select_layers(layers: Sequence[LayerInfo], selector: str | int) -> tuple[Lay
     if not chosen:
         raise InputError(_unknown(layers, text))
     return chosen
+
+
+def _at_depths(
+    layers: Sequence[LayerInfo], text: str, ends: tuple[str, str]
+) -> tuple[LayerInfo, ...]:
+    deepest = max(layer.depth for layer in layers)
+    first, last = int(ends[0] or 1), int(ends[1] or deepest)
+    if max(first, last) > deepest:
+        raise InputError(
+            f"found '{text}', but the network is {deepest} layers with weights deep; expected at "
+            f"most depth {deepest}"
+        )
+    return tuple(layer for layer in layers if max(1, first) <= layer.depth <= last)
 
 
 def _range_ends(layers: Sequence[LayerInfo], text: str) -> tuple[int, int]:

@@ -20,7 +20,6 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input
 
 
 @dataclass(frozen=True)
@@ -69,31 +68,40 @@ class Ledger:
         work.
         """
         denominator = STABILIZED[stabilize](z, stabilizer, sign)
-        quotient = relevance / denominator
         if stabilizer == 0 or stabilize == "unsigned":
-            quotient = torch.where(denominator == 0, 0, quotient)
+            quotient = torch.where(denominator == 0, 0, relevance / denominator)
+        else:
+            quotient = torch.div(relevance, denominator, out=denominator)
         units = _per_unit(quotient)
         if sign is None or stabilizer == 0 or stabilize != "signed":
-            self.drop(relevance - quotient * z)
+            self.drop(torch.addcmul(relevance, quotient, z, value=-1))
         else:
             self.stabilizer += sign * stabilizer * units.sum(1)
+        self._take_bias(units, bias)
+        return quotient
+
+    def take_bias(self, quotient: Tensor, bias: Tensor | None) -> None:
+        """Writes what biases (K,) get of R / z."""
+        self._take_bias(_per_unit(quotient), bias)
+
+    def _take_bias(self, units: Tensor, bias: Tensor | None) -> None:
         if bias is not None:
             self.bias += units @ bias.double()
-        return quotient
 
     def drop(self, relevance: Tensor) -> None:
         """Writes relevance that goes no further on the stabilizer's account."""
-        self.stabilizer += relevance.flatten(1).sum(1, dtype=torch.float64)
+        self.stabilizer += per_image(relevance)
 
 
 def _signs(z: Tensor, size: float = 1.0) -> Tensor:
     """size·sign(z), with sign(0) = 1."""
-    return torch.copysign(torch.full_like(z, size), z + 0.0)
+    found = z + 0.0
+    return torch.copysign(torch.tensor(size, dtype=z.dtype, device=z.device), found, out=found)
 
 
 def _signed(z: Tensor, stabilizer: float, sign: int | None) -> Tensor:
     """z + sign(z)·s. Source: Bach et al. 2015, eq. 58; zennit's Stabilizer."""
-    return z + (_signs(z, stabilizer) if sign is None else sign * stabilizer)
+    return _signs(z, stabilizer).add_(z) if sign is None else z + sign * stabilizer
 
 
 def _unsigned(z: Tensor, stabilizer: float, _: int | None) -> Tensor:
@@ -117,9 +125,29 @@ STABILIZED: dict[str, Callable[[Tensor, float, int | None], Tensor]] = {
 
 def _per_unit(values: Tensor) -> Tensor:
     """Sums over everything but image and output unit or channel: (N, K)."""
-    if values.ndim == 2:
-        return values.double()
-    return values.flatten(2).sum(2, dtype=torch.float64)
+    return values.double() if values.ndim == 2 else values.flatten(2).sum(2).double()
+
+
+def per_image(values: Tensor) -> Tensor:
+    """Sums over everything but the image: (N, *) -> (N,) in float64."""
+    return _per_unit(values).sum(1) if values.ndim > 1 else values.double()
+
+
+def _where_positive(values: Tensor, z: Tensor) -> Tensor:
+    """`values` where z > 0, else 0: ten times as fast on a CPU as torch.where."""
+    chosen: Tensor = torch.ops.aten.threshold_backward(values, z, 0)
+    return chosen
+
+
+def _where_negative(values: Tensor, z: Tensor) -> Tensor:
+    """`values` where z < 0, else 0."""
+    chosen: Tensor = torch.ops.aten.hardtanh_backward(values, z, -math.inf, 0)
+    return chosen
+
+
+def _by_sign(z: Tensor, above: Tensor, below: Tensor) -> Tensor:
+    """The one where z > 0, the other where z < 0, 0 where z is 0."""
+    return _where_positive(above, z).add_(_where_negative(below, z))
 
 
 def part(values: Tensor, sign: int) -> Tensor:
@@ -132,7 +160,7 @@ class Record:
     """One layer in one batch: what no hyperparameter changes, computed on first use and kept.
 
     x: (N, *in). rectified: ReLU(z), (N, *out), if a ReLU is what reads the layer. low, high: the
-    bounds of x, per channel (C,), where x are the images.
+    bounds of x, per channel (C,), where x are the images. output: z, if it is kept anyway.
     """
 
     layer: nn.Conv2d | nn.Linear
@@ -140,6 +168,7 @@ class Record:
     rectified: Tensor | None = None
     low: Tensor | None = None
     high: Tensor | None = None
+    output: Tensor | None = None
 
     @cached_property
     def nonnegative(self) -> bool:
@@ -156,10 +185,10 @@ class Record:
         """b, or None."""
         return self.layer.bias
 
-    @property
+    @cached_property
     def z(self) -> Tensor:
-        """The layer's output, (N, *out); computed again, since ReLU(z) is mostly all one needs."""
-        output: Tensor = self.layer(self.x)
+        """The layer's output, (N, *out)."""
+        output: Tensor = self.layer(self.x) if self.output is None else self.output
         return output
 
     @cached_property
@@ -168,28 +197,47 @@ class Record:
         return self.z.square().flatten(1).mean(1).view(-1, *(1,) * (self.x.ndim - 1))
 
     @cached_property
-    def z_plus(self) -> Tensor:
-        """z⁺."""
-        return self._signed_push(1)
+    def plus(self) -> Tensor:
+        """z⁺ + b⁺."""
+        return self._biased(1)
 
     @cached_property
-    def z_minus(self) -> Tensor:
-        """z⁻, exactly 0 where no contribution is negative, as z − b − z⁺ would not be."""
-        return self._signed_push(-1)
+    def minus(self) -> Tensor:
+        """z⁻ + b⁻."""
+        return self._biased(-1)
 
-    def _signed_push(self, sign: int) -> Tensor:
+    def _biased(self, sign: int) -> Tensor:
+        total = self.signed_push(sign)
+        return total if self.bias is None else total.add_(self.per_unit(part(self.bias, sign)))
+
+    @cached_property
+    def own(self) -> Tensor:
+        """z⁺ + b⁺ where z > 0, z⁻ + b⁻ where z < 0, else 0: contributions of z's own sign.
+
+        Where z is negative, the difference z − (z⁺ + b⁺) is at least as large: nothing cancels.
+        """
+        return _by_sign(self.z, self.plus, self.z - self.plus)
+
+    def signed_push(self, sign: int) -> Tensor:
+        """z⁺ or z⁻, exactly 0 where no contribution has the sign."""
         total = self.push(self.x.clamp(min=0), part(self.weight, sign))
         if self.nonnegative:
             return total
         return total.add_(self.push(self.x.clamp(max=0), part(self.weight, -sign)))
 
     @cached_property
-    def box(self) -> Tensor:
-        """f⁺(l) + f⁻(h), biases included: the same for every image, (1, *out)."""
+    def boxed(self) -> Tensor:
+        """f(x) − f⁺(l) − f⁻(h), (N, *out): never negative where l ≤ x ≤ h, but for rounding."""
         low, high = self.bounds
-        plus = self.push(low, self.weight.clamp(min=0))
-        minus = self.push(high, self.weight.clamp(max=0))
-        return plus + minus if self.bias is None else plus + minus + self.per_unit(self.bias)
+        box = self.push(low, self.weight.clamp(min=0)) + self.push(high, self.weight.clamp(max=0))
+        boxed = self.push(self.x, self.weight).sub_(box)
+        return boxed.clamp_(min=0) if self.within else boxed
+
+    @cached_property
+    def within(self) -> bool:
+        """Whether x lies within its bounds."""
+        low, high = self.bounds
+        return bool(((low <= self.x) & (self.x <= high)).all())
 
     @property
     def bounds(self) -> tuple[Tensor, Tensor]:
@@ -216,11 +264,15 @@ class Record:
         if isinstance(self.layer, nn.Linear):
             return s @ weight
         conv = self.layer
-        shape = (len(s), weight.shape[1] * conv.groups, *self.x.shape[2:])
-        pulled: Tensor = conv2d_input(  # type: ignore[no-untyped-call]
-            shape, weight, s, conv.stride, conv.padding, conv.dilation, conv.groups
+        assert not isinstance(conv.padding, str)
+        spans = zip(
+            self.x.shape[2:], s.shape[2:], conv.kernel_size, conv.stride, conv.padding,
+            conv.dilation, strict=True,
+        )  # fmt: skip
+        unread = [x + 2 * p - d * (k - 1) - 1 - (n - 1) * by for x, n, k, by, p, d in spans]
+        return F.conv_transpose2d(
+            s, weight, None, conv.stride, conv.padding, unread, conv.groups, conv.dilation
         )
-        return pulled
 
     def signed_pull(self, weights: Callable[[int], Tensor], s: Tensor) -> Tensor:
         """x⁺ ⊙ Σ_k v_jk s_k + x⁻ ⊙ Σ_k u_jk s_k, with v = weights(1) and u = weights(−1)."""
@@ -315,54 +367,55 @@ def gamma(
     limit of large γ where z has its sign from the bias alone: there nothing is passed on.
     """
     divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
-    relevance = arriving.relevance
-    if arriving.rectified and record.rectified is not None:
-        return _gamma_branch(record, relevance, record.rectified, divide, gamma, bias, sign=1)
-    z = record.z
-    ledger.drop(torch.where(z == 0, relevance, 0))
-    above, below = torch.where(z > 0, relevance, 0), torch.where(z < 0, relevance, 0)
-    lower = _gamma_branch(record, above, z.clamp(min=0), divide, gamma, bias, sign=1)
-    if bool(below.any()):
-        lower += _gamma_branch(record, below, z.clamp(max=0), divide, gamma, bias, sign=-1)
-    return lower
-
-
-def _gamma_branch(
-    record: Record,
-    relevance: Tensor,
-    z: Tensor,
-    divide: Callable[..., Tensor],
-    gamma: float,
-    bias: str,
-    *,
-    sign: int,
-) -> Tensor:
-    """The units whose z has the sign; relevance and z are 0 at the others."""
-    total = record.z_plus if sign > 0 else record.z_minus
+    z, sign = _output(record, arriving)
+    total = _gamma_total(record, z, sign, gamma, bias)
+    taken = partial(_taken, record.bias, gamma, bias)
+    if sign is not None:
+        s = divide(arriving.relevance, total, taken(sign), sign=None if bias == "dropped" else sign)
+        return record.signed_pull(lambda side: _favoured(record.weight, gamma, side), s)
+    s = divide(arriving.relevance, total, None)
+    above, below = _where_positive(s, z), _where_negative(s, z)
+    ledger.take_bias(above, taken(1))
+    ledger.take_bias(below, taken(-1))
+    if gamma == 0:
+        return record.pull(record.weight, above.add_(below)).mul_(record.x)
     if not math.isinf(gamma):
-        total = torch.add(z, total, alpha=gamma)
-    taken = None
-    if record.bias is not None:
-        total, taken = _with_bias(record, total, gamma, bias, sign)
-    s = divide(relevance, total, taken, sign=None if bias == "dropped" else sign)
-    return record.signed_pull(lambda side: _favoured(record.weight, gamma, sign * side), s)
+        above, below = (
+            torch.add(below, above, alpha=1 + gamma),
+            torch.add(above, below, alpha=1 + gamma),
+        )
+    lower = record.signed_pull(lambda side: part(record.weight, side), above)
+    return lower.add_(record.signed_pull(lambda side: part(record.weight, -side), below))
+
+
+def _gamma_total(record: Record, z: Tensor, sign: int | None, gamma: float, bias: str) -> Tensor:
+    """The denominator, z + γz^±, or z^± for γ = inf, with biases as `gamma` says; 0 where z is."""
+    if bias == "scaled" or record.bias is None:
+        own = record.own if sign is None else record.plus
+    elif sign is None:
+        own = _by_sign(z, record.signed_push(1), record.signed_push(-1))
+    else:
+        own = record.signed_push(1)
+    if math.isinf(gamma):
+        return own
+    total = torch.add(z, own, alpha=gamma)
+    if bias == "dropped" and record.bias is not None:
+        total = torch.where(z == 0, 0, total - record.per_unit(record.bias))
+    return total
+
+
+def _taken(bias: Tensor | None, gamma: float, how: str, sign: int) -> Tensor | None:
+    """The biases' part of the denominator where z has the sign, (K,)."""
+    if bias is None or how == "dropped":
+        return None
+    within, times = (0 * bias, 1.0) if math.isinf(gamma) else (bias, gamma)
+    return within if how == "kept" else within + times * part(bias, sign)
 
 
 def _favoured(weight: Tensor, gamma: float, sign: int) -> Tensor:
     """w + γw^±, or w^± for γ = inf."""
     same = part(weight, sign)
     return same if math.isinf(gamma) else same.mul_(gamma).add_(weight)
-
-
-def _with_bias(
-    record: Record, total: Tensor, gamma: float, bias: str, sign: int
-) -> tuple[Tensor, Tensor]:
-    """The denominator z + γz^±, or z^± for γ = inf, and its part that is of biases, (K,)."""
-    assert record.bias is not None
-    b, same = record.bias, part(record.bias, sign)
-    within, scaled = (0 * b, same) if math.isinf(gamma) else (b, b + gamma * same)
-    taken = {"scaled": scaled, "kept": within, "dropped": 0 * b}[bias]
-    return (total if taken is within else total + record.per_unit(taken - within)), taken
 
 
 def alpha_beta(
@@ -390,10 +443,8 @@ def alpha_beta(
 def _alpha_beta_branch(
     record: Record, relevance: Tensor, divide: Callable[..., Tensor], *, sign: int
 ) -> Tensor:
-    z = record.z_plus if sign > 0 else record.z_minus
     bias = None if record.bias is None else part(record.bias, sign)
-    if bias is not None:
-        z = z + record.per_unit(bias)
+    z = record.plus if sign > 0 else record.minus
     s = divide(relevance, z, bias, sign=sign)
     return record.signed_pull(lambda side: part(record.weight, sign * side), s)
 
@@ -425,8 +476,8 @@ def z_box(
     l and h are the lowest and highest values that a pixel can have. Source: Montavon et al. 2017;
     Bermudez Schettino, eq. C.28. The bias cancels.
     """
-    z = record.z - record.box
-    s = ledger.divide(arriving.relevance, z, None, stabilizer, stabilize=stabilize)
+    sign = 1 if record.within else None
+    s = ledger.divide(arriving.relevance, record.boxed, None, stabilizer, sign, stabilize)
     low, high = record.bounds
     pulled_low = record.pull(record.weight.clamp(min=0), s).mul_(low)
     pulled_high = record.pull(record.weight.clamp(max=0), s).mul_(high)

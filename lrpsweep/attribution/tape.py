@@ -34,12 +34,14 @@ class Tape:
 
     Everything is kept by a step's place, so that a layer used twice has two records. given: what
     each step read, (N, …) each; for most kinds a stand-in of that shape that takes no memory.
+    rectified: what a ReLU made of a sum that it alone reads.
     """
 
     def __init__(self, steps: Sequence[Step], images: Tensor, bounds: tuple[Tensor, Tensor] | None):
         self.steps, self.bounds = steps, bounds
         self.records: dict[int, Record] = {}
         self.given: dict[int, tuple[Tensor, ...]] = {}
+        self.rectified: dict[int, Tensor] = {}
         self._winners: dict[int, Tensor] = {}
         self._halts: dict[Hashable, Halt] = {}
         self._seen: set[int] = set()
@@ -56,9 +58,8 @@ class Tape:
             if place in relevant and step.kind != "constant":
                 _check(step, given, value, len(images))
                 self._remember(place, given)
-            if rectified.get(place) in self.records:
-                source = rectified[place]
-                self.records[source].rectified = self.channels_first(source, value)
+            if place in rectified:
+                self._rectify(rectified[place], value)
             for source in step.sources:
                 if last[source] == place:
                     values.pop(source, None)
@@ -69,10 +70,20 @@ class Tape:
         step = self.steps[place]
         if step.kind in NEEDS_VALUES:
             self.given[place] = given
+            for source, value in zip(step.sources, given, strict=True):
+                if source in self.records:  # kept for this step: no need to compute it again
+                    self.records[source].output = self.channels_first(source, value)
         else:
             self.given[place] = tuple(_stand_in(x) for x in given)
         if step.kind == "weighted":
             self.records[place] = self._record(place, given[0])
+
+    def _rectify(self, place: int, value: Tensor) -> None:
+        """Keeps ReLU(z) of the layer or sum at `place`, if relevance comes to it."""
+        if place in self.records:
+            self.records[place].rectified = self.channels_first(place, value)
+        elif place in self.given:
+            self.rectified[place] = value
 
     def _record(self, place: int, x: Tensor) -> Record:
         layer = self.steps[place].module
@@ -83,7 +94,7 @@ class Tape:
         low, high = (
             self.bounds if self.bounds and self.steps[place].sources == (-1,) else (None,) * 2
         )
-        return Record(layer, self.channels_first(place, x), None, low, high)
+        return Record(layer, self.channels_first(place, x), low=low, high=high)
 
     def reads_tokens(self, place: int) -> bool:
         """Whether it is a dense layer at each of several places: (N, *places, F)."""
@@ -140,7 +151,8 @@ class Tape:
         halted = [a.relevance for halt in self._halts.values() for a in halt.pending.values()]
         recorded = [tensor for record in self.records.values() for tensor in record.kept()]
         given = [tensor for tensors in self.given.values() for tensor in tensors]
-        kept = [self.output, *given, *self._winners.values(), *recorded, *halted]
+        others = (self._winners, self.rectified)
+        kept = [self.output, *given, *(t for o in others for t in o.values()), *recorded, *halted]
         storages = [tensor.untyped_storage() for tensor in kept]
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
@@ -177,14 +189,14 @@ def _shape(value: Any) -> str:
 
 
 def _read_by_relu_alone(steps: Sequence[Step]) -> dict[int, int]:
-    """Places of ReLUs that alone read a weighted step, with that step's place."""
+    """Places of ReLUs that alone read a layer or a sum, with its place."""
     read_by = readers(steps)
     return {
         place: step.sources[0]
         for place, step in enumerate(steps)
         if step.kind == "relu"
         and step.sources[0] >= 0
-        and steps[step.sources[0]].kind == "weighted"
+        and steps[step.sources[0]].kind in ("weighted", "sum")
         and read_by[step.sources[0]] == [place]
     }
 

@@ -271,7 +271,7 @@ def test_a_forward_pass_that_does_more_than_its_trace_is_refused():
 def test_mixing_images_is_refused():
     x, targets = batch()
     net = Calls(lambda net, x: x.reshape(-1, 4, 3, 8).reshape(-1, 192), 192).double().eval()
-    with pytest.raises(InputError, match=r"'reshape' gives \(2, 4, 3, 8\) for 1 images"):
+    with pytest.raises(InputError, match=r"'reshape' gives \(4, 4, 3, 8\) for 2 images"):
         Explainer(net).attribute(x, targets, zero(net))
 
 
