@@ -136,6 +136,23 @@ def init(
 
 
 @cli.command()
+@click.argument("model")
+@click.option("--size", type=click.IntRange(min=1), help="Pixels of the images; else the model's.")
+@runs_dir_option
+@json_option
+@code_option
+def blocks(model: str, size: int | None, runs_dir: Path, as_json: bool, allow_code: bool) -> None:
+    """Show a network's layers, and blocks found in it as YAML for a study.
+
+    MODEL is 'scenes', a torchvision classifier, a factory as module:function, or a STUDY.
+    """
+    from lrpsweep.blocks import blocks_lines, describe_blocks, find_network
+
+    found = describe_blocks(find_network(model, runs_dir, allow_code=allow_code), size)
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(blocks_lines(found)))
+
+
+@cli.command()
 @study_argument
 @set_option
 @runs_dir_option

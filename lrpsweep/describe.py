@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import torchvision
 
-from lrpsweep.attribution import LayerInfo, list_layers
+from lrpsweep.blocks import find_blocks, propose
 from lrpsweep.context import Context, Task, predictions
 from lrpsweep.data.folders import list_classes, list_files
 from lrpsweep.errors import InputError, guess
 from lrpsweep.literature import fitting_presets, literature_points
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
-from lrpsweep.spec import PRESETS, ModelSpec, Proposal, init_text, parse_study
+from lrpsweep.spec import PRESETS, ModelSpec, init_text, parse_study
 from lrpsweep.sweep.search import planned_trials
 
 PATCHES_A_SIDE = 28
@@ -117,7 +117,7 @@ def _span(layers: tuple[str, ...]) -> str:
 
 
 def propose_study(model: str, weights: str | None, images: Path | None, target: Path) -> str:
-    """The text of a study that tunes γ on two halves of the model's convolutions.
+    """The text of a study that tunes a γ for each resolution of the model's layers.
 
     Raises InputError when the model is not known, or the folder's names are not its classes.
     """
@@ -126,6 +126,7 @@ def propose_study(model: str, weights: str | None, images: Path | None, target: 
     spec = _model_spec(model, weights)
     loaded = load_model(ModelSpec(**_without_download(spec)), "cpu", Path.cwd())
     labels = _labels(images, loaded)
+    layers, stages, first = find_blocks(loaded, loaded.input_size)
     text = init_text(
         name=_NO_NAME.sub("-", target.stem).lstrip("_.-") or "study",
         model=spec,
@@ -133,7 +134,7 @@ def propose_study(model: str, weights: str | None, images: Path | None, target: 
         labels=labels,
         images=_count(images),
         patch=max(1, loaded.input_size[0] // PATCHES_A_SIDE),
-        proposals=_proposals(list_layers(loaded.net)),
+        proposals=propose(stages.stages, layers, first),
     )
     parse_study(text, target)
     return text
@@ -190,17 +191,3 @@ def _labels(images: Path, model: Model) -> str:
         f"--images: {problem}. For other folder names, write `labels: {{FOLDER: CLASS, …}}` "
         "into a study by hand (see the README)."
     )
-
-
-def _proposals(layers: tuple[LayerInfo, ...]) -> list[Proposal]:
-    convs = [layer.name for layer in layers if layer.kind == "Conv2d"]
-    dense = tuple(layer.name for layer in layers if layer.weighted and layer.kind != "Conv2d")
-    if len(convs) < 3:
-        raise InputError(f"--model: has {len(convs)} convolutions; expected at least 3 to tune")
-    middle = 1 + len(convs) // 2
-    proposals = [
-        Proposal("pixel", (convs[0],), "z_box"),
-        Proposal("early", (f"{convs[1]}..{convs[middle - 1]}",), "gamma"),
-        Proposal("late", (f"{convs[middle]}..{convs[-1]}",), "gamma"),
-    ]
-    return proposals + ([Proposal("head", dense, "zero")] if dense else [])

@@ -225,6 +225,16 @@ def test_init_writes_a_valid_study(tmp_path):
     )
 
 
+def test_blocks_of_a_network_are_shown(tmp_path):
+    shown = lrpsweep("blocks", "scenes", cwd=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "{block: stage2, layers: features.5..features.7," in shown.stdout
+    found = json.loads(lrpsweep("blocks", "quickstart", "--json", cwd=tmp_path).stdout)
+    assert found["stages"]["stage2"] == "features.5..features.7"
+    assert found["layers"][2]["output"] == [16, 32, 32]
+    refused(lrpsweep("blocks", "vgg61", cwd=tmp_path), "vgg61", "vgg1")
+
+
 def test_every_bundled_study_that_needs_nothing_is_valid(tmp_path):
     assert "quickstart" in bundled_studies()
     done = lrpsweep("validate", "quickstart", "--json", cwd=tmp_path)
