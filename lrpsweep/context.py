@@ -23,6 +23,7 @@ from lrpsweep.attribution import (
     LayerInfo,
     assign_layers,
     assign_parts,
+    decayed,
     list_layers,
     register,
     registrations,
@@ -34,11 +35,14 @@ from lrpsweep.models import Model, load_model
 from lrpsweep.spec import (
     Choice,
     ConcreteBlock,
-    Part,
+    Int,
     PresetSpec,
+    Span,
     StudySpec,
+    extremes,
     first_point,
     resolve_path,
+    searched_depths,
     substitute,
 )
 
@@ -171,21 +175,40 @@ def _moved(model: Model, device: str) -> Model:
 
 
 def build_composite(layers: Sequence[LayerInfo], blocks: Sequence[ConcreteBlock]) -> Composite:
-    """The blocks with their layers in this network. Raises InputError as `assign_layers` does."""
-    parts = {b.block: b.layers.until for b in blocks if isinstance(b.layers, Part)}
-    if parts:
-        assigned = assign_parts(layers, parts)
+    """The blocks with their layers in this network; those with none are left out.
+
+    Raises InputError as `assign_layers` does.
+    """
+    ends = {b.block: b.layers.until for b in blocks if isinstance(b.layers, Span)}
+    if ends:
+        assigned = assign_parts(layers, ends)
     else:
         assigned = assign_layers(
-            layers, {b.block: b.layers for b in blocks if not isinstance(b.layers, Part)}
+            layers,
+            {b.block: b.layers for b in blocks if not isinstance(b.layers, Span)},
+            [b.block for b in blocks if b.moving],
         )
     return Composite(
         tuple(
-            Block(b.block, assigned[b.block], b.rule, b.hyper, b.options)
-            for b in blocks
-            if b.block in assigned
+            block
+            for concrete in blocks
+            for block in _blocks(layers, concrete, assigned.get(concrete.block, ()))
         )
     )
+
+
+def _blocks(
+    layers: Sequence[LayerInfo], concrete: ConcreteBlock, names: tuple[str, ...]
+) -> Iterator[Block]:
+    """The block, or one for each of its depths where γ decays from one to the next."""
+    if not names:
+        return
+    options, bounds = concrete.options, concrete.bounds
+    block = Block(concrete.block, names, concrete.rule, concrete.hyper, options, bounds)
+    if concrete.decay == 1:
+        yield block
+    else:
+        yield from decayed(block, concrete.decay, layers)
 
 
 def prepare(spec: StudySpec, device: str = "cpu", given: Given | None = None) -> Context:
@@ -223,6 +246,7 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
     }
     context = Packed(spec, model, split, targets).unpack(device)
     context.looked = looked
+    _check_depths(context)
     for values in _with_every_choice(context):
         context.explainer.check(context.composite(Task(values=values)))
     return context
@@ -249,13 +273,34 @@ def _split(
     return split, (labels, right)
 
 
+def _check_depths(context: Context) -> None:
+    """Raises InputError when the study searches, or gives a preset, a depth the network lacks."""
+    spec, deepest = context.spec, max(layer.depth for layer in context.layers)
+    reached = {f"search.{n}": extremes(spec.search[n]) for n in searched_depths(spec.composite)}
+    if isinstance(spec.composite, PresetSpec):
+        given = spec.composite.hyper.get("n")
+        reached |= {"composite.n": (given,)} if isinstance(given, float) else {}
+    for place, depths in reached.items():
+        if max(depths) > deepest:
+            raise InputError(
+                f"{place}: found {max(depths):g}, but {context.model.name} is {deepest} layers "
+                f"with weights deep; expected at most {deepest}"
+            )
+
+
 def _with_every_choice(context: Context) -> Iterator[dict[str, Any]]:
-    """Points of the space in which every choice, of a rule above all, occurs once."""
+    """Points of the space in which each choice, of a rule above all, and each depth occurs once."""
     yield context.some_values
+    depths = searched_depths(context.spec.composite)
     for name, dimension in context.spec.search.items():
         if isinstance(dimension, Choice):
-            for choice in dimension.choice[1:]:
-                yield context.some_values | {name: choice}
+            others: Sequence[Any] = dimension.choice[1:]
+        elif isinstance(dimension, Int) and name in depths:
+            others = range(dimension.int[0] + 1, dimension.int[1] + 1)
+        else:
+            others = ()
+        for other in others:
+            yield context.some_values | {name: other}
 
 
 def _targets(spec: StudySpec, model: Model, inputs: Inputs, count: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from lrpsweep.blocks import find_blocks, propose
 from lrpsweep.context import Context, Task, predictions
 from lrpsweep.data.folders import list_classes, list_files
 from lrpsweep.errors import InputError, guess
-from lrpsweep.literature import fitting_presets, literature_points
+from lrpsweep.literature import baselines, literature_points
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
 from lrpsweep.spec import PRESETS, ModelSpec, init_text, parse_study
@@ -41,7 +41,7 @@ def describe_study(context: Context) -> dict[str, Any]:
         "blocks": ", ".join(f"{b.name} ({b.rule}, {_span(b.layers)})" for b in composite.blocks),
         "trials": planned_trials(spec, literature),
         "composites of the literature in the space": _titles(literature),
-        "baselines on the validation images": _titles(fitting_presets(context)),
+        "baselines on the validation images": _titles(baselines(context)),
         **predicted(context),
     }
 
@@ -108,7 +108,7 @@ def described_lines(described: Mapping[str, Any]) -> list[str]:
     return lines + [f"Warning: {warning}" for warning in described["warnings"]]
 
 
-def _titles(names: dict[str, Any]) -> str:
+def _titles(names: Iterable[str]) -> str:
     return ", ".join(PRESETS[name].title for name in names) or "none"
 
 

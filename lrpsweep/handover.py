@@ -22,7 +22,7 @@ from lrpsweep.errors import InputError, guess
 from lrpsweep.evaluation import METRICS
 from lrpsweep.explain import load_composite
 from lrpsweep.illustrate import illustrate, read_illustrations, write_illustrations
-from lrpsweep.literature import fitting_presets, literature_points
+from lrpsweep.literature import baselines, literature_points
 from lrpsweep.report import (
     comparison_lines,
     figure_distributions,
@@ -58,7 +58,7 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
         spec_hash=spec_hash,
         build=worker_build(context.pack(), device),
         literature=literature_points(context),
-        baselines=tuple(fitting_presets(context)) if validated else (),
+        baselines=baselines(context) if validated else (),
         device=device,
         provenance={
             "score": spec.evaluation.score,
@@ -186,7 +186,7 @@ def _strongest_baseline(context: Context, results: StudyResults) -> str:
     """The published composite with the best validation score, else the first that fits."""
     found = results.recommendation
     if found is None or not found.comparisons:
-        return next(iter(fitting_presets(context)))
+        return baselines(context)[0]
     sign = 1 if results.direction == "minimize" else -1
     return min(found.comparisons, key=lambda c: sign * c.mean).baseline
 

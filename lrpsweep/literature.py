@@ -3,43 +3,71 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterable
 from typing import Any
 
 from lrpsweep.attribution import Block, Composite
 from lrpsweep.context import Context, Task
 from lrpsweep.errors import InputError
-from lrpsweep.spec import PRESETS, Choice, contains, free
+from lrpsweep.spec import PRESETS, Choice, Int, contains, free, searched_depths
 
 MOST_POINTS_TRIED = 20_000
 
 
-def fitting_presets(context: Context) -> dict[str, Composite]:
-    """Every published composite that the model can be explained with, by name."""
-    fitting = {}
-    for name in PRESETS:
+def fitting_presets(context: Context, names: Iterable[str] = PRESETS) -> dict[str, Composite]:
+    """The published composites that the model can be explained with, by name.
+
+    Of those that give every layer of this model the same, the first.
+    """
+    found: dict[str, Composite] = {}
+    meanings = []
+    for name in names:
         composite = context.composite(Task(preset=name))
-        try:
-            context.explainer.check(composite)
-        except InputError:
-            continue
-        fitting[name] = composite
-    return fitting
+        meaning = _meaning(composite)
+        if meaning not in meanings and _misfit(context, composite) is None:
+            found[name] = composite
+            meanings.append(meaning)
+    return found
+
+
+def baselines(context: Context) -> tuple[str, ...]:
+    """The published composites to compare with: those the study names, else all that fit.
+
+    Raises InputError when a named one does not fit the model.
+    """
+    named = context.spec.baselines
+    if named is None:
+        return tuple(fitting_presets(context))
+    for name in named:
+        misfit = _misfit(context, context.composite(Task(preset=name)))
+        if misfit is not None:
+            raise InputError(f"baselines: '{name}' does not fit {context.model.name}: {misfit}")
+    return tuple(fitting_presets(context, named))
+
+
+def _misfit(context: Context, composite: Composite) -> InputError | None:
+    """Why the model cannot be explained with the composite."""
+    try:
+        context.explainer.check(composite)
+    except InputError as error:
+        return error
+    return None
 
 
 def literature_points(context: Context) -> dict[str, dict[str, Any]]:
     """The published composites that the search space contains, as values of its names."""
     points = {}
     for name, published in fitting_presets(context).items():
-        values = _point_of(context, published)
+        values = _point_of(context, name, published)
         if values is not None:
             points[name] = values
     return points
 
 
-def _point_of(context: Context, published: Composite) -> dict[str, Any] | None:
+def _point_of(context: Context, name: str, published: Composite) -> dict[str, Any] | None:
     """The point at which the study's composite is the published one, layer by layer, or None."""
     wanted = _meaning(published)
-    candidates = _candidates(context, published)
+    candidates = _candidates(context, name, published)
     names = list(candidates)
     points = itertools.product(*candidates.values())
     for point in itertools.islice(points, MOST_POINTS_TRIED):
@@ -49,16 +77,19 @@ def _point_of(context: Context, published: Composite) -> dict[str, Any] | None:
     return None
 
 
-def _candidates(context: Context, published: Composite) -> dict[str, list[Any]]:
-    """The values each name would have to take: only numbers the published composite has."""
-    search = context.spec.search
-    numbers = sorted({0.0, *(v for b in published.blocks for v in b.hyper.values())})
+def _candidates(context: Context, preset: str, published: Composite) -> dict[str, list[Any]]:
+    """The values each name would have to take: numbers the published composite has, any depth."""
+    search, depths = context.spec.search, searched_depths(context.spec.composite)
+    used = {v for block in published.blocks for v in block.hyper.values()}
+    numbers = sorted({0.0, *used, *PRESETS[preset].hyper.values()})
     found: dict[str, list[Any]] = {}
     for name, dimension in search.items():
         if name not in free(search):
             found[name] = [context.some_values[name]]
         elif isinstance(dimension, Choice):
             found[name] = list(dimension.choice)
+        elif isinstance(dimension, Int) and name in depths:
+            found[name] = list(range(dimension.int[0], dimension.int[1] + 1))
         else:
             found[name] = [v for v in numbers if contains(dimension, v)]
     return found
@@ -89,5 +120,5 @@ def _smallest(block: Block) -> float:
 
 
 def _as(rule: str, block: Block, *left_out: str) -> tuple[object, ...]:
-    settings = {**block.hyper, **block.options}
+    settings: dict[str, object] = {**block.hyper, **block.options, "bounds": block.bounds}
     return rule, *sorted((k, v) for k, v in settings.items() if k not in left_out)

@@ -36,6 +36,7 @@ composite:
   - {block: default, rule: zero}
 evaluation: {patch: 16, perturbation: mean}
 objective: auc_morf
+baselines: [decreasing_gamma, epsilon_gamma_box]
 sampler: {name: grid, seed: 0}
 run: {device: cpu, cpus: 1, cache_gb: 0.1}
 """

@@ -64,7 +64,8 @@ def test_validation_images_are_others(context):
 
 
 def test_every_published_composite_fits_the_embedded_network(context):
-    assert set(fitting_presets(context)) == set(PRESETS)
+    same = {"cmp_alpha1", "cmp_alpha1_flat", "cmp_alpha2", "cmp_alpha2_flat"}
+    assert set(fitting_presets(context)) == set(PRESETS) - same
     for name in PRESETS:
         assert np.isfinite(run_trial(context, Task(preset=name)).value)
 

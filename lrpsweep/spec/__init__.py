@@ -1,10 +1,11 @@
 """The study file: typed, frozen values, the search space, and nothing that computes."""
 
-from lrpsweep.spec.dimensions import Choice, Dimension, Fixed, Int, Linear, Log
+from lrpsweep.spec.depths import depth_ends
+from lrpsweep.spec.dimensions import Choice, Dimension, Fixed, Int, Linear, Log, extremes
 from lrpsweep.spec.finding import bundled_studies, find_study, resolve_path
 from lrpsweep.spec.identity import difference, identity
 from lrpsweep.spec.loading import load_study, parse_study
-from lrpsweep.spec.presets import PRESETS, Part, Preset, preset_parts
+from lrpsweep.spec.presets import PRESETS, Part, Preset, Span, preset_parts
 from lrpsweep.spec.rules import RULES, STABILIZER
 from lrpsweep.spec.space import (
     ConcreteBlock,
@@ -17,6 +18,7 @@ from lrpsweep.spec.space import (
     first_point,
     free,
     grid,
+    searched_depths,
     substitute,
 )
 from lrpsweep.spec.study import (
@@ -57,6 +59,7 @@ __all__ = [
     "Proposal",
     "RunSpec",
     "SamplerSpec",
+    "Span",
     "SplitSpec",
     "StudySpec",
     "active",
@@ -66,8 +69,10 @@ __all__ = [
     "bundled_studies",
     "contains",
     "decode",
+    "depth_ends",
     "difference",
     "encode",
+    "extremes",
     "find_study",
     "first_point",
     "free",
@@ -78,6 +83,7 @@ __all__ = [
     "parse_study",
     "preset_parts",
     "resolve_path",
+    "searched_depths",
     "substitute",
     "write_study",
 ]

@@ -7,7 +7,17 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from lrpsweep.errors import guess
-from lrpsweep.spec.dimensions import MOST_POINTS, Choice, Dimension, Fixed, Int, Linear, Log
+from lrpsweep.spec.depths import depth_names
+from lrpsweep.spec.dimensions import (
+    MOST_POINTS,
+    Choice,
+    Dimension,
+    Fixed,
+    Int,
+    Linear,
+    Log,
+    extremes,
+)
 from lrpsweep.spec.presets import PRESETS
 from lrpsweep.spec.problems import Place, Problem, shown
 from lrpsweep.spec.rules import (
@@ -15,12 +25,14 @@ from lrpsweep.spec.rules import (
     OPTIONS,
     RULES,
     allows,
+    extras,
     hyperparameters,
     options,
     reference,
     requirement,
 )
 from lrpsweep.spec.secrets import is_masked
+from lrpsweep.spec.space import searched_depths
 from lrpsweep.spec.study import (
     BlockSpec,
     DataSpec,
@@ -41,6 +53,7 @@ def problems_between(study: StudyFile) -> Iterator[Problem]:
     else:
         yield from _blocks(study.composite, study.search)
     yield from _unused(study)
+    yield from _baselines(study.baselines or ())
     yield from _evaluation(study)
     yield from _sampling(study)
     yield from _passwords(study)
@@ -160,6 +173,8 @@ def _preset(composite: PresetSpec, search: Mapping[str, Dimension]) -> Iterator[
                 f"unknown key; expected one of {', '.join(preset.hyper)}, the hyperparameters "
                 f"of {composite.preset}.{guess(key, preset.hyper)}",
             )
+        elif key == "n":
+            yield from _depth(place, value, search)
         else:
             yield from _hyper(place, key.rstrip("0123456789"), value, search)
 
@@ -174,11 +189,11 @@ def _blocks(composite: tuple[BlockSpec, ...], search: Mapping[str, Dimension]) -
                 ("composite", i, "block"),
                 f"found '{block.block}' {names[block.block]} times; expected a name of its own.",
             )
-        yield from _layers(i, block)
+        yield from _layers(i, block, search)
         yield from _block(i, block, search)
 
 
-def _layers(i: int, block: BlockSpec) -> Iterator[Problem]:
+def _layers(i: int, block: BlockSpec, search: Mapping[str, Dimension]) -> Iterator[Problem]:
     if block.block == "default" and block.layers:
         yield Problem(
             ("composite", i, "layers"),
@@ -189,6 +204,32 @@ def _layers(i: int, block: BlockSpec) -> Iterator[Problem]:
         yield Problem(
             ("composite", i, "layers"), "missing; expected the layers that the block holds."
         )
+    for name in depth_names(block.layers):
+        yield from _depth(("composite", i, "layers"), f"${name}", search)
+
+
+def _depth(place: Place, value: float | str, search: Mapping[str, Dimension]) -> Iterator[Problem]:
+    """A number of layers from the images on, or what may be searched as one."""
+    name = reference(value)
+    if name is not None and name not in search:
+        yield Problem(place, _unknown_name(str(value), search))
+        return
+    dimension = None if name is None else search[name]
+    if isinstance(dimension, Log | Linear):
+        yield Problem(
+            place,
+            f"found '{value}', a range of all numbers; expected an int, or a choice of whole "
+            "numbers of at least 0.",
+        )
+        return
+    for depth in (value,) if dimension is None else extremes(dimension):
+        whole = isinstance(depth, int | float) and not isinstance(depth, bool)
+        if not (whole and depth >= 0 and depth == int(depth)):
+            may_be = "" if name is None else f"'{value}', which may be "
+            yield Problem(
+                place, f"found {may_be}{shown(depth)}; expected whole numbers of at least 0."
+            )
+            return
 
 
 def _block(i: int, block: BlockSpec, search: Mapping[str, Dimension]) -> Iterator[Problem]:
@@ -199,7 +240,12 @@ def _block(i: int, block: BlockSpec, search: Mapping[str, Dimension]) -> Iterato
         return
     needed = sorted({hyper for rule in rules for hyper in hyperparameters(rule)})
     taken = sorted({option for rule in rules for option in options(rule)})
-    yield from _foreign(place, block, [*needed, *taken])
+    besides = sorted({extra for rule in rules for extra in extras(rule)})
+    yield from _foreign(place, block, [*needed, *besides, *taken])
+    if block.decay is not None and "decay" in besides:
+        yield from _hyper((*place, "decay"), "decay", block.decay, search)
+    if "low" in besides:
+        yield from _bounds(place, block)
     for hyper in needed:
         yield from _needed((*place, hyper), hyper, block, search)
     for option in taken:
@@ -208,9 +254,25 @@ def _block(i: int, block: BlockSpec, search: Mapping[str, Dimension]) -> Iterato
             yield _no_word((*place, option), word, OPTIONS[option], search)
 
 
+def _bounds(place: Place, block: BlockSpec) -> Iterator[Problem]:
+    """Those of z_box: both or neither, and the lower one lower in every channel."""
+    low, high = block.low, block.high
+    if low is None and high is None:
+        return
+    if low is None or high is None:
+        missing, given = ("low", "high") if low is None else ("high", "low")
+        yield Problem((*place, missing), f"missing; expected one, since {given} is given.")
+    elif len(low) != len(high):
+        yield Problem((*place, "high"), f"found {len(high)} numbers; expected {len(low)}, as low.")
+    elif not all(a < b for a, b in zip(low, high, strict=True)):
+        yield Problem(
+            (*place, "high"), f"found {shown(high)}; expected more than low, {shown(low)}."
+        )
+
+
 def _foreign(place: Place, block: BlockSpec, known: list[str]) -> Iterator[Problem]:
     """What the block's rule does not take."""
-    given = [k for k in (*LOWEST, *OPTIONS) if k in block.model_fields_set]
+    given = [k for k in (*LOWEST, "low", "high", *OPTIONS) if k in block.model_fields_set]
     for key in given:
         value = getattr(block, key)
         if key not in known and value is not None:
@@ -293,7 +355,7 @@ def _hyper(
     elif name not in search:
         yield Problem(place, _unknown_name(str(value), search))
     else:
-        for extreme in _extremes(search[name]):
+        for extreme in extremes(search[name]):
             if not allows(hyper, extreme):
                 yield Problem(
                     place,
@@ -301,21 +363,6 @@ def _hyper(
                     f"{requirement(hyper)}.",
                 )
                 return
-
-
-def _extremes(dimension: Dimension) -> tuple[Any, ...]:
-    """The values of a range that can be out of bounds: if these are allowed, all are."""
-    match dimension:
-        case Fixed(fixed=value):
-            return (value,)
-        case Choice(choice=choice):
-            return choice
-        case Log(log=ends, zero=zero):
-            return (0.0, *ends) if zero else ends
-        case Linear(linear=ends):
-            return ends
-        case Int(int=whole):
-            return whole
 
 
 def _unused(study: StudyFile) -> Iterator[Problem]:
@@ -336,7 +383,19 @@ def _used(study: StudyFile) -> set[str]:
         if isinstance(composite, PresetSpec)
         else [getattr(b, key) for b in composite for key in ("rule", *LOWEST, *OPTIONS)]
     )
-    return {name for value in values if (name := reference(value)) is not None}
+    names = {name for value in values if (name := reference(value)) is not None}
+    return names | set(searched_depths(composite))
+
+
+def _baselines(names: tuple[str, ...]) -> Iterator[Problem]:
+    for i, name in enumerate(names):
+        if name not in PRESETS:
+            yield Problem(
+                ("baselines", i),
+                f"found '{name}'; expected one of {', '.join(PRESETS)}.{guess(name, PRESETS)}",
+            )
+        elif name in names[:i]:
+            yield Problem(("baselines", i), f"found '{name}' again; expected every name once.")
 
 
 def _evaluation(study: StudyFile) -> Iterator[Problem]:

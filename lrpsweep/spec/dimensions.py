@@ -94,3 +94,18 @@ Dimension = Annotated[
     ),
     BeforeValidator(_wrap),
 ]
+
+
+def extremes(dimension: Dimension) -> tuple[Any, ...]:
+    """The values of a range that can be out of bounds: if these are allowed, all are."""
+    match dimension:
+        case Fixed(fixed=value):
+            return (value,)
+        case Choice(choice=choice):
+            return choice
+        case Log(log=ends, zero=zero):
+            return (0.0, *ends) if zero else ends
+        case Linear(linear=ends):
+            return ends
+        case Int(int=whole):
+            return whole

@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 from lrpsweep.spec.presets import preset_parts
@@ -27,7 +28,8 @@ def identity(
     """SHA-256 of what decides the study's results, and that as plain JSON values.
 
     Inside: the model's fingerprint, the images with their contents and targets, space, composite,
-    evaluation, objective, constraints and sampler. Outside: name, paths, `trials`, `run`.
+    evaluation, objective, constraints, the baselines that it names, and sampler. Outside: name,
+    paths, `trials`, `run`.
     """
     canonical: dict[str, Any] = _plain(
         {
@@ -41,6 +43,7 @@ def identity(
             "evaluation": spec.evaluation.model_dump(),
             "objective": spec.objective,
             **({"constraints": bounds} if (bounds := spec.constraints.bounds) else {}),
+            **({"baselines": spec.baselines} if spec.baselines else {}),
             "sampler": spec.sampler.model_dump(),
             "images": [
                 {"id": name, "content": content, "target": int(target)}
@@ -57,7 +60,7 @@ def _composite(composite: PresetSpec | tuple[BlockSpec, ...]) -> dict[str, Any]:
     if isinstance(composite, PresetSpec):
         return {
             part.block: {
-                "layers": "dense" if part.until is None else f"convolutions to {part.until}",
+                "layers": _span(part.until),
                 "rule": part.rule,
                 **part.hyper,
                 **part.options,
@@ -68,11 +71,17 @@ def _composite(composite: PresetSpec | tuple[BlockSpec, ...]) -> dict[str, Any]:
         block.block: {
             "layers": block.layers,
             "rule": block.rule,
-            **{h: v for h in LOWEST if (v := getattr(block, h)) is not None},
+            **{h: v for h in (*LOWEST, "low", "high") if (v := getattr(block, h)) is not None},
             **block.options,
         }
         for block in composite
     }
+
+
+def _span(until: Fraction | int | str | None) -> str:
+    if until is None:
+        return "dense"
+    return f"convolutions to {until if isinstance(until, Fraction) else f'depth {until}'}"
 
 
 def _plain(value: Any) -> Any:

@@ -35,8 +35,17 @@ stabilizer keeps the denominator from zero; 'none' is a stabilizer of 0. pooling
 relevance of the max pools that read the block's layers: the largest value, or all by their size.
 """
 
-LOWEST: Mapping[str, float] = {"gamma": 0.0, "epsilon": 0.0, "alpha": 1.0, "stabilizer": 0.0}
-"""Smallest sensible value of each hyperparameter. Only γ may be infinite."""
+LOWEST: Mapping[str, float] = {
+    "gamma": 0.0,
+    "epsilon": 0.0,
+    "alpha": 1.0,
+    "stabilizer": 0.0,
+    "decay": 0.0,
+}
+"""Smallest sensible value of each number that a block may have. Only γ may be infinite.
+
+decay: what γ is multiplied by from one depth of the block to the next one up; at most 1.
+"""
 
 STABILIZER = 1e-6
 HUGE = 1e100
@@ -46,6 +55,11 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]*")
 def hyperparameters(rule: str) -> tuple[str, ...]:
     """All that the rule takes."""
     return RULES[rule] if rule == "pass" else (*RULES[rule], "stabilizer")
+
+
+def extras(rule: str) -> tuple[str, ...]:
+    """What a block of the rule may have besides, and a single layer has not."""
+    return {"gamma": ("decay",), "z_box": ("low", "high")}.get(rule, ())
 
 
 def options(rule: str) -> tuple[str, ...]:
@@ -65,11 +79,15 @@ def allows(hyper: str, value: object) -> bool:
         value = float("inf")
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
+    if hyper == "decay":
+        return 0 <= value <= 1
     return value >= LOWEST[hyper] and (value != float("inf") or hyper == "gamma")
 
 
 def requirement(hyper: str) -> str:
     """What `allows` asks for, in words."""
+    if hyper == "decay":
+        return "a number from 0 to 1"
     infinite = ", or inf" if hyper == "gamma" else ""
     return f"a number of at least {LOWEST[hyper]:g}{infinite}"
 

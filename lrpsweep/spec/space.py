@@ -11,10 +11,11 @@ import numpy as np
 
 from lrpsweep.errors import InputError
 from lrpsweep.results import Axis
+from lrpsweep.spec.depths import depth_ends, depth_names
 from lrpsweep.spec.dimensions import Choice, Dimension, Fixed, Int, Linear, Log
-from lrpsweep.spec.presets import Part, preset_parts
+from lrpsweep.spec.presets import Part, Span, preset_parts
 from lrpsweep.spec.rules import OPTIONS, hyperparameters, options, reference
-from lrpsweep.spec.study import BlockSpec, PresetSpec
+from lrpsweep.spec.study import BlockSpec, Bound, PresetSpec
 
 Search = Mapping[str, Dimension]
 
@@ -23,16 +24,21 @@ Search = Mapping[str, Dimension]
 class ConcreteBlock:
     """A block whose rule and hyperparameters are numbers: what a trial really runs.
 
-    layers: selectors as in BlockSpec, or the preset's Part that says which share of the network.
+    layers: selectors as in BlockSpec, or of a preset which span of the network.
     hyper: what the rule takes; γ may be inf. options: named variants of the rule, where they are
-    not the usual ones.
+    not the usual ones. decay: what γ is multiplied by from one depth of the block to the next.
+    bounds: of z_box, as in BlockSpec. moving: whether a depth of `layers` was searched: such a
+    block takes its layers before others do, and may be left with none.
     """
 
     block: str
-    layers: tuple[str, ...] | Part
+    layers: tuple[str, ...] | Span
     rule: str
     hyper: Mapping[str, float]
     options: Mapping[str, str]
+    decay: float = 1.0
+    bounds: tuple[Bound, Bound] | None = None
+    moving: bool = False
 
 
 def bounds(dimension: Dimension) -> tuple[float, float]:
@@ -206,11 +212,24 @@ def substitute(
 ) -> tuple[ConcreteBlock, ...]:
     """The composite with every '$name' replaced by its value. Unknown names raise KeyError."""
     if isinstance(composite, PresetSpec):
-        return tuple(
-            ConcreteBlock(part.block, part, part.rule, _numbers(part.hyper, values), part.options)
-            for part in preset_parts(composite.preset, composite.hyper)
-        )
+        parts = preset_parts(composite.preset, composite.hyper)
+        return tuple(_concrete_part(part, values) for part in parts)
     return tuple(_concrete(block, values) for block in composite)
+
+
+def searched_depths(composite: PresetSpec | Sequence[BlockSpec]) -> tuple[str, ...]:
+    """The names that stand for a depth of the network: of a selector, or a preset's n."""
+    if isinstance(composite, PresetSpec):
+        name = reference(composite.hyper.get("n"))
+        return () if name is None else (name,)
+    return depth_names(tuple(selector for block in composite for selector in block.layers))
+
+
+def _concrete_part(part: Part, values: Mapping[str, Any]) -> ConcreteBlock:
+    hyper = _numbers(part.hyper, values)
+    decay = hyper.pop("decay", 1.0)
+    span = Span(_value(part.until, values))
+    return ConcreteBlock(part.block, span, part.rule, hyper, part.options, decay)
 
 
 def _concrete(block: BlockSpec, values: Mapping[str, Any]) -> ConcreteBlock:
@@ -222,7 +241,19 @@ def _concrete(block: BlockSpec, values: Mapping[str, Any]) -> ConcreteBlock:
         del chosen["stabilize"]
         given["stabilizer"] = 0.0
     hyper = _numbers(given, values)
-    return ConcreteBlock(block.block, block.layers, rule, hyper, chosen)
+    decay = _number(block.decay, values) if block.decay is not None and rule == "gamma" else 1.0
+    box = (block.low, block.high) if block.low and block.high and rule == "z_box" else None
+    layers = tuple(_selector(selector, values) for selector in block.layers)
+    moving = bool(depth_names(block.layers))
+    return ConcreteBlock(block.block, layers, rule, hyper, chosen, decay, box, moving)
+
+
+def _selector(selector: str, values: Mapping[str, Any]) -> str:
+    """A selector whose searched depths have their values."""
+    if not depth_names((selector,)):
+        return selector
+    first, last = (_value(end, values) for end in depth_ends(selector) or ())
+    return f"depth {first}..{last}"
 
 
 def _value(given: Any, values: Mapping[str, Any]) -> Any:
@@ -232,5 +263,11 @@ def _value(given: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _numbers(hyper: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, float]:
-    found = {h: _value(v, values) for h, v in hyper.items()}
-    return {h: math.inf if v == "inf" else float(v) for h, v in found.items()}
+    return {h: _number(v, values) for h, v in hyper.items()}
+
+
+def _number(given: Any, values: Mapping[str, Any]) -> float:
+    if isinstance(given, tuple):
+        return math.prod(_number(factor, values) for factor in given)
+    value = _value(given, values)
+    return math.inf if value == "inf" else float(value)

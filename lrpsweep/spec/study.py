@@ -18,9 +18,10 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from lrpsweep.spec.depths import depth_ends
 from lrpsweep.spec.dimensions import Dimension
 from lrpsweep.spec.frozen import Frozen
-from lrpsweep.spec.rules import OPTIONS, STABILIZER, Hyper
+from lrpsweep.spec.rules import HUGE, OPTIONS, STABILIZER, Hyper
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -132,13 +133,30 @@ def _selectors(value: Any) -> tuple[str, ...]:
     """A selector or a list of them, as strings; leaf indices too."""
     given = value if isinstance(value, tuple) else (value,)
     texts = tuple(str(v) if _whole(v) else v for v in given)
-    if not texts or not all(isinstance(t, str) and _SELECTOR.fullmatch(t) for t in texts):
+    if not texts or not all(isinstance(t, str) and _is_selector(t) for t in texts):
         raise PydanticCustomError(
             "layers",
             "Input should be a layer name, a leaf index, a type such as Conv2d, a range "
-            "'first..last' or 'first..end', or a list of those",
+            "'first..last' or 'first..end', a depth such as 'depth 3' or 'depth 1..$n', or a list "
+            "of those",
         )
     return texts
+
+
+def _is_selector(text: str) -> bool:
+    return bool(_SELECTOR.fullmatch(text)) or depth_ends(text) is not None
+
+
+def _bound(value: Any) -> tuple[float, ...]:
+    """A finite number, or one for each channel."""
+    given = value if isinstance(value, tuple) else (value,)
+    numbers = tuple(float(v) for v in given if isinstance(v, int | float) and abs(v) < HUGE)
+    if not given or len(numbers) < len(given) or any(isinstance(v, bool) for v in given):
+        raise PydanticCustomError("bound", "Input should be a number, or a list of one per channel")
+    return numbers
+
+
+Bound = Annotated[tuple[float, ...], PlainValidator(_bound)]
 
 
 class DataSpec(Frozen):
@@ -177,11 +195,16 @@ class BlockSpec(Frozen):
     """A named group of layers with its rule; the hyperparameters are those the rule takes.
 
     layers: selectors, always as strings: a layer name 'features.0', a leaf index '0', a type
-    'Conv2d', or an inclusive range 'first..last' where last may be 'end'. Only the syntax is
-    checked here; the model knows its layers. The block named 'default' has none: it takes what
-    the others leave. rule: a name of RULES, or '$name' of a choice between such names. bias, form,
-    stabilize, pooling: one of OPTIONS, or '$name' of a choice between those; None: the usual one.
-    With a searched rule, hyperparameters and options reach those of its rules that take them.
+    'Conv2d', an inclusive range 'first..last' where last may be 'end', or a depth: 'depth 3',
+    'depth 2..5', 'depth ..5', 'depth 2..', where '$name' of a searched whole number may stand for
+    each number. Only the syntax is checked here; the model knows its layers. A block with a
+    searched depth takes its layers before the others. The block named 'default' has none: it takes
+    what the others leave. rule: a name of RULES, or '$name' of a choice between such names. bias,
+    form, stabilize, pooling: one of OPTIONS, or '$name' of a choice between those; None: the usual
+    one. With a searched rule, hyperparameters and options reach those of its rules that take them.
+    decay: γ is that of the block's first depth, and `decay` times as large at each further one.
+    low, high: bounds of what z_box reads, one number or one per channel, in units of the layer's
+    input; both or neither: then those of a normalised pixel.
     """
 
     block: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
@@ -191,6 +214,9 @@ class BlockSpec(Frozen):
     epsilon: Hyper | None = None
     alpha: Hyper | None = None
     stabilizer: Hyper = STABILIZER
+    decay: Hyper | None = None
+    low: Bound | None = None
+    high: Bound | None = None
     bias: Word | None = None
     form: Word | None = None
     stabilize: Word | None = None
@@ -301,7 +327,10 @@ class RunSpec(Frozen):
 
 
 class StudyFile(Frozen):
-    """What stands in the YAML file."""
+    """What stands in the YAML file.
+
+    baselines: the published composites (see PRESETS) to compare with; None: all that fit the model.
+    """
 
     version: Literal[1]
     name: FileName
@@ -314,6 +343,7 @@ class StudyFile(Frozen):
     constraints: Annotated[ConstraintsSpec, BeforeValidator(_no_bias)] = ConstraintsSpec()
     sampler: SamplerSpec
     trials: Positive | None = None
+    baselines: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None
     run: RunSpec = RunSpec()
 
 

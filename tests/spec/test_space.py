@@ -17,7 +17,7 @@ from lrpsweep.spec import (
     Int,
     Linear,
     Log,
-    Part,
+    Span,
     active,
     axes,
     bounds,
@@ -240,4 +240,4 @@ def test_a_preset_keeps_the_values_of_the_literature():
     blocks = substitute(spec.composite, {"g": 0.75})
     gammas = [b.hyper["gamma"] for b in blocks if b.rule == "gamma"]
     assert gammas == [0.5, 0.75, 0.1, 0.0]
-    assert all(isinstance(b.layers, Part) for b in blocks)
+    assert all(isinstance(b.layers, Span) for b in blocks)
