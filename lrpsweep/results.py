@@ -24,7 +24,9 @@ class TrialResult:
     share of the explained score that is taken by 'bias' and by 'stabilizer', and the mean
     absolute 'unexplained' rest. hot_spot: mean over images of max |R| / Σ|R|. seconds: wall time
     by part ('explain', 'perturb', 'score'). flipped: (S + 1,), share of patches perturbed at each
-    step.
+    step. blocks: by block of the composite, its own 'bias', 'stabilizer' and 'unexplained', as in
+    balance, and the 'hot_spot' of what leaves it. unstable: where and how an unstable explanation
+    became so, 'features.12: …'; empty for others.
     """
 
     scores: np.ndarray
@@ -36,6 +38,8 @@ class TrialResult:
     hot_spot: float
     seconds: Mapping[str, float]
     device: str
+    blocks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    unstable: str = ""
 
     @property
     def value(self) -> float:
@@ -48,6 +52,11 @@ class TrialResult:
         n = len(self.scores)
         return float(np.std(self.scores, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
 
+    def excess(self, bounds: Mapping[str, float]) -> dict[str, float]:
+        """By how much 'unexplained' or 'hot_spot' exceeds its bound; 0 or less: it keeps it."""
+        measured = {"unexplained": self.balance["unexplained"], "hot_spot": self.hot_spot}
+        return {name: measured[name] - bound for name, bound in bounds.items()}
+
     def to_json(self) -> dict[str, Any]:
         """Lists and floats only, as stored in the database."""
         arrays = ("scores", "curve", "curve_low", "curve_high", "flipped")
@@ -56,11 +65,13 @@ class TrialResult:
             "hot_spot": self.hot_spot,
             "seconds": dict(self.seconds),
             "device": self.device,
+            "blocks": {block: dict(parts) for block, parts in self.blocks.items()},
+            "unstable": self.unstable,
         }
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> TrialResult:
-        """The inverse of `to_json`."""
+        """The inverse of `to_json`; also of what earlier versions stored, without the last two."""
         arrays = {
             name: np.asarray(stored[name], dtype=np.float64)
             for name in ("scores", "curve", "curve_low", "curve_high", "flipped")
@@ -71,6 +82,8 @@ class TrialResult:
             hot_spot=stored["hot_spot"],
             seconds=stored["seconds"],
             device=stored["device"],
+            blocks=stored.get("blocks", {}),
+            unstable=stored.get("unstable", ""),
         )
 
 
@@ -79,8 +92,10 @@ class TrialRecord:
     """A trial as the database knows it.
 
     values: the hyperparameters as the composite gets them (zero is 0, not its place on the
-    axis). literature: the name of the published composite this point stands for, if any.
-    reason: why a failed trial failed.
+    axis); those that it depends on at this point, and no others. literature: the name of the
+    published composite this point stands for, if any. reason: why a failed trial failed. same_as:
+    the trial with the same composite, whose result this one was given. exceeded: the constraints
+    whose bounds it does not keep.
     """
 
     number: int
@@ -90,6 +105,8 @@ class TrialRecord:
     literature: str | None = None
     reason: str | None = None
     seconds: float | None = None
+    same_as: int | None = None
+    exceeded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -198,8 +215,16 @@ class StudyResults:
         return tuple(t for t in self.trials if t.result is not None)
 
     def ranked(self) -> tuple[TrialRecord, ...]:
-        """The complete trials, best first; ties by number."""
+        """The complete trials, best first: those that keep all bounds before the others.
+
+        Of equal ones, those that were computed come before those that were given their result, and
+        then lower numbers before higher ones.
+        """
         sign = 1 if self.direction == "minimize" else -1
-        return tuple(
-            sorted(self.complete, key=lambda t: (sign * t.result.value, t.number))  # type: ignore[union-attr]
-        )
+
+        def place(trial: TrialRecord) -> tuple[bool, float, bool, int]:
+            assert trial.result is not None
+            value = sign * trial.result.value
+            return bool(trial.exceeded), value, trial.same_as is not None, trial.number
+
+        return tuple(sorted(self.complete, key=place))

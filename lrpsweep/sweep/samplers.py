@@ -7,9 +7,8 @@ else: a study that was killed and resumed goes on as if nothing had happened.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -21,9 +20,21 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
-from optuna.trial import TrialState
+from optuna.trial import Trial, TrialState
 
-from lrpsweep.spec import Choice, Dimension, Int, Log, bounds, decode, free, grid
+from lrpsweep.spec import (
+    BlockSpec,
+    Choice,
+    Dimension,
+    Int,
+    Log,
+    PresetSpec,
+    active,
+    bounds,
+    decode,
+    free,
+    grid,
+)
 
 Search = Mapping[str, Dimension]
 Params = dict[str, Any]
@@ -40,11 +51,43 @@ OPTUNA_STATES = {
 
 @dataclass(frozen=True)
 class Asked:
-    """A trial, as far as samplers care; one that waits will run, so it counts as running."""
+    """A trial, as far as samplers care; one that waits will run, so it counts as running.
+
+    excess: by how much it exceeds each constraint's bound.
+    """
 
     params: Mapping[str, Any]
     state: Literal["complete", "failed", "running"] = "running"
     value: float | None = None
+    excess: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a study searches: a point has the names that its composite depends on, and no others.
+
+    Which these are may hang on the values of some, as γ does on the rule.
+    """
+
+    search: Search
+    composite: PresetSpec | Sequence[BlockSpec]
+
+    def lacking(self, params: Mapping[str, Any]) -> str | None:
+        """The name that is to be proposed next; None when the point is whole."""
+        try:
+            active(self.composite, self.search, decode(self.search, params))
+        except KeyError as missing:
+            return str(missing.args[0])
+        return None
+
+    def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """What the composite gets at a point."""
+        values = decode(self.search, params)
+        return {name: values[name] for name in active(self.composite, self.search, values)}
+
+    def needed(self, params: Mapping[str, Any]) -> Params:
+        """The point without what its composite does not depend on."""
+        return {name: params[name] for name in self.values(params) if name in params}
 
 
 def distributions(search: Search) -> dict[str, BaseDistribution]:
@@ -63,66 +106,82 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
 
 def key(search: Search, params: Mapping[str, Any]) -> tuple[Any, ...]:
     """What two points have in common that are the same point."""
-    return tuple(decode(search, params).values())
+    return tuple(decode(search, params).items())
 
 
-def grid_points(search: Search) -> list[Params]:
+def grid_points(space: Space) -> list[Params]:
     """All points of the grid; the first name is the outer loop."""
-    axes = grid(search)
-    return [dict(zip(axes, point, strict=True)) for point in itertools.product(*axes.values())]
+    axes = grid(space.search)
+
+    def place(point: Params) -> list[int]:
+        return [axis.index(point[name]) if name in point else -1 for name, axis in axes.items()]
+
+    return sorted(_points(space, axes, {}), key=place)
 
 
-def count_points(search: Search) -> float:
-    """How many points differ: infinitely many where an axis is continuous."""
-    return math.prod(_count(dimension) for dimension in free(search).values())
-
-
-def _count(dimension: Dimension) -> float:
-    if isinstance(dimension, Choice):
-        return len(set(dimension.choice))
-    if isinstance(dimension, Int):
-        first, last = bounds(dimension)
-        return last - first + 1
-    return math.inf
-
-
-def every_point(search: Search) -> Iterator[Params]:
+def every_point(space: Space) -> Iterator[Params]:
     """All points of a space that has finitely many; none of another."""
-    if math.isinf(count_points(search)):
+    dimensions = free(space.search)
+    if all(isinstance(dimension, Choice | Int) for dimension in dimensions.values()):
+        yield from _points(space, {name: _all(d) for name, d in dimensions.items()}, {})
+
+
+def _all(dimension: Dimension) -> Sequence[Any]:
+    if isinstance(dimension, Choice):
+        return dimension.choice
+    first, last = bounds(dimension)
+    return range(int(first), int(last) + 1)
+
+
+def _points(space: Space, axes: Mapping[str, Sequence[Any]], begun: Params) -> Iterator[Params]:
+    name = space.lacking(begun)
+    if name is None:
+        yield begun
         return
-    axes = {
-        name: d.choice if isinstance(d, Choice) else range(int(bounds(d)[0]), int(bounds(d)[1]) + 1)
-        for name, d in free(search).items()
-    }
-    for point in itertools.product(*axes.values()):
-        yield dict(zip(axes, point, strict=True))
+    for param in axes[name]:
+        yield from _points(space, axes, begun | {name: param})
+
+
+def count_points(space: Space, most: int) -> int:
+    """How many points differ, as far as `most`: more are not counted."""
+    if any(not isinstance(dimension, Choice | Int) for dimension in free(space.search).values()):
+        return most
+    return sum(1 for _ in itertools.islice(every_point(space), most))
 
 
 def first_new(
-    search: Search, proposals: Iterable[Params], seen: Container[tuple[Any, ...]]
+    search: Search,
+    proposals: Iterable[Params],
+    seen: Container[tuple[Any, ...]],
+    known: Callable[[Params], bool] = lambda params: False,
 ) -> Params:
     """The first proposal whose values no trial has, or the last when all have been seen.
 
-    Values are compared, not parameters: all that lies below a logarithmic axis is 0.
+    Values are compared, not parameters: all that lies below a logarithmic axis is 0. known: whether
+    a trial has the same composite with other values; such a proposal is the last resort but one.
     """
     params: Params = {}
+    spare: Params | None = None
     for params in proposals:
-        if key(search, params) not in seen:
-            break
-    return params
+        if key(search, params) in seen:
+            continue
+        if not known(params):
+            return params
+        spare = spare or params
+    return spare or params
 
 
 Proposals = Callable[[Sequence[Asked]], Iterable[Params]]
 """Called with the trials so far, gives points for the next one, the preferred one first."""
 
 
-def _grid(search: Search, seed: int, direction: Direction) -> Proposals:
-    points = grid_points(search)
+def _grid(space: Space, seed: int, direction: Direction) -> Proposals:
+    points = grid_points(space)
     return lambda trials: points
 
 
-def _random(search: Search, seed: int, direction: Direction) -> Proposals:
-    mirror = _Mirror(search, direction)
+def _random(space: Space, seed: int, direction: Direction) -> Proposals:
+    mirror = _Mirror(space, direction)
 
     def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
         for attempt in range(ATTEMPTS):
@@ -131,8 +190,8 @@ def _random(search: Search, seed: int, direction: Direction) -> Proposals:
     return proposals
 
 
-def _tpe(search: Search, seed: int, direction: Direction) -> Proposals:
-    mirror = _Mirror(search, direction)
+def _tpe(space: Space, seed: int, direction: Direction) -> Proposals:
+    mirror = _Mirror(space, direction)
 
     def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
         mirror.follow(trials)
@@ -144,7 +203,7 @@ def _tpe(search: Search, seed: int, direction: Direction) -> Proposals:
     return proposals
 
 
-SAMPLERS: dict[str, Callable[[Search, int, Direction], Proposals]] = {
+SAMPLERS: dict[str, Callable[[Space, int, Direction], Proposals]] = {
     "grid": _grid,
     "random": _random,
     "tpe": _tpe,
@@ -161,8 +220,9 @@ class _Mirror:
     A question leaves a failed trial behind, which samplers do not look at.
     """
 
-    def __init__(self, search: Search, direction: Direction) -> None:
-        self._space = distributions(search)
+    def __init__(self, space: Space, direction: Direction) -> None:
+        self._space = space
+        self._distributions = distributions(space.search)
         self._study = optuna.create_study(direction=direction)
         self._followed: list[tuple[int, Asked]] = []
 
@@ -176,18 +236,35 @@ class _Mirror:
                         state=OPTUNA_STATES[trial.state],
                         value=trial.value,
                         params=dict(trial.params),
-                        distributions=self._space,
+                        distributions={name: self._distributions[name] for name in trial.params},
+                        constraints=dict(trial.excess),
                     )
                 )
                 self._followed.append((number, trial))
             elif trial.state != self._followed[place][1].state:
                 number = self._followed[place][0]
-                self._study.tell(number, trial.value, state=OPTUNA_STATES[trial.state])
+                told = Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
+                for name, excess in trial.excess.items():
+                    told.set_constraint(name, excess)
+                self._study.tell(told, trial.value, state=OPTUNA_STATES[trial.state])
                 self._followed[place] = (number, trial)
 
     def ask(self, sampler: BaseSampler) -> Params:
         """What the sampler proposes after the trials that were followed."""
         self._study.sampler = sampler
-        trial = self._study.ask(self._space)
+        trial = self._study.ask()
+        while (name := self._space.lacking(trial.params)) is not None:
+            _suggest(trial, name, self._space.search[name])
         self._study.tell(trial, state=TrialState.FAIL)
         return trial.params
+
+
+def _suggest(trial: Trial, name: str, dimension: Dimension) -> None:
+    if isinstance(dimension, Choice):
+        trial.suggest_categorical(name, dimension.choice)
+        return
+    low, high = bounds(dimension)
+    if isinstance(dimension, Int):
+        trial.suggest_int(name, int(low), int(high))
+    else:
+        trial.suggest_float(name, low, high, log=isinstance(dimension, Log))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, islice
 from typing import Any, Literal, Protocol
 
 from lrpsweep.results import TrialRecord, TrialResult
-from lrpsweep.spec import StudySpec, decode, encode
+from lrpsweep.spec import StudySpec, encode
 from lrpsweep.sweep.execution import Outcome, Task
 from lrpsweep.sweep.samplers import (
     SAMPLERS,
     Asked,
+    Space,
     count_points,
     distributions,
     every_point,
@@ -21,7 +22,11 @@ from lrpsweep.sweep.samplers import (
     grid_points,
     key,
 )
-from lrpsweep.sweep.storage import Store
+from lrpsweep.sweep.storage import Store, exceeded
+
+MOST_POINTS_LOOKED_AT = 20_000
+Meaning = Callable[[Mapping[str, Any]], Hashable]
+"""What two trials have in common that have the same composite, from one's values."""
 
 
 @dataclass(frozen=True)
@@ -88,9 +93,10 @@ def literature_params(
     spec: StudySpec, literature: Mapping[str, Mapping[str, Any]]
 ) -> list[tuple[str, dict[str, Any]]]:
     """The published points as parameters; of two names for one point the first is kept."""
+    space = Space(spec.search, spec.composite)
     points: dict[tuple[Any, ...], tuple[str, dict[str, Any]]] = {}
     for name, values in literature.items():
-        params = encode(spec.search, values)
+        params = space.needed(encode(spec.search, values))
         points.setdefault(key(spec.search, params), (name, params))
     return list(points.values())
 
@@ -100,18 +106,20 @@ def planned_trials(spec: StudySpec, literature: Mapping[str, Mapping[str, Any]])
 
     Never more than there are points: a trial gives the same result the second time.
     """
+    space = Space(spec.search, spec.composite)
     if spec.sampler.name != "grid":
         assert spec.trials is not None
-        return int(min(spec.trials, count_points(spec.search)))
+        return count_points(space, spec.trials)
     published = [params for _, params in literature_params(spec, literature)]
-    return len({key(spec.search, params) for params in (*published, *grid_points(spec.search))})
+    return len({key(spec.search, params) for params in (*published, *grid_points(space))})
 
 
 class Search:
     """Asks and tells until there are as many trials as planned; waiting ones come first.
 
-    The first task of a run goes out alone, so that it can be timed. This driver is the only
-    writer (it holds the lease), so what is in the database is known without reading it again.
+    The first task of a run goes out alone, so that it can be timed. A trial whose composite another
+    one has is given that one's result, once it is there. This driver is the only writer (it holds
+    the lease), so what is in the database is known without reading it again.
     """
 
     def __init__(
@@ -119,21 +127,35 @@ class Search:
         store: Store,
         spec: StudySpec,
         literature: Mapping[str, Mapping[str, Any]],
-        on_outcome: Callable[[TrialRecord, Outcome], None],
+        meaning: Meaning,
+        on_outcome: Callable[[TrialRecord, Outcome | None], None],
     ) -> None:
+        """on_outcome: called after every trial; with None for one that was given its result."""
         self._store = store
         self._spec = spec
+        self._space = Space(spec.search, spec.composite)
         self._distributions = distributions(spec.search)
         self._literature = literature_params(spec, literature)
         self._planned = planned_trials(spec, literature) + store.retries()
+        self._meaning = meaning
+        self._meanings: dict[tuple[Any, ...], Hashable] = {}
         self._on_outcome = on_outcome
-        self._waiting = store.waiting()
+        self._waiting = sorted(store.waiting())
+        self._held: int | None = None
         self._running: dict[int, tuple[Task, int]] = {}
         self._timed = False
-        self.history = store.history()
+        self.history = [
+            replace(trial, params=self._space.needed(trial.params)) for trial in store.history()
+        ]
         self._seen = {key(spec.search, trial.params) for trial in self.history}
+        self._composites = {self._composite(trial.params) for trial in self.history}
+        self._owners = {
+            self._composite(trial.params): number
+            for number, trial in reversed(list(enumerate(self.history)))
+            if trial.state == "complete"
+        }
         self._proposals = SAMPLERS[spec.sampler.name](
-            spec.search, spec.sampler.seed, store.direction
+            self._space, spec.sampler.seed, store.direction
         )
 
     @property
@@ -144,59 +166,109 @@ class Search:
     @property
     def remaining(self) -> int:
         """How many trials are still to be handed out."""
-        return max(0, self._planned - len(self.history)) + len(self._waiting)
+        held = self._held is not None
+        return max(0, self._planned - len(self.history)) + len(self._waiting) + held
 
     def next(self) -> Task | None:
         """As `Source.next`: the values of a trial that is stored as running from now on."""
-        if self.remaining == 0 or (self._running and not self._timed):
-            return None
-        number, values = self._restarted() if self._waiting else self._asked()
-        task: Task = {"values": values}
-        self._running[id(task)] = (task, number)
-        return task
+        while self.remaining and (self._timed or not self._running):
+            if self._held is None:
+                self._held = self._restarted() if self._waiting else self._asked()
+            number, params = self._held, self.history[self._held].params
+            owner = self._owners.get(self._composite(params))
+            if owner is not None and self.history[owner].state == "running":
+                return None
+            self._held = None
+            if owner is None:
+                self._owners[self._composite(params)] = number
+                task: Task = {"values": self._space.values(params)}
+                self._running[id(task)] = (task, number)
+                return task
+            self._repeat(number, owner)
+        return None
 
     def done(self, task: Task, outcome: Outcome) -> None:
         """As `Source.done`."""
         _, number = self._running.pop(id(task))
-        values = task["values"]
         self._timed = True
         params = self.history[number].params
         result = outcome.result and TrialResult.from_json(outcome.result)
         if result and math.isfinite(result.value):
-            self._store.complete(number, result, outcome.seconds)
-            self.history[number] = Asked(params, "complete", result.value)
-            record = TrialRecord(number, "complete", values, result, seconds=outcome.seconds)
+            record = self._completed(number, result, outcome.seconds)
         else:
             reason = f"the objective is {result.value}" if result else outcome.reason
             reason = reason or "no reason was given"
             self._store.fail(number, reason)
             self.history[number] = Asked(params, "failed")
-            record = TrialRecord(number, "failed", values, reason=reason)
+            del self._owners[self._composite(params)]
+            record = TrialRecord(number, "failed", task["values"], reason=reason)
         self._on_outcome(replace(record, literature=self._published(params)), outcome)
+
+    def _repeat(self, number: int, owner: int) -> None:
+        """Gives a trial the result of the one with the same composite."""
+        record = self._completed(number, self._store.result(owner), 0.0, same_as=owner)
+        published = self._published(self.history[number].params)
+        self._on_outcome(replace(record, literature=published), None)
+
+    def _completed(
+        self, number: int, result: TrialResult, seconds: float, same_as: int | None = None
+    ) -> TrialRecord:
+        params = self.history[number].params
+        excess = result.excess(self._spec.constraints.bounds)
+        self._store.complete(number, result, seconds, excess=excess, same_as=same_as)
+        self.history[number] = Asked(params, "complete", result.value, excess)
+        return TrialRecord(
+            number,
+            "complete",
+            self._space.values(params),
+            result,
+            seconds=seconds,
+            same_as=same_as,
+            exceeded=exceeded(excess),
+        )
+
+    def _composite(self, params: Mapping[str, Any]) -> Hashable:
+        """What the point shares with those that have its composite."""
+        place = key(self._spec.search, params)
+        if place not in self._meanings:
+            self._meanings[place] = self._meaning(self._space.values(params))
+        return self._meanings[place]
 
     def _published(self, params: Mapping[str, Any]) -> str | None:
         """The name of the published composite that this point is, if it is one."""
         place = key(self._spec.search, params)
         return next((n for n, p in self._literature if key(self._spec.search, p) == place), None)
 
-    def _restarted(self) -> tuple[int, dict[str, Any]]:
-        number = min(self._waiting)
+    def _restarted(self) -> int:
+        number = self._waiting.pop(0)
         self._store.restart(number)
-        return number, self._waiting.pop(number)
+        return number
 
-    def _asked(self) -> tuple[int, dict[str, Any]]:
+    def _asked(self) -> int:
         name, params = self._proposal()
-        values = decode(self._spec.search, params)
-        self._store.start(params, self._distributions, values, literature=name)
+        space = {name: self._distributions[name] for name in params}
+        self._store.start(params, space, self._space.values(params), literature=name)
         self.history.append(Asked(params))
         self._seen.add(key(self._spec.search, params))
-        return len(self.history) - 1, values
+        self._composites.add(self._composite(params))
+        return len(self.history) - 1
 
     def _proposal(self) -> tuple[str | None, dict[str, Any]]:
-        """The next published point that no trial has, then the sampler's."""
+        """The next published point that no trial has, then the sampler's.
+
+        A grid has its points in their order; who guesses looks for a new composite first.
+        """
+        search, proposals = self._spec.search, self._proposals(self.history)
         for name, params in self._literature:
-            if key(self._spec.search, params) not in self._seen:
+            if key(search, params) not in self._seen:
                 return name, params
+        if self._spec.sampler.name == "grid":
+            return None, first_new(search, proposals, self._seen)
         # Where few points are left, guessing may miss them.
-        proposals = chain(self._proposals(self.history), every_point(self._spec.search))
-        return None, first_new(self._spec.search, proposals, self._seen)
+        some = islice(every_point(self._space), MOST_POINTS_LOOKED_AT)
+        return None, first_new(
+            search,
+            chain(proposals, some),
+            self._seen,
+            lambda params: self._composite(params) in self._composites,
+        )

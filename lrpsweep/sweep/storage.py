@@ -218,10 +218,13 @@ class Store:
         """All trials by number, as samplers see them."""
         return [_asked(trial) for trial in self._trials()]
 
-    def waiting(self) -> dict[int, dict[str, Any]]:
-        """The values of the trials that are still to be run, by number."""
-        waiting = [t for t in self._trials() if t.state is TrialState.WAITING]
-        return {trial.number: dict(trial.user_attrs["values"]) for trial in waiting}
+    def waiting(self) -> list[int]:
+        """The numbers of the trials that are still to be run."""
+        return [trial.number for trial in self._trials() if trial.state is TrialState.WAITING]
+
+    def result(self, number: int) -> TrialResult:
+        """The result of a complete trial."""
+        return TrialResult.from_json(self._trials()[number].user_attrs["result"])
 
     def failures(self) -> list[str]:
         """Why trials failed."""
@@ -251,12 +254,29 @@ class Store:
         self.guard()
         self._set_state(number, TrialState.RUNNING)
 
-    def complete(self, number: int, result: TrialResult, seconds: float) -> None:
-        """Stores the result, then the state. Raises ValueError for a value that is not finite."""
+    def complete(
+        self,
+        number: int,
+        result: TrialResult,
+        seconds: float,
+        excess: Mapping[str, float] | None = None,
+        same_as: int | None = None,
+    ) -> None:
+        """Stores the result, then the state. Raises ValueError for a value that is not finite.
+
+        excess: by how much each constraint's bound is exceeded. same_as: the trial whose result it
+        is.
+        """
         if not math.isfinite(result.value):
             raise ValueError(f"{result.value} is no result")
         self.guard()
         self._set_attr(number, "result", result.to_json() | {"wall_seconds": seconds})
+        if same_as is not None:
+            self._set_attr(number, "same_as", same_as)
+        if excess:
+            trial = optuna.trial.Trial(self._study, self._id(number))
+            for name in excess.keys() - trial.constraints.keys():
+                trial.set_constraint(name, excess[name])
         self._set_state(number, TrialState.COMPLETE, [result.value])
 
     def fail(self, number: int, reason: str) -> None:
@@ -370,10 +390,15 @@ def read_results(store: Store) -> StudyResults:
 def _asked(trial: FrozenTrial) -> Asked:
     match trial.state:
         case TrialState.COMPLETE:
-            return Asked(trial.params, "complete", trial.value)
+            return Asked(trial.params, "complete", trial.value, trial.constraints)
         case TrialState.FAIL:
             return Asked(trial.params, "failed")
     return Asked(trial.params)
+
+
+def exceeded(excess: Mapping[str, float]) -> tuple[str, ...]:
+    """The constraints whose bounds are exceeded."""
+    return tuple(sorted(name for name, by in excess.items() if by > 0))
 
 
 def _axis(stored: Mapping[str, Any]) -> Axis:
@@ -391,6 +416,8 @@ def _record(trial: FrozenTrial) -> TrialRecord:
         literature=attrs.get("literature"),
         reason=attrs.get("reason"),
         seconds=attrs["result"]["wall_seconds"] if complete else None,
+        same_as=attrs.get("same_as"),
+        exceeded=exceeded(trial.constraints),
     )
 
 

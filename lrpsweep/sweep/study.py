@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -29,6 +29,7 @@ from lrpsweep.sweep.lease import LeaseLostError, hold
 from lrpsweep.sweep.samplers import Direction
 from lrpsweep.sweep.search import (
     Estimate,
+    Meaning,
     Observer,
     Progress,
     Search,
@@ -38,6 +39,7 @@ from lrpsweep.sweep.search import (
 from lrpsweep.sweep.storage import (
     Store,
     create_store,
+    exceeded,
     now,
     open_store,
     read_results,
@@ -58,14 +60,20 @@ class SweepInterruptedError(WorkError):
     """A signal stopped the run; says how to go on."""
 
 
+def as_they_are(values: Mapping[str, Any]) -> Hashable:
+    """A composite for each point, where nothing more is known of them."""
+    return tuple(values.items())
+
+
 @dataclass(frozen=True)
 class Plan:
     """What the driver knows of a study before its first trial.
 
     direction: of the objective. identity, spec_hash: of `spec.identity`. literature: the published
     points in the space, as values by name. baselines: the presets to compare with, none when there
-    are no validation images. build: makes a worker's runner; it travels to the workers. device:
-    as decided. provenance: anything worth keeping, as JSON values.
+    are no validation images. build: makes a worker's runner; it travels to the workers. meaning:
+    equal for the values of points at which every layer has the same rule: one of them is computed.
+    device: as decided. provenance: anything worth keeping, as JSON values.
     """
 
     spec: StudySpec
@@ -75,6 +83,7 @@ class Plan:
     build: Build
     literature: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     baselines: Sequence[str] = ()
+    meaning: Meaning = as_they_are
     device: str = "cpu"
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
@@ -268,9 +277,12 @@ class _Stages:
 
     def next(self) -> Task | None:
         """As `Source.next`."""
-        while self._current is not None and self._current.finished:
+        while self._current is not None:
+            task = self._current.next()
+            if task is not None or not self._current.finished:
+                return task
             self._current = next(self._stages, None)
-        return None if self._current is None else self._current.next()
+        return None
 
     def done(self, task: Task, outcome: Outcome) -> None:
         """As `Source.done`. A worker that cannot be set up is no trial's fault: nothing is told."""
@@ -293,7 +305,7 @@ class _Run:
         self._spent: list[float] = []
         self._timed_at = 0.0
         self.workers = 1
-        self.search = Search(store, plan.spec, plan.literature, self._searched)
+        self.search = Search(store, plan.spec, plan.literature, plan.meaning, self._searched)
         self.planned = planned_trials(plan.spec, plan.literature) + store.retries()
 
     @property
@@ -348,24 +360,27 @@ class _Run:
         if not validation.missing(tasks.outcomes):
             self._store.set("validated_trials", self.complete)
 
-    def _searched(self, record: TrialRecord, outcome: Outcome) -> None:
+    def _searched(self, record: TrialRecord, outcome: Outcome | None) -> None:
         self._observer.told(record)
-        if not self._spent:
-            self._timed_at = time.monotonic()
-            self._observer.estimated(self._estimate(outcome))
-        self._spent.append(outcome.seconds)
-        values = [t.value for t in self.search.history if t.value is not None]
+        if outcome is not None:
+            if not self._spent:
+                self._timed_at = time.monotonic()
+                self._observer.estimated(self._estimate(outcome))
+            self._spent.append(outcome.seconds)
         failed = sum(trial.state == "failed" for trial in self.search.history)
+        feasible = [
+            t.value for t in self.search.history if t.value is not None and not exceeded(t.excess)
+        ]
         best = min if self._plan.direction == "minimize" else max
-        left = self.planned - len(values) - failed
+        done = self.complete + failed
         self._observer.progressed(
             Progress(
                 stage="search",
-                done=len(values) + failed,
+                done=done,
                 planned=self.planned,
                 failed=failed,
-                best=best(values, default=None),
-                seconds_left=self._seconds_left(left),
+                best=best(feasible, default=None),
+                seconds_left=self._seconds_left(self.planned - done),
             )
         )
 
@@ -384,8 +399,10 @@ class _Run:
 
         return count
 
-    def _seconds_left(self, trials: int) -> float:
+    def _seconds_left(self, trials: int) -> float | None:
         """By the pace since the first trial, which ran alone."""
+        if not self._spent:
+            return None
         if len(self._spent) < 2:
             return self._spent[0] * trials / self.workers
         return (time.monotonic() - self._timed_at) / (len(self._spent) - 1) * trials

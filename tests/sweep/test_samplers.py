@@ -10,11 +10,14 @@ from typing import Any
 import optuna
 import pytest
 
-from lrpsweep.spec import Choice, Fixed, Int, Linear, Log, decode
+from lrpsweep.spec import BlockSpec, Choice, Fixed, Int, Linear, Log, decode
 from lrpsweep.sweep.samplers import (
     SAMPLERS,
     Asked,
+    Space,
+    count_points,
     distributions,
+    every_point,
     first_new,
     grid_points,
     key,
@@ -31,6 +34,34 @@ SEARCH: dict[str, Any] = {
 }
 
 
+def space(search: dict[str, Any]) -> Space:
+    """One in which every name is active, as γ of a block of its own or as its rule."""
+    return Space(
+        search,
+        [
+            BlockSpec(block=name, rule="gamma", gamma=f"${name}")
+            if name != "rule"
+            else BlockSpec(block=name, rule="$rule", gamma=0.5)
+            for name in search
+        ],
+    )
+
+
+CONDITIONAL = Space(
+    {
+        "a": Linear(linear=(0.0, 1.0), points=3),
+        "rule": Choice(choice=("gamma", "epsilon", "zero")),
+        "g": Linear(linear=(0.0, 1.0), points=3),
+        "e": Int(int=(1, 2)),
+    },
+    [
+        BlockSpec(block="early", rule="$rule", gamma="$g", epsilon="$e"),
+        BlockSpec(block="late", rule="gamma", gamma="$a"),
+    ],
+)
+NAMES = {"gamma": {"a", "rule", "g"}, "epsilon": {"a", "rule", "e"}, "zero": {"a", "rule"}}
+
+
 def loss(params: dict[str, Any]) -> float:
     values = decode(SEARCH, params)
     return (values["gamma"] - 0.1) ** 2 + values["share"] ** 2 + values["depth"]
@@ -38,7 +69,7 @@ def loss(params: dict[str, Any]) -> float:
 
 def ask(name: str, count: int, history: Sequence[Asked] = (), seed: int = 3) -> list[Asked]:
     """A fresh sampler goes on from a history, as after a kill."""
-    proposals = SAMPLERS[name](SEARCH, seed, "minimize")
+    proposals = SAMPLERS[name](space(SEARCH), seed, "minimize")
     trials = list(history)
     for _ in range(count):
         seen = {key(SEARCH, trial.params) for trial in trials}
@@ -48,12 +79,12 @@ def ask(name: str, count: int, history: Sequence[Asked] = (), seed: int = 3) -> 
 
 
 def test_the_space_leaves_fixed_values_out_and_includes_both_ends() -> None:
-    space = distributions(SEARCH)
-    assert list(space) == ["gamma", "share", "depth", "rule"]
-    gamma = space["gamma"]
+    drawn = distributions(SEARCH)
+    assert list(drawn) == ["gamma", "share", "depth", "rule"]
+    gamma = drawn["gamma"]
     assert isinstance(gamma, optuna.distributions.FloatDistribution)
     assert (gamma.low, gamma.high, gamma.log) == (pytest.approx(1e-3 * 1e-3**0.1), 1.0, True)
-    assert space["depth"] == optuna.distributions.IntDistribution(1, 3)
+    assert drawn["depth"] == optuna.distributions.IntDistribution(1, 3)
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -75,11 +106,11 @@ def test_another_seed_proposes_other_points(name: str) -> None:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_every_proposal_lies_in_the_space(name: str) -> None:
-    space = distributions(SEARCH)
+    drawn = distributions(SEARCH)
     for trial in ask(name, 15):
-        assert trial.params.keys() == space.keys()
+        assert trial.params.keys() == drawn.keys()
         for parameter, value in trial.params.items():
-            assert space[parameter]._contains(space[parameter].to_internal_repr(value))
+            assert drawn[parameter]._contains(drawn[parameter].to_internal_repr(value))
 
 
 def test_the_first_parameter_is_the_outer_loop_of_the_grid() -> None:
@@ -87,7 +118,7 @@ def test_the_first_parameter_is_the_outer_loop_of_the_grid() -> None:
         "a": Log(log=(1e-4, 1.0), zero=True, points=16),
         "b": Log(log=(1e-4, 1.0), zero=True, points=16),
     }
-    points = [decode(search, params) for params in grid_points(search)]
+    points = [decode(search, params) for params in grid_points(space(search))]
     assert len(points) == 256
     assert points[0] == {"a": 0.0, "b": 0.0}
     # Experiment 140 of the thesis: indices (8, 12).
@@ -102,7 +133,7 @@ def test_two_points_that_both_mean_zero_are_the_same_point() -> None:
 
 def test_tpe_looks_where_the_good_trials_were() -> None:
     search = {"x": Linear(linear=(0.0, 1.0))}
-    proposals = SAMPLERS["tpe"](search, 0, "minimize")
+    proposals = SAMPLERS["tpe"](space(search), 0, "minimize")
     trials: list[Asked] = []
     for _ in range(40):
         params = first_new(search, proposals(trials), {key(search, t.params) for t in trials})
@@ -114,8 +145,8 @@ def test_tpe_looks_where_the_good_trials_were() -> None:
 def test_running_and_failed_trials_do_not_break_a_proposal() -> None:
     history = [
         *ask("tpe", 12),
-        Asked(grid_points(SEARCH)[0]),
-        Asked(grid_points(SEARCH)[1], "failed"),
+        Asked(grid_points(space(SEARCH))[0]),
+        Asked(grid_points(space(SEARCH))[1], "failed"),
     ]
     assert len(ask("tpe", 1, history=history)) == 15
 
@@ -123,7 +154,7 @@ def test_running_and_failed_trials_do_not_break_a_proposal() -> None:
 def test_an_optimum_at_zero_does_not_hold_tpe_up() -> None:
     """Caught: hundreds of questions for one new point, when all of TPE's answers meant zero."""
     search = {name: Log(log=(1e-3, 1.0), zero=True) for name in ("a", "b")}
-    proposals = SAMPLERS["tpe"](search, 0, "minimize")
+    proposals = SAMPLERS["tpe"](space(search), 0, "minimize")
     trials: list[Asked] = []
     for _ in range(60):
         seen = {key(search, trial.params) for trial in trials}
@@ -131,3 +162,86 @@ def test_an_optimum_at_zero_does_not_hold_tpe_up() -> None:
         params = first_new(search, asked, seen)
         assert key(search, params) not in seen
         trials.append(Asked(params, "complete", sum(decode(search, params).values())))
+
+
+def wander(name: str, count: int) -> list[Asked]:
+    """Trials of a space in which `zero` is the best rule, if `a` is low."""
+    proposals = SAMPLERS[name](CONDITIONAL, 1, "minimize")
+    trials: list[Asked] = []
+    for _ in range(count):
+        seen = {key(CONDITIONAL.search, trial.params) for trial in trials}
+        params = first_new(CONDITIONAL.search, proposals(trials), seen)
+        worse = {"zero": 0.0, "gamma": 0.5, "epsilon": 1.0}[params["rule"]]
+        trials.append(Asked(params, "complete", params["a"] + worse + params.get("g", 0.0)))
+    return trials
+
+
+@pytest.mark.parametrize("name", ["random", "tpe"])
+def test_a_point_has_the_names_that_its_composite_depends_on(name: str) -> None:
+    trials = wander(name, 30)
+    assert {trial.params["rule"] for trial in trials} == set(NAMES)
+    for trial in trials:
+        assert trial.params.keys() == NAMES[trial.params["rule"]]
+        assert CONDITIONAL.needed(trial.params | {"g": 0.3, "e": 1}).keys() == trial.params.keys()
+
+
+def test_a_conditional_grid_has_every_point_once_in_the_order_of_the_space() -> None:
+    points = grid_points(CONDITIONAL)
+    assert len(points) == 3 * (3 + 2 + 1)
+    assert [p["a"] for p in points] == sorted(p["a"] for p in points)
+    assert [(p["rule"], p.get("g", p.get("e"))) for p in points[:6]] == [
+        ("gamma", 0.0),
+        ("gamma", 0.5),
+        ("gamma", 1.0),
+        ("epsilon", 1),
+        ("epsilon", 2),
+        ("zero", None),
+    ]
+
+
+def test_the_points_of_a_conditional_space_are_counted_where_there_are_finitely_many() -> None:
+    assert count_points(CONDITIONAL, 50) == 50
+    whole = Space(
+        {**CONDITIONAL.search, "a": Int(int=(0, 1)), "g": Int(int=(0, 4))}, CONDITIONAL.composite
+    )
+    assert len(list(every_point(whole))) == count_points(whole, 50) == 2 * (5 + 2 + 1)
+    assert count_points(whole, 3) == 3
+
+
+def test_tpe_learns_a_conditional_space() -> None:
+    rules = [trial.params["rule"] for trial in wander("tpe", 40)[20:]]
+    assert rules.count("zero") > len(rules) / 2
+
+
+def test_tpe_avoids_what_exceeds_a_constraint() -> None:
+    search = {"x": Linear(linear=(0.0, 1.0))}
+
+    def median(bound: float) -> float:
+        """Of the later points, when low is good but too low is not allowed."""
+        proposals = SAMPLERS["tpe"](space(search), 0, "minimize")
+        trials: list[Asked] = []
+        for _ in range(40):
+            params = first_new(search, proposals(trials), {key(search, t.params) for t in trials})
+            trials.append(Asked(params))
+            next(iter(proposals(trials)))  # while it runs
+            excess = {"hot_spot": bound - params["x"]}
+            trials[-1] = Asked(params, "complete", params["x"], excess)
+        return statistics.median(trial.params["x"] for trial in trials[20:])
+
+    assert median(0.0) < 0.3
+    assert 0.55 < median(0.6) < 0.9
+
+
+def test_a_known_composite_is_the_last_resort_but_one() -> None:
+    search = {"x": Int(int=(0, 9))}
+    proposals = [{"x": n} for n in range(4)]
+
+    def known(params: dict[str, Any]) -> bool:
+        return params["x"] < 3
+
+    def seen(*numbers: int) -> set[tuple[Any, ...]]:
+        return {key(search, {"x": n}) for n in numbers}
+
+    assert first_new(search, proposals, seen(0), known) == {"x": 3}
+    assert first_new(search, proposals, seen(0, 3), known) == {"x": 1}
+    assert first_new(search, proposals, seen(0, 1, 2, 3), known) == {"x": 3}

@@ -13,6 +13,7 @@ from lrpsweep.results import Comparison, Finalist, Recommendation, TrialResult
 from lrpsweep.sweep.samplers import distributions
 from lrpsweep.sweep.storage import (
     Store,
+    _record,
     create_store,
     open_store,
     recommendation_from_json,
@@ -62,10 +63,34 @@ def test_a_running_trial_of_a_dead_driver_waits_with_its_number_and_parameters(
     store.complete(0, TrialResult.from_json(result([0.5])), 1.0)
     reopened = create_store(url, "s", "minimize")
     reopened.release()
-    assert reopened.waiting() == {1: PARAMS}
+    assert reopened.waiting() == [1]
     reopened.restart(1)
     assert [trial.state for trial in reopened.history()] == ["complete", "running"]
     assert reopened.history()[1].params == PARAMS
+
+
+def test_what_exceeds_a_bound_and_whose_result_it_is_are_stored(store: Store, url: str) -> None:
+    found = TrialResult.from_json(result([0.5]))
+    excess = {"hot_spot": 0.3, "unexplained": -0.01}
+    for same_as in (None, 0):
+        start(store)
+        number = len(store.history()) - 1
+        store.complete(number, found, 1.0, excess=excess, same_as=same_as)
+    reopened = open_store(url, "s")
+    assert [trial.excess for trial in reopened.history()] == [excess, excess]
+    records = [_record(trial) for trial in reopened._trials()]
+    assert [(r.exceeded, r.same_as) for r in records] == [(("hot_spot",), None), (("hot_spot",), 0)]
+    assert reopened._trials()[0].constraints == excess  # as Optuna's own tools see it
+
+
+def test_a_result_of_an_earlier_version_has_no_blocks() -> None:
+    stored = result([0.5])
+    whole = TrialResult.from_json(stored)
+    old = TrialResult.from_json(
+        {k: v for k, v in stored.items() if k not in ("blocks", "unstable")}
+    )
+    assert (old.blocks, old.unstable) == ({}, "")
+    assert old.to_json() == whole.to_json() | {"blocks": {}, "unstable": ""}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
