@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from lrpsweep.errors import InputError, guess
 from lrpsweep.evaluation import METRICS
 from lrpsweep.explain import load_composite
 from lrpsweep.illustrate import illustrate, read_illustrations, write_illustrations
-from lrpsweep.literature import baselines, literature_points
+from lrpsweep.literature import baselines, composite_key, literature_points
 from lrpsweep.report import (
     comparison_lines,
     figure_distributions,
@@ -59,6 +60,7 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
         build=worker_build(context.pack(), device),
         literature=literature_points(context),
         baselines=baselines(context) if validated else (),
+        meaning=partial(composite_key, context),
         device=device,
         provenance={
             "score": spec.evaluation.score,

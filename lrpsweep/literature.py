@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
 from lrpsweep.attribution import Block, Composite
@@ -93,6 +93,11 @@ def _candidates(context: Context, preset: str, published: Composite) -> dict[str
         else:
             found[name] = [v for v in numbers if contains(dimension, v)]
     return found
+
+
+def composite_key(context: Context, values: Mapping[str, Any]) -> Hashable:
+    """Equal for points of the space at which every layer gets the same."""
+    return frozenset(_meaning(context.composite(Task(values=values))).items())
 
 
 def _meaning(composite: Composite) -> dict[str, tuple[object, ...]]:

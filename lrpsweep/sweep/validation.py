@@ -106,8 +106,9 @@ class Validation:
         self._sign = 1 if results.direction == "minimize" else -1
         self._seed = evaluation.seed
         self._measures = measures(results.objective, evaluation)
-        finalists = results.ranked()[:FINALISTS]
-        self._nominee = _candidate(finalists[0])
+        finalists = [trial for trial in results.ranked() if trial.same_as is None][:FINALISTS]
+        self._best = finalists[0]
+        self._nominee = _candidate(self._best)
         self._baselines = [Candidate(name, None, {}, preset=name) for name in baselines]
         self._all = (*map(_candidate, finalists), *self._baselines)
 
@@ -161,6 +162,7 @@ class Validation:
         )
         warnings = [f"{name} could not be scored, so it was not compared." for name in missing]
         warnings += self._doubts(recommendation)
+        warnings += self._conservation()
         if looks > 1:
             warnings.append(
                 f"These validation images have been looked at {looks} times; each look at a study "
@@ -194,6 +196,15 @@ class Validation:
         if found.comparisons:
             name = min(found.comparisons, key=lambda c: self._sign * c.mean).baseline
             yield from self._flips(ours, theirs[name], name)
+
+    def _conservation(self) -> Iterator[str]:
+        """What speaks against the nominee whatever its scores."""
+        if self._best.exceeded:
+            beyond = " and ".join(self._best.exceeded)
+            yield f"No trial keeps all constraints; the nominee exceeds that of {beyond}."
+        assert self._best.result is not None
+        if self._best.result.unstable:
+            yield f"The nominee's explanations are unstable: {self._best.result.unstable}."
 
     def _no_better_than_random(self, ours: Mapping[str, float]) -> Iterator[str]:
         """For SRG, the control is 0: a random order has the same curve from both ends."""

@@ -16,7 +16,9 @@ from lrpsweep.spec import identity, parse_study
 from lrpsweep.sweep.study import Plan
 
 
-def result(scores: list[float], device: str = "cpu") -> dict[str, Any]:
+def result(
+    scores: list[float], device: str = "cpu", hot_spot: float = 0.5, unstable: str = ""
+) -> dict[str, Any]:
     found = TrialResult(
         scores=np.asarray(scores),
         curve=np.linspace(1, 0, 3),
@@ -24,9 +26,11 @@ def result(scores: list[float], device: str = "cpu") -> dict[str, Any]:
         curve_high=np.linspace(1, 0, 3) + 0.1,
         flipped=np.linspace(0, 1, 3),
         balance={"bias": 0.1, "stabilizer": 0.0, "unexplained": 0.0},
-        hot_spot=0.5,
+        hot_spot=hot_spot,
         seconds={"explain": 0.0, "flip": 0.0},
         device=device,
+        blocks={"early": {"bias": 0.1, "stabilizer": 0.0, "unexplained": 0.0, "hot_spot": 0.2}},
+        unstable=unstable,
     )
     return found.to_json() | {"forwards": 7, "memory_bytes": 1000}
 
@@ -59,7 +63,8 @@ class Build:
                 raise MemoryError("no room")
             case "exit":
                 os._exit(3)
-        return result([value + 0.01 * i for i in range(4)])
+        scores = [value + 0.01 * i for i in range(4)]
+        return result(scores, hot_spot=1 - values["x"])
 
 
 class NotMounted(Build):
@@ -81,6 +86,7 @@ composite:
   - {{block: early, layers: 0..5, rule: gamma, gamma: $x}}
   - {{block: default, rule: gamma, gamma: $y}}
 evaluation: {{patch: {patch}}}
+constraints: {constraints}
 sampler: {{name: {sampler}, seed: {seed}}}
 {trials}
 run: {{storage: {storage}, workers: 2}}
@@ -99,12 +105,15 @@ def plan(
     build: Build | None = None,
     literature: dict[str, Any] | None = None,
     baselines: tuple[str, ...] = (),
+    constraints: str = "{}",
+    **changes: Any,
 ) -> Plan:
-    """A plan over x and y in [0, 1]; the best point is (0.3, 0.1)."""
+    """A plan over x and y in [0, 1]; the best point is (0.3, 0.1). changes: of the plan."""
     text = STUDY.format(
         name=name,
         points=points,
         patch=patch,
+        constraints=constraints,
         sampler=sampler,
         seed=seed,
         storage="null" if storage is None else json.dumps(storage),
@@ -122,4 +131,5 @@ def plan(
         build=build or Build(),
         literature=literature or {},
         baselines=baselines,
+        **changes,
     )

@@ -14,7 +14,7 @@ from quadratic import Build, NotMounted, plan
 
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults, TrialRecord
-from lrpsweep.spec import Choice, Fixed, Int, load_study
+from lrpsweep.spec import Choice, Fixed, Int, load_study, parse_study
 from lrpsweep.sweep.search import Estimate, Progress, Silent
 from lrpsweep.sweep.study import SweepFailedError, load_results, run_study
 
@@ -298,6 +298,150 @@ def test_a_grown_study_says_how_often_its_validation_images_were_looked_at(runs_
 def test_without_validation_images_there_is_no_recommendation(runs_dir: Path) -> None:
     results = run_study(plan(trials=3), runs_dir=runs_dir, executor="local")
     assert results.recommendation is None
+
+
+def at_zero_y_is_nothing(values: Any) -> Any:
+    """As γ = 0 on a block makes how deep the block goes mean nothing."""
+    return tuple(values.items()) if values["x"] else "zero"
+
+
+def counted(build: Build) -> list[dict[str, Any]]:
+    """The tasks that the build's runner gets from now on."""
+    tasks: list[dict[str, Any]] = []
+    run = build.run
+
+    def counting(task: dict[str, Any]) -> dict[str, Any]:
+        tasks.append(task)
+        return run(task)
+
+    build.run = counting  # type: ignore[method-assign]
+    return tasks
+
+
+def test_an_equal_composite_is_answered_from_the_database(runs_dir: Path) -> None:
+    observer, build = Noting(), Build()
+    tasks = counted(build)
+    study = plan(
+        sampler="grid", points=3, meaning=at_zero_y_is_nothing, build=build, baselines=("one",)
+    )
+    results = run_study(study, runs_dir=runs_dir, executor="local", observer=observer)
+    assert results.planned == len(results.complete) == 9
+    assert [trial.same_as for trial in results.trials] == [None, 0, 0, *[None] * 6]
+    assert len([t for t in tasks if t.get("split") != "validation"]) == 7
+    first, second = results.trials[0].result, results.trials[1].result
+    assert first is not None
+    assert second is not None
+    assert second.to_json() == first.to_json()
+    assert [trial.values for trial in results.trials[:3]] == [
+        {"x": 0.0, "y": y} for y in (0.0, 0.5, 1.0)
+    ]
+    assert [p.done for p in observer.progress[:9]] == list(range(1, 10))
+    found = results.recommendation
+    assert found is not None
+    labels = [finalist.label for finalist in found.finalists]
+    assert not {"trial 1", "trial 2"} & set(labels)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_who_guesses_looks_for_a_new_composite_first(runs_dir: Path, sampler: str) -> None:
+    study = plan(sampler=sampler, trials=20, meaning=at_zero_y_is_nothing)
+    dimensions = {"x": Choice(choice=(0.0, 0.5, 0.9)), "y": Int(int=(0, 5))}
+    spec = study.spec.model_copy(update={"search": dimensions})
+    results = run_study(replace(study, spec=spec), runs_dir=runs_dir, executor="local")
+    assert results.planned == len(results.complete) == len(set(points(results))) == 18
+    assert [trial.same_as is None for trial in results.trials] == [True] * 13 + [False] * 5
+
+
+def test_equal_composites_wait_for_the_one_that_runs(runs_dir: Path, two_workers: None) -> None:
+    """With workers that are faster than the first of them, and after a stop."""
+    study = plan(sampler="grid", points=4, meaning=at_zero_y_is_nothing, build=Build(0.05))
+    literature = {"first": {"x": 1.0, "y": 1.0}}  # so that the equal ones do not run alone
+    study = replace(study, literature=literature)
+    results = run_study(study, runs_dir=runs_dir)
+    assert len(results.complete) == 16
+    assert [trial.same_as for trial in results.trials[:5]] == [None, None, 1, 1, 1]
+
+
+def test_where_the_first_of_equal_composites_fails_the_next_one_is_run(runs_dir: Path) -> None:
+    build = Build(x0="raise")
+    tasks = counted(build)
+    study = plan(sampler="grid", points=3, meaning=at_zero_y_is_nothing, build=build)
+    results = run_study(study, runs_dir=runs_dir, executor="local")
+    assert [trial.state for trial in results.trials] == ["failed"] * 3 + ["complete"] * 6
+    assert len(tasks) == 9
+
+
+def test_a_stopped_study_goes_on_with_equal_composites(runs_dir: Path) -> None:
+    class Stopping(Noting):
+        def told(self, record: TrialRecord) -> None:
+            if record.number == 1:
+                raise InterruptedError
+
+    study = plan(sampler="grid", points=3, meaning=at_zero_y_is_nothing)
+    with pytest.raises(InterruptedError):
+        run_study(study, runs_dir=runs_dir, executor="local", observer=Stopping())
+    resumed = run_study(study, runs_dir=runs_dir, executor="local")
+    straight = run_study(study, runs_dir=runs_dir / "straight", executor="local")
+    assert [(t.values, t.same_as) for t in resumed.trials] == [
+        (t.values, t.same_as) for t in straight.trials
+    ]
+
+
+CONDITIONAL = (
+    "[{block: early, layers: 0..5, rule: $rule, gamma: $y}, "
+    "{block: default, rule: gamma, gamma: $x}]"
+)
+
+
+def conditional(sampler: str) -> Any:
+    """A plan in which y counts only where the rule is gamma."""
+    study = plan(sampler=sampler, trials=20)
+    changes = ["search.rule={choice: [gamma, zero]}", f"composite={CONDITIONAL}"]
+    spec = parse_study(study.spec.text, study.spec.path, changes)
+    return replace(study, spec=spec)
+
+
+@pytest.mark.parametrize(("sampler", "trials"), [("grid", 12), ("random", 20), ("tpe", 20)])
+def test_values_and_database_hold_the_names_that_count(
+    runs_dir: Path, sampler: str, trials: int
+) -> None:
+    results = run_study(conditional(sampler), runs_dir=runs_dir, executor="local")
+    assert results.planned == len(results.complete) == trials
+    names = {"gamma": ["x", "y", "rule"], "zero": ["x", "rule"]}
+    assert {trial.values["rule"] for trial in results.trials} == set(names)
+    for trial in results.trials:
+        assert list(trial.values) == names[trial.values["rule"]]
+    again = run_study(conditional(sampler), runs_dir=runs_dir, executor="local")
+    assert points(again) == points(results)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_a_conditional_study_goes_on_as_if_it_had_not_stopped(runs_dir: Path, sampler: str) -> None:
+    study = conditional(sampler)
+    few = replace(study, spec=study.spec.model_copy(update={"trials": 13}))
+    run_study(few, runs_dir=runs_dir, executor="local")
+    grown = run_study(study, runs_dir=runs_dir, executor="local")
+    straight = run_study(study, runs_dir=runs_dir / "straight", executor="local")
+    assert points(grown) == points(straight)
+
+
+@pytest.mark.parametrize("sampler", ["grid", "tpe"])
+def test_what_exceeds_a_bound_is_marked_and_not_nominated(runs_dir: Path, sampler: str) -> None:
+    """The hot spot of a trial is 1 − x; the best x is 0.3."""
+    observer = Noting()
+    study = plan(
+        sampler=sampler, points=5, trials=25, constraints="{hot_spot: 0.5}", baselines=("one",)
+    )
+    results = run_study(study, runs_dir=runs_dir, executor="local", observer=observer)
+    for trial in results.complete:
+        assert trial.exceeded == (("hot_spot",) if trial.values["x"] < 0.5 else ())
+    assert results.recommendation is not None
+    assert results.recommendation.values["x"] >= 0.5
+    assert results.recommendation.number == results.ranked()[0].number
+    best = results.ranked()[0].result
+    assert best is not None
+    last = [progress for progress in observer.progress if progress.stage == "search"][-1]
+    assert last.best == best.value
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

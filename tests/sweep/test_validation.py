@@ -23,13 +23,16 @@ def judge(
     *,
     failed: tuple[str, ...] = (),
     looks: int = 1,
+    exceeded: tuple[str, ...] = (),
+    unstable: str = "",
     **scores: Mapping[str, float],
 ) -> Recommendation:
     """The recommendation when composites have these mean scores: `ours`, `one`, `two`, `random`.
 
     A measure that is not given is 1 (random: 2), in the nominee 0.5.
     """
-    trial = TrialRecord(7, "complete", {"x": 0.5}, TrialResult.from_json(result([0.1, 0.2])))
+    searched = TrialResult.from_json(result([0.1, 0.2], unstable=unstable))
+    trial = TrialRecord(7, "complete", {"x": 0.5}, searched, exceeded=exceeded)
     direction: Any = "minimize" if objective == "auc_morf" else "maximize"
     study = StudyResults("s", objective, direction, (trial,), 1, (), "", "")
     validation = Validation(study, ("one", "two"), EvaluationSpec())
@@ -111,3 +114,35 @@ def test_the_second_perturbation_is_one_that_the_protocol_has() -> None:
     assert last(perturbation="uniform") == "telea"
     assert last(protocol="thesis") == "uniform"
     assert last(protocol="thesis", perturbation="uniform") == "telea"
+
+
+def test_an_unstable_nominee_and_one_beyond_all_bounds_are_warned_of() -> None:
+    found = judge(ours={"auc_lerf": 3.0}, unstable="features.12: z comes near zero")
+    assert found.warnings == (
+        "The nominee's explanations are unstable: features.12: z comes near zero.",
+    )
+    found = judge(ours={"auc_lerf": 3.0}, exceeded=("hot_spot", "unexplained"))
+    assert found.warnings == (
+        "No trial keeps all constraints; the nominee exceeds that of hot_spot and unexplained.",
+    )
+
+
+def test_a_composite_is_a_finalist_once_and_one_within_the_bounds_is_nominated() -> None:
+    def trial(number: int, value: float, **what: Any) -> TrialRecord:
+        found = TrialResult.from_json(result([value, value]))
+        return TrialRecord(number, "complete", {"x": value}, found, **what)
+
+    trials = (
+        trial(0, 0.1, exceeded=("hot_spot",)),
+        trial(1, 0.3, same_as=2),
+        trial(2, 0.3),
+        trial(3, 0.2),
+    )
+    study = StudyResults("s", "auc_morf", "minimize", trials, 4, (), "", "")
+    assert [t.number for t in study.ranked()] == [3, 2, 1, 0]
+    names = Validation(study, (), EvaluationSpec()).tasks()
+    assert list(dict.fromkeys(name.split(":")[0] for name in names)) == [
+        "trial 3",
+        "trial 2",
+        "trial 0",
+    ]
