@@ -14,7 +14,7 @@ from lrpsweep.attribution import Composite
 from lrpsweep.context import Context, SplitName, Task
 from lrpsweep.evaluation import METRICS, perturbed
 from lrpsweep.results import Illustrations
-from lrpsweep.spec import Choice, Dimension, decode, free, grid
+from lrpsweep.spec import Choice, Dimension, Int, decode, free, grid
 from lrpsweep.trial import find_protocol, perturbation_series
 
 MOST_IMAGES = 6
@@ -60,9 +60,10 @@ def _grid(
 ) -> tuple[tuple[str, ...], tuple[Any, ...], tuple[Any, ...], np.ndarray]:
     """Heatmaps of the first image over the first two searched names, the others at their best.
 
-    A single name has rows alone.
+    A single name has rows alone. Names are those that the best composite depends on; where another
+    rule depends on more, these have their first value.
     """
-    points = _grid_values(context)
+    points = _grid_values(context, values)
     names = tuple(points)[:2]
     rows = points[names[0]]
     columns = points[names[1]] if len(names) > 1 else []
@@ -70,20 +71,26 @@ def _grid(
     maps = np.zeros((len(rows), max(1, len(columns)), height, width), dtype=np.float32)
     for i, row in enumerate(rows):
         for j, column in enumerate(columns or [None]):
-            changed = dict(values) | dict(zip(names, (row, column), strict=False))
+            moved = dict(zip(names, (row, column), strict=False))
+            changed = {**context.some_values, **values, **moved}
             composite = context.composite(Task(values=changed))
             maps[i, j] = _heatmaps(context, split, composite, 1)[0]
     return names, tuple(rows), tuple(columns), maps
 
 
-def _grid_values(context: Context) -> dict[str, list[Any]]:
+def _grid_values(context: Context, values: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Values on the first two free axes: the grid's, thinned out if there are many."""
     search = context.spec.search
     axes: dict[str, Dimension] = {}
-    for name, dimension in list(free(search).items())[:2]:
-        points = getattr(dimension, "points", None) or MOST_GRID_POINTS
-        thinned = {} if isinstance(dimension, Choice) else {"points": min(points, MOST_GRID_POINTS)}
-        axes[name] = dimension.model_copy(update=thinned)
+    varied = {name: dimension for name, dimension in free(search).items() if name in values}
+    for name, dimension in list(varied.items())[:2]:
+        if isinstance(dimension, Choice):
+            axes[name] = dimension
+            continue
+        points = min(getattr(dimension, "points", None) or MOST_GRID_POINTS, MOST_GRID_POINTS)
+        if isinstance(dimension, Int):
+            points = min(points, dimension.int[1] - dimension.int[0] + 1)
+        axes[name] = dimension.model_copy(update={"points": points})
     return {
         name: [decode({name: search[name]}, {name: point})[name] for point in points]
         for name, points in grid(axes).items()

@@ -98,6 +98,10 @@ def trial_result(quality: float, seed: int, images: int = 32) -> TrialResult:
         hot_spot=0.021,
         seconds={"explain": 0.21, "flip": 0.42},
         device="cpu",
+        blocks={
+            "early": {"bias": 0.04, "stabilizer": 0.0, "unexplained": 2e-7, "hot_spot": 0.021},
+            "late": {"bias": 0.07, "stabilizer": 0.0, "unexplained": 1e-7, "hot_spot": 0.11},
+        },
     )
 
 
@@ -138,6 +142,41 @@ def scattered_trials(number: int = 40, seed: int = 1) -> tuple[TrialRecord, ...]
         result = trial_result(1.5 + 0.45 * far, seed=n % 3)
         records.append(TrialRecord(n, "complete", values, result=result, seconds=0.7))
     return tuple(records)
+
+
+RULES = {"gamma": ("late.gamma",), "epsilon": ("late.epsilon",), "z_plus": ()}
+
+
+def conditional_study() -> StudyResults:
+    """A finished study of 40 trials in which the late block's rule is searched, too.
+
+    Two trials were given another one's result, three exceed a constraint, one is unstable.
+    """
+    random = np.random.default_rng(5)
+    records = []
+    for n in range(40):
+        rule = tuple(RULES)[n % 3]
+        drawn = {"late.gamma": 10 ** random.uniform(-4, 0), "late.epsilon": random.uniform(0, 1)}
+        values = {"early.gamma": 10 ** random.uniform(-4, 0), "rule": rule}
+        values |= {name: drawn[name] for name in RULES[rule]}
+        far = (place(values["early.gamma"]) + 0.8) ** 2 + 0.6 * (n % 3)
+        result = trial_result(1.5 + 0.45 * far, seed=n % 3)
+        if n == 7:
+            result = dataclasses.replace(result, unstable="features.12: R is 4e9 times its input")
+        same_as = {20: 2, 23: 2}.get(n)
+        exceeded = ("hot_spot",) if n in (7, 8, 30) else ()
+        records.append(
+            TrialRecord(
+                n, "complete", values, result, seconds=0.7, same_as=same_as, exceeded=exceeded
+            )
+        )
+    axes = (
+        AXES[0],
+        Axis("rule", categories=tuple(RULES)),
+        Axis("late.gamma", log=True),
+        Axis("late.epsilon"),
+    )
+    return fabricate_study(trials=tuple(records), axes=axes, planned=40, recommendation=None)
 
 
 def recommendation(number: int = 39) -> Recommendation:

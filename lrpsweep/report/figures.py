@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,8 +46,12 @@ MAX_IMAGES = 6
 
 
 def figure_contour(results: StudyResults) -> Figure | None:
-    """The objective over each pair of hyperparameters; None with fewer than two."""
-    pairs = list(itertools.combinations(_varied(results), 2))[:MAX_PAIRS]
+    """The objective over each pair of hyperparameters that trials have; None without a pair."""
+    pairs = [
+        pair
+        for pair in itertools.combinations(_varied(results), 2)
+        if _having(results.complete, *pair)
+    ][:MAX_PAIRS]
     if not pairs:
         return None
     columns = min(len(pairs), 3)
@@ -61,8 +65,7 @@ def figure_contour(results: StudyResults) -> Figure | None:
     for panel, (across, up) in zip(panels, pairs, strict=False):
         _contour(panel, results, across, up, colours)
     figure.colorbar(colours, ax=panels[: len(pairs)].tolist(), label=_objective(results))
-    handles = {name: h for h, name in zip(*panels[0].get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, frameon=False)
+    _legend(figure, panels[: len(pairs)])
     figure.suptitle(plain(f"{results.name}: objective over the hyperparameters"))
     return figure
 
@@ -70,10 +73,10 @@ def figure_contour(results: StudyResults) -> Figure | None:
 def _contour(
     panel: Axes, results: StudyResults, across: Axis, up: Axis, colours: ScalarMappable
 ) -> None:
-    trials = results.complete
+    trials = _having(results.complete, across, up)
     x, y = _places(across, trials), _places(up, trials)
     if not (across.categories or up.categories):
-        _filled_contour(panel, *_best_of_place(results, x, y), colours)
+        _filled_contour(panel, *_best_of_place(results, trials, x, y), colours)
         panel.plot(x, y, ".", color="black", markersize=4, label="trial", clip_on=False, zorder=3)
     else:
         order = np.argsort(_values(trials))[:: -1 if results.direction == "minimize" else 1]
@@ -89,7 +92,8 @@ def _contour(
             linewidths=0.6,
             label="trial (the best lies on top)",
         )
-    failed = [t for t in results.trials if t.state == "failed"]
+    _mark_exceeding(panel, trials, x, y, color="black", markersize=5, clip_on=False, zorder=3)
+    failed = _having([t for t in results.trials if t.state == "failed"], across, up)
     if failed:
         panel.plot(
             _places(across, failed),
@@ -101,7 +105,7 @@ def _contour(
             zorder=3,
         )
     _mark_literature(panel, trials, x, y)
-    _mark_best(panel, results, x, y, markersize=17, zorder=5, clip_on=False)
+    _mark_best(panel, results, trials, x, y, markersize=17, zorder=5, clip_on=False)
     draw_scale(panel.xaxis, across, x)
     draw_scale(panel.yaxis, up, y)
 
@@ -123,12 +127,12 @@ def _filled_contour(
 
 
 def _best_of_place(
-    results: StudyResults, x: np.ndarray, y: np.ndarray
+    results: StudyResults, trials: Sequence[TrialRecord], x: np.ndarray, y: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """One value a place: with further hyperparameters several trials can share it."""
     best: dict[tuple[float, float], float] = {}
     better = min if results.direction == "minimize" else max
-    for px, py, value in zip(x, y, _values(results.complete), strict=True):
+    for px, py, value in zip(x, y, _values(trials), strict=True):
         place = (round(float(px), 9), round(float(py), 9))
         best[place] = better(value, best.get(place, value))
     merged = np.array(list(best))
@@ -136,15 +140,39 @@ def _best_of_place(
 
 
 def _mark_best(
-    panel: Axes, results: StudyResults, x: np.ndarray, y: np.ndarray, **style: Any
+    panel: Axes,
+    results: StudyResults,
+    trials: Sequence[TrialRecord],
+    x: np.ndarray,
+    y: np.ndarray,
+    **style: Any,
 ) -> None:
-    """A star on the best of the complete trials, whose places are x and y."""
-    trial = results.ranked()[0]
-    place = results.complete.index(trial)
-    label = f"best (trial {trial.number})"
-    panel.plot(
-        x[place], y[place], "*", color="white", markeredgecolor="black", label=label, **style
-    )
+    """A star on the best trial, if it is one of those whose places are x and y."""
+    best = results.ranked()[0].number
+    label = f"best (trial {best})"
+    for trial, px, py in zip(trials, x, y, strict=True):
+        if trial.number == best:
+            panel.plot(px, py, "*", color="white", markeredgecolor="black", label=label, **style)
+
+
+def _mark_exceeding(
+    panel: Axes, trials: Sequence[TrialRecord], x: np.ndarray, y: np.ndarray, **style: Any
+) -> None:
+    """Hollow dots on the trials that no one may nominate."""
+    beyond = [place for place, trial in enumerate(trials) if trial.exceeded]
+    if beyond:
+        label = "exceeds a constraint"
+        panel.plot(x[beyond], y[beyond], "o", markerfacecolor="white", label=label, **style)
+
+
+def _legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One for all panels, below them."""
+    handles = {
+        name: handle
+        for panel in reversed(panels)
+        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, frameon=False)
 
 
 def _mark_literature(
@@ -191,26 +219,26 @@ def figure_slices(results: StudyResults) -> Figure | None:
         _slice(panel, results, axis)
     for row in range(rows):
         panels[row * columns].set_ylabel(_objective(results))
-    handles = {name: h for h, name in zip(*panels[0].get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, frameon=False)
+    _legend(figure, panels[: len(axes)])
     figure.suptitle(plain(f"{results.name}: objective against each hyperparameter"))
     return figure
 
 
 def _slice(panel: Axes, results: StudyResults, axis: Axis) -> None:
-    trials = results.complete
+    trials = _having(results.complete, axis)
     x, y = _places(axis, trials), _values(trials)
     errors = np.array([t.result.stderr for t in trials if t.result is not None])
     panel.errorbar(
         x, y, errors, fmt="none", ecolor="#8fb6cc", elinewidth=1, label="± standard error"
     )
     panel.plot(x, y, "o", color=BLUE, markersize=4, label="trial")
+    _mark_exceeding(panel, trials, x, y, color=BLUE, markersize=4)
     named = [n for n, trial in enumerate(trials) if trial.literature is not None]
     if named:
         panel.plot(
             x[named], y[named], "s", color=ORANGE, markeredgecolor="black", label="literature"
         )
-    _mark_best(panel, results, x, y, markersize=15)
+    _mark_best(panel, results, trials, x, y, markersize=15)
     draw_scale(panel.xaxis, axis, x)
     panel.grid(axis="y", color="#e5e5e5")
     panel.set_axisbelow(True)
@@ -440,7 +468,8 @@ FIGURES: dict[str, Plate] = {
         figure_contour,
         "Objective over the hyperparameters",
         "Interpolated between the trials (dots). Logarithmic axes show zero at their end, not to "
-        "scale. Where trials differ in a third hyperparameter, the best of them is drawn.",
+        "scale. Where trials differ in a third hyperparameter, the best of them is drawn; those "
+        "that do not depend on both hyperparameters are not.",
     ),
     "slices": Plate(
         figure_slices,
@@ -521,10 +550,16 @@ def _places(axis: Axis, trials: Sequence[TrialRecord]) -> np.ndarray:
 
 def _varied(results: StudyResults) -> list[Axis]:
     """The axes along which the complete trials differ."""
-    seen: Mapping[str, set[Any]] = {
-        axis.name: {trial.values[axis.name] for trial in results.complete} for axis in results.axes
-    }
-    return [axis for axis in results.axes if len(seen[axis.name]) > 1]
+    return [
+        axis
+        for axis in results.axes
+        if len({trial.values[axis.name] for trial in _having(results.complete, axis)}) > 1
+    ]
+
+
+def _having(trials: Sequence[TrialRecord], *axes: Axis) -> list[TrialRecord]:
+    """The trials whose composites depend on all these hyperparameters."""
+    return [trial for trial in trials if all(axis.name in trial.values for axis in axes)]
 
 
 def _shortened(text: str, longest: int = 30) -> str:

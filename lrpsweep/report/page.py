@@ -14,7 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lrpsweep.report.figures import FIGURES, OBJECTIVES, draw_figures
 from lrpsweep.report.scales import format_score, format_short, format_value, format_values
-from lrpsweep.results import StudyResults
+from lrpsweep.results import StudyResults, TrialRecord
 
 
 def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
@@ -32,6 +32,8 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
         failed=failed,
         others=len(results.trials) - len(ranked) - len(failed),
         finalist_scores=_finalist_scores(results),
+        chosen=_chosen(results),
+        remarked=any(_remarks(trial) for trial in ranked),
         composite=None
         if results.composite is None
         else json.dumps(results.composite, indent=2, ensure_ascii=False),
@@ -70,11 +72,31 @@ def _template() -> Template:
     environment.filters["score"] = format_score
     environment.filters["short"] = format_short
     environment.filters["hyperparameters"] = format_values
+    environment.filters["remarks"] = _remarks
     return environment.get_template("page.html")
 
 
 def _data_url(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _chosen(results: StudyResults) -> TrialRecord | None:
+    """The recommended trial, else the best one."""
+    found = results.recommendation
+    ranked = results.ranked()
+    if found is None:
+        return ranked[0] if ranked else None
+    return next((trial for trial in ranked if trial.number == found.number), None)
+
+
+def _remarks(trial: TrialRecord) -> str:
+    """What a reader should know of a trial beside its numbers."""
+    remarks = [f"exceeds the constraint of {name}" for name in trial.exceeded]
+    if trial.result is not None and trial.result.unstable:
+        remarks.append(f"unstable: {trial.result.unstable}")
+    if trial.same_as is not None:
+        remarks.append(f"same composite as trial {trial.same_as}")
+    return "; ".join(remarks)
 
 
 def _finalist_scores(results: StudyResults) -> tuple[str, ...]:

@@ -350,6 +350,13 @@ class _StudyRuns:
         if record.literature is not None:
             tags["lrpsweep.literature"] = record.literature
             name += f" = {record.literature}"
+        if record.same_as is not None:
+            tags["lrpsweep.same_as"] = str(record.same_as)
+        if record.exceeded:
+            tags["lrpsweep.exceeded"] = ", ".join(record.exceeded)
+        if record.result is not None and record.result.unstable:
+            tags["lrpsweep.unstable"] = record.result.unstable
+            tags["mlflow.note.content"] = f"Unstable: {record.result.unstable}"
         if record.reason is not None:
             tags["lrpsweep.reason"] = record.reason
             tags["mlflow.note.content"] = f"Failed: {record.reason}"
@@ -433,6 +440,11 @@ def _result_metrics(objective: str, result: TrialResult) -> dict[str, float]:
         f"{objective}_stderr": result.stderr,
         "hot_spot": result.hot_spot,
         **{f"balance/{part}": share for part, share in result.balance.items()},
+        **{
+            f"blocks/{block}/{part}": share
+            for block, parts in result.blocks.items()
+            for part, share in parts.items()
+        },
         **{f"seconds/{part}": taken for part, taken in result.seconds.items()},
     }
 

@@ -8,6 +8,7 @@ import pytest
 from fabricated import (
     AXES,
     FAILED,
+    conditional_study,
     fabricate_study,
     illustrations,
     one_validation_image,
@@ -127,6 +128,24 @@ def test_three_hyperparameters_have_three_pairs_on_one_scale() -> None:
     figure = drawn(figure_contour(on_axes((*LINEAR, Axis("c")), points)))
     labels = [(p.get_xlabel(), p.get_ylabel()) for p in figure.axes[:3]]
     assert labels == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
+def test_panels_show_the_trials_that_have_their_hyperparameters() -> None:
+    study = conditional_study()
+    contour = drawn(figure_contour(study))
+    pairs = {(panel.get_xlabel(), panel.get_ylabel()) for panel in contour.axes[:-1]}
+    assert len(pairs) == 5
+    assert ("late.gamma", "late.epsilon") not in pairs
+    slices = drawn(figure_slices(study))
+    shown = {
+        panel.get_xlabel(): len(one.get_xydata())
+        for panel in slices.axes
+        for one in panel.lines
+        if one.get_label() == "trial"
+    }
+    assert shown == {"early.gamma": 40, "rule": 40, "late.gamma": 14, "late.epsilon": 13}
+    labels = {text.get_text() for text in slices.legends[0].get_texts()}
+    assert "exceeds a constraint" in labels
 
 
 def test_equal_trials_do_not_break_the_scales() -> None:

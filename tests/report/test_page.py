@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fabricated import fabricate_study, one_validation_image
+from fabricated import conditional_study, fabricate_study, one_validation_image
 
 from lrpsweep.report.page import render_page, write_report
 from lrpsweep.results import StudyResults, TrialRecord
@@ -119,6 +119,36 @@ def test_hostile_text_is_escaped_everywhere(study: StudyResults) -> None:
         {"src": "data:image/png;base64,iVBORw0KGgo=", "alt": "Objective over the hyperparameters"}
     ]
     assert page.count("&lt;script&gt;") > 100
+
+
+def rows(page: str) -> dict[str, list[str]]:
+    """The cells of every row, by the first."""
+    found = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row) for row in page.split("<tr")[1:]]
+    return {html.unescape(cells[0]): cells for cells in found if cells}
+
+
+def test_absent_hyperparameters_and_remarks_are_in_the_table_of_trials() -> None:
+    found = rows(render_page(conditional_study(), {}))
+    assert found["trial"][:5] == ["trial", "early.gamma", "rule", "late.gamma", "late.epsilon"]
+    assert found["trial"][-1] == "remarks"
+    assert found["2"][2:5] == ["z_plus", "–", "–"]
+    assert found["0"][2] == "gamma"
+    assert found["0"][3] != "–"
+    assert found["0"][-1] == ""
+    assert found["20"][-1] == "same composite as trial 2"
+    assert found["7 †"][-1] == (
+        "exceeds the constraint of hot_spot; unstable: features.12: R is 4e9 times its input"
+    )
+
+
+def test_trials_without_remarks_have_no_column_for_them(page: str) -> None:
+    assert "remarks" not in page
+
+
+def test_the_balance_of_the_recommended_trial_is_told_block_by_block(page: str) -> None:
+    found = rows(page)
+    assert "Trial 39, mean over the search images. Bias" in page
+    assert found["late"] == ["late", "0.07", "0", "1e-07", "0.11"]
 
 
 def test_a_study_without_a_recommendation_says_so() -> None:
