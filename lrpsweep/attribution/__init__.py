@@ -3,21 +3,27 @@
 from lrpsweep.attribution.composite import Block, Composite, assign_layers, assign_parts, decayed
 from lrpsweep.attribution.engine import Explainer, Explanation
 from lrpsweep.attribution.layers import LayerInfo, list_layers, select_layers
+from lrpsweep.attribution.ledger import BlockBalance
 from lrpsweep.attribution.operations import register, registrations
 from lrpsweep.attribution.rules import RULES
+from lrpsweep.attribution.stability import Instability, find_instability, unstable
 
 __all__ = [
     "RULES",
     "Block",
+    "BlockBalance",
     "Composite",
     "Explainer",
     "Explanation",
+    "Instability",
     "LayerInfo",
     "assign_layers",
     "assign_parts",
     "decayed",
+    "find_instability",
     "list_layers",
     "register",
     "registrations",
     "select_layers",
+    "unstable",
 ]

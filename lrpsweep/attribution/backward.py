@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lrpsweep.attribution.graph import Step
-from lrpsweep.attribution.rules import Arriving, Ledger, per_image
+from lrpsweep.attribution.ledger import Ledger, per_image
+from lrpsweep.attribution.rules import Arriving
 from lrpsweep.attribution.tape import Tape, pool_arguments
 from lrpsweep.errors import InputError
 

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from lrpsweep.attribution.canonize import canonize
 from lrpsweep.attribution.composite import Block, Composite
-from lrpsweep.attribution.descent import Way
+from lrpsweep.attribution.descent import Watch, Way
 from lrpsweep.attribution.graph import Step, layer_below, reached
-from lrpsweep.attribution.rules import Ledger, keeps_shape
+from lrpsweep.attribution.ledger import BlockBalance, Ledger, per_image
+from lrpsweep.attribution.rules import keeps_shape
 from lrpsweep.attribution.tape import Tape, pool_arguments
 from lrpsweep.attribution.tracing import trace
 from lrpsweep.errors import InputError
@@ -31,7 +32,8 @@ class Explanation:
     """relevance: (N, C, H, W). score: (N,), the explained logits.
 
     bias, stabilizer: (N,), what they took of the score on the way down; unexplained: (N,), what
-    is left of score − Σ relevance after that, which only rounding explains.
+    is left of score − Σ relevance after that, which only rounding explains. blocks: the same by
+    block, from the output down.
     """
 
     relevance: Tensor
@@ -39,6 +41,7 @@ class Explanation:
     bias: Tensor
     stabilizer: Tensor
     unexplained: Tensor
+    blocks: Mapping[str, BlockBalance]
 
     @property
     def heatmaps(self) -> Tensor:
@@ -83,11 +86,17 @@ class Explainer:
 
     @torch.no_grad()
     def attribute(
-        self, images: Tensor, targets: Tensor, composite: Composite, key: Hashable = None
+        self,
+        images: Tensor,
+        targets: Tensor,
+        composite: Composite,
+        key: Hashable = None,
+        watch: Watch | None = None,
     ) -> Explanation:
         """Explains the logits `targets` (N,) of `images` (N, C, H, W).
 
-        key: names the batch; a batch with a known key must hold the same images as before.
+        key: names the batch; a batch with a known key must hold the same images as before. watch:
+        is told of every step, which then is taken anew.
         """
         self.check(composite)
         tape = self._tapes.get(key) or Tape(self.steps, images, self.bounds)
@@ -96,14 +105,13 @@ class Explainer:
         ledger = Ledger.empty(len(images), tape.output)
         score = tape.output.gather(1, targets[:, None])
         start = torch.zeros_like(tape.output).scatter_(1, targets[:, None], score)
-        way = Way(tape, rules, frozenset(self._summed(rules)), POOLING_STABILIZER)
-        relevance = way.descend(start, ledger, keep=key is not None)
+        way = Way(tape, rules, frozenset(self._summed(rules)), POOLING_STABILIZER, watch)
+        relevance = way.descend(start, ledger, keep=key is not None and watch is None)
         if key is not None:
             self._keep(key, tape)
         score = score[:, 0].double()
-        left = score - relevance.flatten(1).sum(1, dtype=torch.float64)
-        rest = left - ledger.bias - ledger.stabilizer
-        return Explanation(relevance, score, ledger.bias, ledger.stabilizer, rest)
+        rest = score - per_image(relevance) - ledger.bias - ledger.stabilizer
+        return Explanation(relevance, score, ledger.bias, ledger.stabilizer, rest, ledger.blocks)
 
     def check(self, composite: Composite) -> None:
         """Raises InputError when a layer has no block, or one whose rule is not for it."""

@@ -15,11 +15,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from lrpsweep.attribution.ledger import Ledger, signs
+from lrpsweep.attribution.record import Record, by_sign, part, where_negative, where_positive
 
 
 @dataclass(frozen=True)
@@ -28,262 +30,6 @@ class Arriving:
 
     relevance: Tensor
     rectified: bool = False
-
-
-@dataclass
-class Ledger:
-    """What bias and stabilizer take from the relevance on its way down, per image (N,)."""
-
-    bias: Tensor
-    stabilizer: Tensor
-
-    @classmethod
-    def empty(cls, images: int, like: Tensor) -> Ledger:
-        """A ledger for N images with nothing taken yet."""
-        zeros = torch.zeros(images, dtype=torch.float64, device=like.device)
-        return cls(zeros, zeros.clone())
-
-    def copy(self) -> Ledger:
-        """The same entries, apart from this ledger's."""
-        return Ledger(self.bias.clone(), self.stabilizer.clone())
-
-    def take(self, other: Ledger) -> None:
-        """Has the other's entries in place of its own."""
-        self.bias.copy_(other.bias)
-        self.stabilizer.copy_(other.stabilizer)
-
-    def divide(
-        self,
-        relevance: Tensor,
-        z: Tensor,
-        bias: Tensor | None,
-        stabilizer: float,
-        sign: int | None = None,
-        stabilize: str = "signed",
-    ) -> Tensor:
-        """R / z, with z kept away from zero; 0 where the denominator is exactly 0 all the same.
-
-        bias: (K,), its part of z. stabilizer: how far, in units of z; stabilize: how, a name of
-        STABILIZED. sign: that of z wherever there is relevance, if known beforehand, which saves
-        work.
-        """
-        denominator = STABILIZED[stabilize](z, stabilizer, sign)
-        if stabilizer == 0 or stabilize == "unsigned":
-            quotient = torch.where(denominator == 0, 0, relevance / denominator)
-        else:
-            quotient = torch.div(relevance, denominator, out=denominator)
-        units = _per_unit(quotient)
-        if sign is None or stabilizer == 0 or stabilize != "signed":
-            self.drop(torch.addcmul(relevance, quotient, z, value=-1))
-        else:
-            self.stabilizer += sign * stabilizer * units.sum(1)
-        self._take_bias(units, bias)
-        return quotient
-
-    def take_bias(self, quotient: Tensor, bias: Tensor | None) -> None:
-        """Writes what biases (K,) get of R / z."""
-        self._take_bias(_per_unit(quotient), bias)
-
-    def _take_bias(self, units: Tensor, bias: Tensor | None) -> None:
-        if bias is not None:
-            self.bias += units @ bias.double()
-
-    def drop(self, relevance: Tensor) -> None:
-        """Writes relevance that goes no further on the stabilizer's account."""
-        self.stabilizer += per_image(relevance)
-
-
-def _signs(z: Tensor, size: float = 1.0) -> Tensor:
-    """size·sign(z), with sign(0) = 1."""
-    found = z + 0.0
-    return torch.copysign(torch.tensor(size, dtype=z.dtype, device=z.device), found, out=found)
-
-
-def _signed(z: Tensor, stabilizer: float, sign: int | None) -> Tensor:
-    """z + sign(z)·s. Source: Bach et al. 2015, eq. 58; zennit's Stabilizer."""
-    return _signs(z, stabilizer).add_(z) if sign is None else z + sign * stabilizer
-
-
-def _unsigned(z: Tensor, stabilizer: float, _: int | None) -> Tensor:
-    """z + s, which may come near zero. Source: Montavon et al. 2019, table 10.1, literally."""
-    return z + stabilizer
-
-
-def _clipped(z: Tensor, stabilizer: float, sign: int | None) -> Tensor:
-    """sign(z)·max(|z|, s): exact wherever |z| is large enough. Source: zennit's Stabilizer."""
-    if sign is None:
-        return torch.where(z.abs() < stabilizer, _signs(z, stabilizer), z)
-    return z.clamp(min=stabilizer) if sign > 0 else z.clamp(max=-stabilizer)
-
-
-STABILIZED: dict[str, Callable[[Tensor, float, int | None], Tensor]] = {
-    "signed": _signed,
-    "unsigned": _unsigned,
-    "clip": _clipped,
-}
-
-
-def _per_unit(values: Tensor) -> Tensor:
-    """Sums over everything but image and output unit or channel: (N, K)."""
-    return values.double() if values.ndim == 2 else values.flatten(2).sum(2).double()
-
-
-def per_image(values: Tensor) -> Tensor:
-    """Sums over everything but the image: (N, *) -> (N,) in float64."""
-    return _per_unit(values).sum(1) if values.ndim > 1 else values.double()
-
-
-def _where_positive(values: Tensor, z: Tensor) -> Tensor:
-    """`values` where z > 0, else 0: ten times as fast on a CPU as torch.where."""
-    chosen: Tensor = torch.ops.aten.threshold_backward(values, z, 0)
-    return chosen
-
-
-def _where_negative(values: Tensor, z: Tensor) -> Tensor:
-    """`values` where z < 0, else 0."""
-    chosen: Tensor = torch.ops.aten.hardtanh_backward(values, z, -math.inf, 0)
-    return chosen
-
-
-def _by_sign(z: Tensor, above: Tensor, below: Tensor) -> Tensor:
-    """The one where z > 0, the other where z < 0, 0 where z is 0."""
-    return _where_positive(above, z).add_(_where_negative(below, z))
-
-
-def part(values: Tensor, sign: int) -> Tensor:
-    """The part of `values` with the sign."""
-    return values.clamp(min=0) if sign > 0 else values.clamp(max=0)
-
-
-@dataclass
-class Record:
-    """One layer in one batch: what no hyperparameter changes, computed on first use and kept.
-
-    x: (N, *in). rectified: ReLU(z), (N, *out), if a ReLU is what reads the layer. low, high: the
-    bounds of x, per channel (C,), where x are the images. output: z, if it is kept anyway.
-    """
-
-    layer: nn.Conv2d | nn.Linear
-    x: Tensor
-    rectified: Tensor | None = None
-    low: Tensor | None = None
-    high: Tensor | None = None
-    output: Tensor | None = None
-
-    @cached_property
-    def nonnegative(self) -> bool:
-        """Whether x ≥ 0 everywhere, as behind a ReLU; then x⁻ costs nothing."""
-        return bool((self.x >= 0).all())
-
-    @property
-    def weight(self) -> Tensor:
-        """w."""
-        return self.layer.weight
-
-    @property
-    def bias(self) -> Tensor | None:
-        """b, or None."""
-        return self.layer.bias
-
-    @cached_property
-    def z(self) -> Tensor:
-        """The layer's output, (N, *out)."""
-        output: Tensor = self.layer(self.x) if self.output is None else self.output
-        return output
-
-    @cached_property
-    def mean_square(self) -> Tensor:
-        """Mean of z² over the units of an image, (N, 1, …)."""
-        return self.z.square().flatten(1).mean(1).view(-1, *(1,) * (self.x.ndim - 1))
-
-    @cached_property
-    def plus(self) -> Tensor:
-        """z⁺ + b⁺."""
-        return self._biased(1)
-
-    @cached_property
-    def minus(self) -> Tensor:
-        """z⁻ + b⁻."""
-        return self._biased(-1)
-
-    def _biased(self, sign: int) -> Tensor:
-        total = self.signed_push(sign)
-        return total if self.bias is None else total.add_(self.per_unit(part(self.bias, sign)))
-
-    @cached_property
-    def own(self) -> Tensor:
-        """z⁺ + b⁺ where z > 0, z⁻ + b⁻ where z < 0, else 0: contributions of z's own sign.
-
-        Where z is negative, the difference z − (z⁺ + b⁺) is at least as large: nothing cancels.
-        """
-        return _by_sign(self.z, self.plus, self.z - self.plus)
-
-    def signed_push(self, sign: int) -> Tensor:
-        """z⁺ or z⁻, exactly 0 where no contribution has the sign."""
-        total = self.push(self.x.clamp(min=0), part(self.weight, sign))
-        if self.nonnegative:
-            return total
-        return total.add_(self.push(self.x.clamp(max=0), part(self.weight, -sign)))
-
-    @cached_property
-    def boxed(self) -> Tensor:
-        """f(x) − f⁺(l) − f⁻(h), (N, *out): never negative where l ≤ x ≤ h, but for rounding."""
-        low, high = self.bounds
-        box = self.push(low, self.weight.clamp(min=0)) + self.push(high, self.weight.clamp(max=0))
-        boxed = self.push(self.x, self.weight).sub_(box)
-        return boxed.clamp_(min=0) if self.within else boxed
-
-    @cached_property
-    def within(self) -> bool:
-        """Whether x lies within its bounds."""
-        low, high = self.bounds
-        return bool(((low <= self.x) & (self.x <= high)).all())
-
-    @property
-    def bounds(self) -> tuple[Tensor, Tensor]:
-        """l and h as inputs, (1, *in)."""
-        if self.low is None or self.high is None:
-            raise ValueError("z_box needs the bounds of the layer's input: it is for the images")
-        shape = (1, -1) + (1,) * (self.x.ndim - 2)
-        low, high = (bound.to(self.x).view(shape) for bound in (self.low, self.high))
-        return low.expand_as(self.x[:1]), high.expand_as(self.x[:1])
-
-    def per_unit(self, values: Tensor) -> Tensor:
-        """(K,) shaped to broadcast over the layer's output."""
-        return values.view(-1, *(1,) * (self.x.ndim - 2))
-
-    def push(self, x: Tensor, weight: Tensor) -> Tensor:
-        """Σ_j x_j w_jk, without bias."""
-        if isinstance(self.layer, nn.Linear):
-            return F.linear(x, weight)
-        conv = self.layer
-        return F.conv2d(x, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
-
-    def pull(self, weight: Tensor, s: Tensor) -> Tensor:
-        """Σ_k w_jk s_k: the transpose of `push`, (N, *in)."""
-        if isinstance(self.layer, nn.Linear):
-            return s @ weight
-        conv = self.layer
-        assert not isinstance(conv.padding, str)
-        spans = zip(
-            self.x.shape[2:], s.shape[2:], conv.kernel_size, conv.stride, conv.padding,
-            conv.dilation, strict=True,
-        )  # fmt: skip
-        unread = [x + 2 * p - d * (k - 1) - 1 - (n - 1) * by for x, n, k, by, p, d in spans]
-        return F.conv_transpose2d(
-            s, weight, None, conv.stride, conv.padding, unread, conv.groups, conv.dilation
-        )
-
-    def signed_pull(self, weights: Callable[[int], Tensor], s: Tensor) -> Tensor:
-        """x⁺ ⊙ Σ_k v_jk s_k + x⁻ ⊙ Σ_k u_jk s_k, with v = weights(1) and u = weights(−1)."""
-        if self.nonnegative:
-            return self.pull(weights(1), s).mul_(self.x)
-        positive = self.x.clamp(min=0) * self.pull(weights(1), s)
-        return positive + self.x.clamp(max=0) * self.pull(weights(-1), s)
-
-    def kept(self) -> list[Tensor]:
-        """The tensors kept for later trials."""
-        return [value for value in self.__dict__.values() if isinstance(value, Tensor)]
 
 
 def zero(
@@ -340,7 +86,7 @@ def _added(record: Record, z: Tensor, epsilon: float, form: str) -> Tensor | flo
     explained with it. Source: the code of Montavon et al. 2019.
     """
     if form == "rms":
-        return _signs(z) * (epsilon * record.mean_square.sqrt())
+        return signs(z) * (epsilon * record.mean_square.sqrt())
     if form == "rms_batch":
         return epsilon * record.mean_square.mean().sqrt() + 1e-9
     return epsilon
@@ -374,7 +120,7 @@ def gamma(
         s = divide(arriving.relevance, total, taken(sign), sign=None if bias == "dropped" else sign)
         return record.signed_pull(lambda side: _favoured(record.weight, gamma, side), s)
     s = divide(arriving.relevance, total, None)
-    above, below = _where_positive(s, z), _where_negative(s, z)
+    above, below = where_positive(s, z), where_negative(s, z)
     ledger.take_bias(above, taken(1))
     ledger.take_bias(below, taken(-1))
     if gamma == 0:
@@ -393,7 +139,7 @@ def _gamma_total(record: Record, z: Tensor, sign: int | None, gamma: float, bias
     if bias == "scaled" or record.bias is None:
         own = record.own if sign is None else record.plus
     elif sign is None:
-        own = _by_sign(z, record.signed_push(1), record.signed_push(-1))
+        own = by_sign(z, record.signed_push(1), record.signed_push(-1))
     else:
         own = record.signed_push(1)
     if math.isinf(gamma):

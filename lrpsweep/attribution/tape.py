@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from lrpsweep.attribution.graph import Step, reached, readers
-from lrpsweep.attribution.rules import Arriving, Ledger, Record
+from lrpsweep.attribution.ledger import Ledger
+from lrpsweep.attribution.record import Record
+from lrpsweep.attribution.rules import Arriving
 from lrpsweep.errors import InputError
 
 NEEDS_VALUES = ("winner", "average", "sum", "custom")

@@ -1,0 +1,192 @@
+"""What relevance loses on its way down, written down, so that the whole score is accounted for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class BlockBalance:
+    """What became of the relevance that a block's layers were given, per image (N,).
+
+    bias, stabilizer: what they took of it. unexplained: what is missing besides, which is rounding,
+    and what rules without conservation add or take. hot_spot: max |R| / Σ |R| of what leaves.
+    """
+
+    bias: Tensor
+    stabilizer: Tensor
+    unexplained: Tensor
+    hot_spot: Tensor
+
+    def __add__(self, other: BlockBalance) -> BlockBalance:
+        """Both together, where a block's layers do not follow each other."""
+        return BlockBalance(
+            self.bias + other.bias,
+            self.stabilizer + other.stabilizer,
+            self.unexplained + other.unexplained,
+            torch.maximum(self.hot_spot, other.hot_spot),
+        )
+
+
+@dataclass
+class Ledger:
+    """What bias and stabilizer take from the relevance on its way down, per image (N,).
+
+    blocks: the same for each block that is behind.
+    """
+
+    bias: Tensor
+    stabilizer: Tensor
+    blocks: dict[str, BlockBalance] = field(default_factory=dict)
+
+    @classmethod
+    def empty(cls, images: int, like: Tensor) -> Ledger:
+        """A ledger for N images with nothing taken yet."""
+        zeros = torch.zeros(images, dtype=torch.float64, device=like.device)
+        return cls(zeros, zeros.clone())
+
+    def copy(self) -> Ledger:
+        """The same entries, apart from this ledger's."""
+        return Ledger(self.bias.clone(), self.stabilizer.clone(), dict(self.blocks))
+
+    def take(self, other: Ledger) -> None:
+        """Has the other's entries in place of its own."""
+        self.bias.copy_(other.bias)
+        self.stabilizer.copy_(other.stabilizer)
+        self.blocks.update(other.blocks)
+
+    def divide(
+        self,
+        relevance: Tensor,
+        z: Tensor,
+        bias: Tensor | None,
+        stabilizer: float,
+        sign: int | None = None,
+        stabilize: str = "signed",
+    ) -> Tensor:
+        """R / z, with z kept away from zero; 0 where the denominator is exactly 0 all the same.
+
+        bias: (K,), its part of z. stabilizer: how far, in units of z; stabilize: how, a name of
+        STABILIZED. sign: that of z wherever there is relevance, if known beforehand, which saves
+        work.
+        """
+        denominator = STABILIZED[stabilize](z, stabilizer, sign)
+        if stabilizer == 0 or stabilize == "unsigned":
+            quotient = torch.where(denominator == 0, 0, relevance / denominator)
+        else:
+            quotient = torch.div(relevance, denominator, out=denominator)
+        units = _per_unit(quotient)
+        if sign is None or stabilizer == 0 or stabilize != "signed":
+            self.drop(torch.addcmul(relevance, quotient, z, value=-1))
+        else:
+            self.stabilizer += sign * stabilizer * units.sum(1)
+        self._take_bias(units, bias)
+        return quotient
+
+    def take_bias(self, quotient: Tensor, bias: Tensor | None) -> None:
+        """Writes what biases (K,) get of R / z."""
+        self._take_bias(_per_unit(quotient), bias)
+
+    def _take_bias(self, units: Tensor, bias: Tensor | None) -> None:
+        if bias is not None:
+            self.bias += units @ bias.double()
+
+    def drop(self, relevance: Tensor) -> None:
+        """Writes relevance that goes no further on the stabilizer's account."""
+        self.stabilizer += per_image(relevance)
+
+
+class Account:
+    """One block's entries in a ledger, from where relevance comes to the block on.
+
+    block: its name. pending: all relevance on its way down, there.
+    """
+
+    def __init__(self, block: str, pending: Iterable[Tensor], ledger: Ledger) -> None:
+        self.block = block
+        self._ledger = ledger
+        self._total = _total(pending)
+        self._before = ledger.copy()
+
+    def close(self, pending: Iterable[Tensor]) -> None:
+        """Writes the block's balance, where relevance has left it."""
+        left = tuple(pending)
+        bias = self._ledger.bias - self._before.bias
+        stabilizer = self._ledger.stabilizer - self._before.stabilizer
+        rest = self._total - _total(left) - bias - stabilizer
+        found = BlockBalance(bias, stabilizer, rest, _hot_spot(left))
+        earlier = self._ledger.blocks.get(self.block)
+        self._ledger.blocks[self.block] = found if earlier is None else earlier + found
+
+
+def _total(pending: Iterable[Tensor]) -> Tensor:
+    return torch.stack([per_image(relevance) for relevance in pending]).sum(0)
+
+
+def _hot_spot(pending: Iterable[Tensor]) -> Tensor:
+    sizes = [(largest(relevance), size(relevance)) for relevance in pending]
+    peak = torch.stack([one for one, _ in sizes]).amax(0)
+    return peak / torch.stack([one for _, one in sizes]).sum(0).clamp(
+        min=torch.finfo(torch.float64).tiny
+    )
+
+
+def size(relevance: Tensor) -> Tensor:
+    """Σ |R|, (N, *) -> (N,) in float64."""
+    return _norm(relevance, 1)
+
+
+def largest(relevance: Tensor) -> Tensor:
+    """max |R|, (N, *) -> (N,) in float64."""
+    return _norm(relevance, math.inf)
+
+
+def _norm(relevance: Tensor, order: float) -> Tensor:
+    dims = tuple(range(1, relevance.ndim))
+    norm: Tensor = torch.linalg.vector_norm(relevance, order, dims)
+    return norm.double()
+
+
+def _per_unit(values: Tensor) -> Tensor:
+    """Sums over everything but image and output unit or channel: (N, K)."""
+    return values.double() if values.ndim == 2 else values.flatten(2).sum(2).double()
+
+
+def per_image(values: Tensor) -> Tensor:
+    """Sums over everything but the image: (N, *) -> (N,) in float64."""
+    return _per_unit(values).sum(1) if values.ndim > 1 else values.double()
+
+
+def signs(z: Tensor, size: float = 1.0) -> Tensor:
+    """size·sign(z), with sign(0) = 1."""
+    found = z + 0.0
+    return torch.copysign(torch.tensor(size, dtype=z.dtype, device=z.device), found, out=found)
+
+
+def _signed(z: Tensor, stabilizer: float, sign: int | None) -> Tensor:
+    """z + sign(z)·s. Source: Bach et al. 2015, eq. 58; zennit's Stabilizer."""
+    return signs(z, stabilizer).add_(z) if sign is None else z + sign * stabilizer
+
+
+def _unsigned(z: Tensor, stabilizer: float, _: int | None) -> Tensor:
+    """z + s, which may come near zero. Source: Montavon et al. 2019, table 10.1, literally."""
+    return z + stabilizer
+
+
+def _clipped(z: Tensor, stabilizer: float, sign: int | None) -> Tensor:
+    """sign(z)·max(|z|, s): exact wherever |z| is large enough. Source: zennit's Stabilizer."""
+    if sign is None:
+        return torch.where(z.abs() < stabilizer, signs(z, stabilizer), z)
+    return z.clamp(min=stabilizer) if sign > 0 else z.clamp(max=-stabilizer)
+
+
+STABILIZED: dict[str, Callable[[Tensor, float, int | None], Tensor]] = {
+    "signed": _signed,
+    "unsigned": _unsigned,
+    "clip": _clipped,
+}
