@@ -16,6 +16,7 @@ from typing import Any
 import jsonschema
 
 from lrpsweep.attribution import Block, Composite
+from lrpsweep.attribution.composite import plain
 from lrpsweep.context import Context, Task
 from lrpsweep.errors import InputError
 from lrpsweep.results import Comparison, Recommendation, StudyResults, TrialRecord, TrialResult
@@ -27,9 +28,15 @@ VERSIONS_OF = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "nu
 
 
 def composite_document(
-    context: Context, results: StudyResults, record: TrialRecord
+    context: Context,
+    results: StudyResults,
+    record: TrialRecord,
+    parity: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The file's content for one trial of a study; validated if that trial was recommended."""
+    """The file's content for one trial of a study; validated if that trial was recommended.
+
+    parity: how equal another implementation's relevance is, if that was measured.
+    """
     assert record.result is not None
     recommended = results.recommendation
     if recommended is not None and recommended.number != record.number:
@@ -38,10 +45,11 @@ def composite_document(
     document = {
         "schema_version": 1,
         "model": _model(context),
-        "blocks": [_block(block) for block in composite.blocks],
+        "blocks": [plain(block) for block in composite.blocks],
         "evaluation": context.spec.evaluation.model_dump(mode="json"),
         "result": _result(results, record.result, recommended),
         "provenance": _provenance(context, results, record),
+        **({"parity": dict(parity)} if parity is not None else {}),
     }
     _check(document, "composite")
     return document
@@ -69,17 +77,6 @@ def _source(spec: ModelSpec) -> dict[str, Any]:
     if spec.torchvision is not None or spec.factory is not None:
         source["weights"] = None if spec.weights is None else Path(spec.weights).name
     return source
-
-
-def _block(block: Block) -> dict[str, Any]:
-    hyper = {k: "inf" if math.isinf(v) else v for k, v in block.hyper.items()}
-    return {
-        "block": block.name,
-        "layers": list(block.layers),
-        "rule": block.rule,
-        "hyperparameters": hyper,
-        **({"options": dict(block.options)} if block.options else {}),
-    }
 
 
 def _result(
@@ -207,6 +204,12 @@ def _check_blocks(blocks: Sequence[Mapping[str, Any]], where: str) -> None:
                 f"{where}: blocks.{i}.options: found {_listing(given)}; the rule {rule} takes "
                 f"{_listing(options(rule))}."
             )
+        ends = {"low", "high"} & set(block)
+        if ends and (rule != "z_box" or len(ends) < 2):
+            raise InputError(
+                f"{where}: blocks.{i}: found {_listing(ends)} with the rule {rule}; expected both "
+                "low and high, of z_box, or neither."
+            )
         for layer in block["layers"]:
             if layer in owner:
                 raise InputError(
@@ -230,6 +233,7 @@ def composite_of(document: Mapping[str, Any]) -> Composite:
                 b["rule"],
                 {k: float(v) for k, v in b["hyperparameters"].items()},
                 b.get("options", {}),
+                (tuple(b["low"]), tuple(b["high"])) if "low" in b else None,
             )
             for b in document["blocks"]
         )

@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from typing import Any
 
 from lrpsweep.attribution.layers import LayerInfo, select_layers
 from lrpsweep.errors import InputError
@@ -46,6 +47,19 @@ class Composite:
     def by_layer(self) -> dict[str, Block]:
         """The block of every layer, by the layer's name."""
         return {layer: block for block in self.blocks for layer in block.layers}
+
+
+def plain(block: Block) -> dict[str, Any]:
+    """The block as a composite.json has it: of plain values, an infinite γ as 'inf'."""
+    low, high = block.bounds or (None, None)
+    return {
+        "block": block.name,
+        "layers": list(block.layers),
+        "rule": block.rule,
+        "hyperparameters": {k: "inf" if math.isinf(v) else v for k, v in block.hyper.items()},
+        **({"options": dict(block.options)} if block.options else {}),
+        **({"low": list(low), "high": list(high)} if low and high else {}),
+    }
 
 
 def assign_layers(

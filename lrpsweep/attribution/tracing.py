@@ -255,7 +255,7 @@ class _Network:
             function = copy.copy(function)
             function.inplace = False
         sources = tuple(self.places[tensor] for tensor in tensors)
-        return Step(node.name, kind, sources, _Call(node, tuple(tensors), function))
+        return Step(node.name, kind, sources, Call(node, tuple(tensors), function))
 
     def _tensors(self, node: fx.Node) -> list[fx.Node]:
         """The steps' nodes that a node reads, also by way of sizes and parts."""
@@ -301,7 +301,7 @@ class _Network:
         return f"{call}() in forward() of {whose}", kind
 
 
-class _Call:
+class Call:
     """What a node calls, on its tensors' values; never in place: the values below are needed."""
 
     def __init__(self, node: fx.Node, tensors: Sequence[fx.Node], module: nn.Module | None):

@@ -1,0 +1,194 @@
+"""A composite of lrpsweep's as one of zennit's, by layer name. Needs torch and zennit alone.
+
+`lrpsweep export --format zennit` writes this file with the composite and what zennit has to know of
+the network in front of it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from zennit import rules
+from zennit.attribution import Gradient
+from zennit.canonizers import Canonizer, NamedMergeBatchNorm
+from zennit.composites import NameMapComposite
+from zennit.core import Hook, stabilize
+from zennit.layer import Sum
+
+ADDED = "zennit_"
+"""The names of added modules begin so."""
+
+
+def explain_with(
+    data: Mapping[str, Any], net: nn.Module, images: Tensor, targets: Tensor
+) -> Tensor:
+    """Relevance (N, C, H, W) of images for the logits `targets` (N,); heatmaps are its sum(1)."""
+
+    def start(scores: Tensor) -> Tensor:
+        chosen = scores.detach().gather(1, targets[:, None])
+        return torch.zeros_like(scores).scatter_(1, targets[:, None], chosen)
+
+    with Gradient(model=net, composite=build_composite(data)) as attributor:
+        relevance: Tensor = attributor(images.detach().clone(), start)[1]
+    return relevance.detach()
+
+
+def build_composite(data: Mapping[str, Any]) -> NameMapComposite:
+    """The zennit composite, for a network in eval mode."""
+    network = data["network"]
+    calls = {kind: [ADDED + name for name in names] for kind, names in network["calls"].items()}
+    name_map = [
+        *((block["layers"], rule_of(block, network)) for block in data["blocks"]),
+        (network["unchanged"] + calls["unchanged"], rules.Pass()),
+        (network["shared"] + calls["shared"] + calls["sum"], rules.Norm(network["stabilizer"])),
+    ]
+    canonizers: list[Canonizer] = [MergeBatchNorms(network["merged"])]
+    if any(calls.values()):
+        canonizers.append(CallsAsModules(network["calls"], network["leaves"]))
+    return NameMapComposite(name_map, canonizers)
+
+
+def rule_of(block: Mapping[str, Any], network: Mapping[str, Any]) -> Hook:
+    """zennit's rule for a block of a composite."""
+    hyper, options = block["hyperparameters"], block.get("options", {})
+    if block["rule"] == "pass":
+        return rules.Pass()
+    stabilizer = _away_from_zero(hyper["stabilizer"], options.get("stabilize", "signed"))
+    match block["rule"]:
+        case "zero":
+            return rules.Epsilon(stabilizer)
+        case "epsilon":
+            form = options.get("form", "signed")
+            return rules.Epsilon(_with_epsilon(hyper["epsilon"], form, hyper["stabilizer"]))
+        case "gamma":
+            dropped = ["bias"] if options.get("bias") == "dropped" else None
+            return rules.Gamma(hyper["gamma"], stabilizer, zero_params=dropped)
+        case "alpha_beta":
+            return rules.AlphaBeta(hyper["alpha"], hyper["alpha"] - 1, stabilizer)
+        case "z_plus":
+            return rules.ZPlus(stabilizer)
+        case "z_box":
+            low, high = (_by_channel(block.get(end, network[end])) for end in ("low", "high"))
+            return rules.ZBox(low, high, stabilizer)
+        case "w_square":
+            return rules.WSquare(stabilizer, zero_params=["bias"])
+        case "flat":
+            return rules.Flat(stabilizer)
+    raise ValueError(f"unknown rule {block['rule']!r}")
+
+
+def _by_channel(values: list[float]) -> Tensor:
+    """One value for all channels, or one for each: (1, C, 1, 1)."""
+    return torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
+
+
+def _away_from_zero(stabilizer: float, how: str) -> Callable[[Tensor], Tensor]:
+    """z as a denominator; what has a denominator of 0 all the same passes nothing on."""
+
+    def denominator(z: Tensor) -> Tensor:
+        z = z + stabilizer if how == "unsigned" else stabilize(z, stabilizer, clip=how == "clip")
+        return z.masked_fill(z == 0, math.inf)
+
+    return denominator
+
+
+def _with_epsilon(epsilon: float, form: str, stabilizer: float) -> Callable[[Tensor], Tensor]:
+    if form == "signed":
+        return _away_from_zero(max(epsilon, stabilizer), "signed")
+    denominator = _away_from_zero(stabilizer, "signed")
+    if form == "unsigned":
+        return lambda z: denominator(z + epsilon)
+    if form == "rms":
+        return lambda z: denominator(stabilize(z, epsilon, norm_scale=True))
+    return lambda z: denominator(z + epsilon * z.square().mean().sqrt() + 1e-9)  # rms_batch
+
+
+class MergeBatchNorms(NamedMergeBatchNorm):  # type: ignore[misc]
+    """Merges exactly: zennit alone leaves a division by (1 + eps)^½ behind."""
+
+    @staticmethod
+    def merge_batch_norm(modules: list[nn.Module], batch_norm: Any) -> None:
+        """Leaves a batch norm that computes nothing; `remove` puts back what it was."""
+        NamedMergeBatchNorm.merge_batch_norm(modules, batch_norm)
+        batch_norm.running_var.data -= batch_norm.eps
+
+
+class CallsAsModules(Canonizer):  # type: ignore[misc]
+    """Gives sums and functions that forward() calls a module each, for rules to be attached to.
+
+    calls: by kind, their names in the graph that torch.fx traces. leaves: names of modules that are
+    not looked into, besides those of torch.
+    """
+
+    def __init__(self, calls: Mapping[str, list[str]], leaves: list[str]):
+        self.calls, self.leaves = calls, leaves
+        self.net: Any = None
+
+    def apply(self, root_module: nn.Module) -> list[Canonizer]:
+        """Changes the network's forward() until `remove`."""
+        instance = self.copy()
+        instance.register(root_module)
+        return [instance]
+
+    def register(self, net: nn.Module) -> None:
+        """As `apply`, of one network."""
+        graph = _Tracer(self.leaves).trace(net)
+        nodes = {node.name: node for node in graph.nodes}
+        for name in self._names():
+            node = nodes[name]
+            is_sum = name in self.calls["sum"]
+            net.add_module(ADDED + name, Sum() if is_sum else Call(node))
+            with graph.inserting_before(node):
+                read = graph.call_function(_stacked, node.args) if is_sum else node.args[0]
+                new = graph.call_module(ADDED + name, (read,))
+            node.replace_all_uses_with(new)
+            graph.erase_node(node)
+        net.forward = fx.GraphModule(net, graph).forward
+        self.net = net
+
+    def remove(self) -> None:
+        """The network as it was."""
+        del self.net.forward
+        for name in self._names():
+            delattr(self.net, ADDED + name)
+
+    def copy(self) -> CallsAsModules:
+        """One of the same, for a network of its own."""
+        return CallsAsModules(self.calls, self.leaves)
+
+    def _names(self) -> list[str]:
+        return [name for names in self.calls.values() for name in names]
+
+
+class Call(nn.Module):
+    """A function or method of one tensor, which comes first, and of values that never change."""
+
+    def __init__(self, node: fx.Node):
+        super().__init__()
+        self.target, self.settings, self.named = node.target, node.args[1:], node.kwargs
+
+    def forward(self, x: Tensor) -> Any:
+        """What the call gives."""
+        function = getattr(Tensor, self.target) if isinstance(self.target, str) else self.target
+        return function(x, *self.settings, **self.named)
+
+
+def _stacked(one: Tensor, other: Tensor) -> Tensor:
+    """Both terms of a sum, (…, 2)."""
+    terms = torch.broadcast_tensors(one, other)  # type: ignore[no-untyped-call]
+    return torch.stack(terms, -1)
+
+
+class _Tracer(fx.Tracer):
+    def __init__(self, leaves: list[str]):
+        super().__init__()
+        self.leaves = leaves
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return module_qualified_name in self.leaves or super().is_leaf_module(
+            m, module_qualified_name
+        )
