@@ -16,12 +16,21 @@ from lrpsweep.spec.dimensions import Choice, Dimension, Log
 from lrpsweep.spec.overrides import override
 from lrpsweep.spec.rules import RULES
 from lrpsweep.spec.study import ModelSpec, StudySpec
-from lrpsweep.spec.yaml_text import read_yaml
+from lrpsweep.spec.yaml_text import NUMBER, read_yaml
 
 
 class _Dumper(yaml.SafeDumper):
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+
+def _word(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """In quotes where it would be read as a number; PyYAML knows fewer of those, 09 and 1e5 not."""
+    style = "'" if NUMBER.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _word)
 
 
 def dump(raw: Any) -> str:

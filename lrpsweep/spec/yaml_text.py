@@ -15,7 +15,7 @@ MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 20
 
 _INT = re.compile(r"[-+]?[0-9]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
@@ -81,7 +81,7 @@ def _scalar(node: yaml.Node) -> Any:
             return int(text)
         except ValueError:
             raise _problem(f"a number of {len(text)} digits", node) from None
-    return float(text) if _FLOAT.fullmatch(text) else text
+    return float(text) if NUMBER.fullmatch(text) else text
 
 
 def _problem(what: str, place: Any) -> yaml.MarkedYAMLError:

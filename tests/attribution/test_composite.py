@@ -1,12 +1,21 @@
 """Blocks mean the layers that their selectors say, and every layer has one block."""
 
+import math
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
 import torch
 import torchvision
 
-from lrpsweep.attribution import assign_layers, assign_parts, list_layers, select_layers
+from lrpsweep.attribution import (
+    Block,
+    assign_layers,
+    assign_parts,
+    decayed,
+    list_layers,
+    select_layers,
+)
 from lrpsweep.errors import InputError
 
 
@@ -119,3 +128,68 @@ def test_layers_that_forward_does_not_use_have_no_part():
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(2, 2))
     net[0].register_module("unused", torch.nn.Linear(3, 3))
     assert [layer.name for layer in list_layers(net) if layer.weighted] == ["1"]
+
+
+def test_selectors_by_depth(vgg16):
+    def convolutions(selector):
+        found = [x.depth for x in select_layers(vgg16, selector)]
+        assert 0 not in found
+        return found
+
+    assert names(select_layers(vgg16, "depth 3")) == ["features.5"]
+    assert convolutions("depth 2..4") == [2, 3, 4]
+    assert convolutions("depth ..2") == convolutions("depth 0..2") == [1, 2]
+    assert convolutions("depth 15..") == [15, 16]
+    assert convolutions("depth 4..3") == convolutions("depth ..0") == []
+    with pytest.raises(InputError, match=r"'depth 17', but the network is 16 layers .* deep"):
+        select_layers(vgg16, "depth 17")
+
+
+def test_a_depth_holds_all_parallel_branches():
+    layers = list_layers(torchvision.models.squeezenet1_1(weights=None))
+    assert names(select_layers(layers, "depth 17")) == [
+        "features.12.expand1x1",
+        "features.12.expand3x3",
+    ]
+
+
+def test_a_moving_block_takes_its_layers_from_the_others(vgg16):
+    def found(upto):
+        selectors = {"low": [f"depth ..{upto}"], "conv": ["Conv2d"], "default": []}
+        return {block: len(n) for block, n in assign_layers(vgg16, selectors, ["low"]).items()}
+
+    assert found(0) == {"low": 0, "conv": 13, "default": 3}
+    assert found(5) == {"low": 5, "conv": 8, "default": 3}
+    assert found(14) == {"low": 14, "conv": 0, "default": 2}
+    both = {"one": ["depth ..3"], "two": ["depth 2..4"], "default": []}
+    taken = assign_layers(vgg16, both, ["two", "one"])
+    assert (len(taken["one"]), len(taken["two"])) == (3, 1)
+
+
+def test_blocks_that_do_not_move_hold_every_layer(vgg16):
+    """Else some point of the space would leave a layer without a block."""
+    selectors = {"low": ["depth ..3"], "high": ["depth 3.."]}
+    with pytest.raises(InputError, match=r"no block without a searched depth has 'features\.0'"):
+        assign_layers(vgg16, selectors, ["low", "high"])
+    with pytest.raises(InputError, match=r"composite\.low\.layers: .* selects no layer"):
+        assign_layers(vgg16, {"low": ["depth 5..4"], "default": []})
+
+
+def test_gamma_decays_from_depth_to_depth():
+    layers = list_layers(torchvision.models.squeezenet1_1(weights=None))
+    fire = tuple(x.name for x in layers if x.name.startswith("features.3.") and x.weighted)
+    block = Block("fire", fire, "gamma", {"gamma": 0.8, "stabilizer": 0.0}, {"bias": "kept"})
+    squeeze, expand = decayed(block, 0.5, layers)
+    assert (squeeze.name, squeeze.layers) == ("fire.1", ("features.3.squeeze",))
+    assert (expand.name, len(expand.layers)) == ("fire.2", 2)
+    assert [b.hyper["gamma"] for b in (squeeze, expand)] == [0.8, 0.4]
+    assert expand.options == {"bias": "kept"}
+    for gamma, expected in ((math.inf, [math.inf] * 2), (0.8, [0.8, 0.0])):
+        found = decayed(replace(block, hyper={"gamma": gamma}), 0.0, layers)
+        assert [b.hyper["gamma"] for b in found] == expected
+
+
+def test_parts_that_end_at_a_depth(vgg16):
+    ends = {"flat": 3, "features": Fraction(1), "head": None}
+    assert [len(found) for found in assign_parts(vgg16, ends).values()] == [3, 10, 3]
+    assert "flat" not in assign_parts(vgg16, ends | {"flat": 0})

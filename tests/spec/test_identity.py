@@ -63,6 +63,8 @@ def test_defaults_that_are_written_out_change_nothing():
         ),
         (["sampler.seed=1"], "sampler.seed: was 0, is 1"),
         (["constraints.hot_spot=0.2"], "constraints: is new, {hot_spot: 0.2}"),
+        (["composite.early.decay=0.5"], "composite.early.decay: is new, 0.5"),
+        (["baselines=[tutorial]"], "baselines: is new, ['tutorial']"),
         (["composite.early.bias=kept"], "composite.early.bias: is new, 'kept'"),
         (["composite.early.stabilizer=1e-9"], "composite.early.stabilizer: was 1e-06, is 1e-09"),
     ],
@@ -139,3 +141,9 @@ def test_the_identity_is_plain_json_and_the_same_everywhere():
 
 def test_the_hash_of_a_study_that_was_run_before_is_still_the_same():
     assert of(study())[0] == "c69f85f4635e363b3040061cd77e5efcd25a316f6de7dca69b208de096949e4d"
+
+
+def test_bounds_of_z_box_are_inside():
+    changes = ["composite.pixel.low=-1", "composite.pixel.high=[2]"]
+    lines = difference(of(study())[1], of(study(*changes))[1])
+    assert lines == ["composite.pixel.low: is new, [-1.0]", "composite.pixel.high: is new, [2.0]"]

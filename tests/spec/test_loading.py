@@ -376,6 +376,55 @@ BAD = {
         ["composite={preset: decreasing_gamma, gamma1: -1, gamma2: $g}"],
         "composite.gamma1.*found -1.0; expected a number of at least 0",
     ),
+    "depth of a range of numbers": (
+        ["composite.early.layers=depth ..$g"],
+        "composite.early.layers.*'.g', a range of all numbers; expected an int, or a choice of who",
+    ),
+    "depth of no name": (
+        ["composite.early.layers=depth ..$h"],
+        "composite.early.layers.*found '.h'; expected a name under search",
+    ),
+    "depth below zero": (
+        ["search.l={int: [-1, 3]}", "composite.early.layers=depth $l"],
+        "composite.early.layers.*'.l', which may be -1; expected whole numbers of at least 0",
+    ),
+    "depth that is a word": (
+        ["search.l={choice: [1, all]}", "composite.early.layers=depth $l"],
+        "composite.early.layers.*'.l', which may be 'all'; expected whole numbers",
+    ),
+    "bad depth": (["composite.early.layers=depth 1-3"], "early.layers.*found 'depth 1-3'; exp"),
+    "half a layer of flat": (
+        ["composite={preset: cmp_alpha1_flat_n, n: 1.5}"],
+        "composite.n.*found 1.5; expected whole numbers of at least 0",
+    ),
+    "decay that grows": (
+        ["composite.early.decay=1.5"],
+        "composite.early.decay.*found 1.5; expected a number from 0 to 1",
+    ),
+    "decay of another rule": (
+        ["composite.default.decay=0.5"],
+        "composite.default.decay.*found 0.5; expected nothing: rule 'zero' takes",
+    ),
+    "bound alone": (["composite.pixel.low=-2"], "composite.pixel.high: missing; .* low is given"),
+    "bounds of another number": (
+        ["composite.pixel.low=-2", "composite.pixel.high=[2, 2, 2]"],
+        "composite.pixel.high.*found 3 numbers; expected 1, as low",
+    ),
+    "bounds upside down": (
+        ["composite.pixel.low=[-2, 3]", "composite.pixel.high=[2, 2]"],
+        "composite.pixel.high.*found .2.0, 2.0.; expected more than low, .-2.0, 3.0.",
+    ),
+    "bound that is a word": (["composite.pixel.low=a"], "pixel.low.*found 'a'; expected a number"),
+    "bounds of another rule": (
+        ["composite.early.low=-2"],
+        "composite.early.low.*found .-2.0.; expected nothing: rule 'gamma' takes",
+    ),
+    "unknown baseline": (
+        ["baselines=[tutorail]"],
+        "baselines.0.*found 'tutorail'; expected one of .*Did you mean 'tutorial'",
+    ),
+    "baseline twice": (["baselines=[tutorial, tutorial]"], "baselines.1.*'tutorial' again; exp"),
+    "no baselines": (["baselines=[]"], "baselines.*found ..; expected at least 1 entries"),
     "steps of the quadratic": (
         ["evaluation.steps=3"],
         "evaluation.steps.*found 3; expected nothing",

@@ -241,3 +241,39 @@ def test_a_preset_keeps_the_values_of_the_literature():
     gammas = [b.hyper["gamma"] for b in blocks if b.rule == "gamma"]
     assert gammas == [0.5, 0.75, 0.1, 0.0]
     assert all(isinstance(b.layers, Span) for b in blocks)
+
+
+def cascade(**values):
+    spec = study(
+        "search.l={int: [0, 8]}",
+        "composite.early.layers=[0, depth 2..$l]",
+        "composite.pixel.layers=features.0",
+    )
+    return substitute(spec.composite, {"g": 0.5, **values})
+
+
+def test_searched_depths_are_filled_in_and_move_the_block():
+    pixel, early, default = cascade(l=5)
+    assert early.layers == ("0", "depth 2..5")
+    assert (pixel.moving, early.moving, default.moving) == (False, True, False)
+    assert not substitute(study("composite.early.layers=depth 2..5").composite, {"g": 1})[1].moving
+    one = study("search.l={choice: [2, 4]}", "composite.early.layers=depth $l")
+    assert substitute(one.composite, {"g": 0.5, "l": 4})[1].layers == ("depth 4..4",)
+    assert active(one.composite, one.search, {"g": 0.5, "l": 4}) == ("g", "l")
+
+
+def test_decay_belongs_to_gamma_and_bounds_to_z_box():
+    spec = study(
+        "search.r={choice: [gamma, z_box]}",
+        "search.q={linear: [0.1, 1], points: 2}",
+        "composite.early={block: early, layers: 1..9, rule: $r, gamma: $g, decay: $q, low: [-2, "
+        "-2, -1.5], high: [2, 2, 2.5]}",
+    )
+    gamma, box = (
+        substitute(spec.composite, {"g": 0.5, "q": 0.3, "r": rule})[1]
+        for rule in ("gamma", "z_box")
+    )
+    assert (gamma.decay, gamma.bounds) == (0.3, None)
+    assert (box.decay, box.bounds) == (1.0, ((-2.0, -2.0, -1.5), (2.0, 2.0, 2.5)))
+    assert set(gamma.hyper) == {"gamma", "stabilizer"}
+    assert active(spec.composite, spec.search, {"g": 0.5, "q": 0.3, "r": "z_box"}) == ("r",)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lrpsweep.spec.writing import dump
@@ -95,5 +95,7 @@ VALUES = st.recursive(
 
 
 @given(VALUES)
+@example("0E0")
+@example("09")
 def test_dumped_values_are_read_back_the_same(value):
     assert read_yaml(dump(value)) == value
