@@ -204,12 +204,7 @@ def _check_blocks(blocks: Sequence[Mapping[str, Any]], where: str) -> None:
                 f"{where}: blocks.{i}.options: found {_listing(given)}; the rule {rule} takes "
                 f"{_listing(options(rule))}."
             )
-        ends = {"low", "high"} & set(block)
-        if ends and (rule != "z_box" or len(ends) < 2):
-            raise InputError(
-                f"{where}: blocks.{i}: found {_listing(ends)} with the rule {rule}; expected both "
-                "low and high, of z_box, or neither."
-            )
+        _check_bounds(block, f"{where}: blocks.{i}.bounds")
         for layer in block["layers"]:
             if layer in owner:
                 raise InputError(
@@ -217,6 +212,20 @@ def _check_blocks(blocks: Sequence[Mapping[str, Any]], where: str) -> None:
                     "expected every layer once."
                 )
             owner[layer] = block["block"]
+
+
+def _check_bounds(block: Mapping[str, Any], field: str) -> None:
+    bounds = block.get("bounds")
+    if bounds is None:
+        return
+    low, high = bounds["low"], bounds["high"]
+    if block["rule"] != "z_box":
+        raise InputError(f"{field}: found bounds; the rule {block['rule']} takes none.")
+    if len(low) != len(high) or not all(a < b for a, b in zip(low, high, strict=True)):
+        raise InputError(
+            f"{field}: found low {low} and high {high}; expected as many numbers, each low one "
+            "below its high one."
+        )
 
 
 def _listing(names: Iterable[str]) -> str:
@@ -233,8 +242,14 @@ def composite_of(document: Mapping[str, Any]) -> Composite:
                 b["rule"],
                 {k: float(v) for k, v in b["hyperparameters"].items()},
                 b.get("options", {}),
-                (tuple(b["low"]), tuple(b["high"])) if "low" in b else None,
+                _bounds(b.get("bounds")),
             )
             for b in document["blocks"]
         )
     )
+
+
+def _bounds(found: Mapping[str, Any] | None) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
+    if found is None:
+        return None
+    return tuple(map(float, found["low"])), tuple(map(float, found["high"]))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torchvision
 
+from lrpsweep.attribution import Block, Composite, LayerInfo
 from lrpsweep.blocks import find_blocks, propose
 from lrpsweep.context import Context, Task, predictions
 from lrpsweep.data.folders import list_classes, list_files
@@ -17,7 +18,7 @@ from lrpsweep.errors import InputError, guess
 from lrpsweep.literature import baselines, literature_points
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
-from lrpsweep.spec import PRESETS, ModelSpec, init_text, parse_study
+from lrpsweep.spec import PRESETS, STABILIZER, ModelSpec, init_text, parse_study
 from lrpsweep.sweep.search import planned_trials
 
 PATCHES_A_SIDE = 28
@@ -100,12 +101,42 @@ def described_lines(described: Mapping[str, Any]) -> list[str]:
     lines = [f"  {name}: {value}" for name, value in described.items() if name not in tables]
     rows = [tuple(row.values()) for row in described["first images"]]
     rows.insert(0, ("image", "label", "prediction"))
-    widths = [max(len(row[i]) for row in rows) for i in range(3)]
-    lines += [
-        "    " + "   ".join(f"{c:{w}}" for c, w in zip(row, widths, strict=True)).rstrip()
+    lines += [f"    {line}" for line in _columns(rows)]
+    return lines + [f"Warning: {warning}" for warning in described["warnings"]]
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, cells one below the other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "   ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
-    return lines + [f"Warning: {warning}" for warning in described["warnings"]]
+
+
+def layer_table(composite: Composite, layers: Sequence[LayerInfo]) -> list[str]:
+    """A composite as a table: each layer with weights, its block and rule, in the network's order.
+
+    The stabilizer is shown where it is not the usual one. A layer without a block has '-'.
+    """
+    blocks = composite.by_layer()
+    rows = [("layer", "type", "depth", "block", "rule", "")]
+    for layer in layers:
+        if layer.weighted:
+            block = blocks.get(layer.name)
+            rest = ("-", "-", "") if block is None else (block.name, block.rule, _settings(block))
+            rows.append((layer.name, layer.kind, str(layer.depth), *rest))
+    return _columns(rows)
+
+
+def _settings(block: Block) -> str:
+    """'gamma 0.25, bias kept'."""
+    found = [f"{k} {v:g}" for k, v in block.hyper.items() if (k, v) != ("stabilizer", STABILIZER)]
+    found += [f"{option} {value}" for option, value in block.options.items()]
+    if block.bounds is not None:
+        for name, numbers in zip(("low", "high"), block.bounds, strict=True):
+            found.append(f"{name} {' '.join(f'{number:g}' for number in numbers)}")
+    return ", ".join(found)
 
 
 def _titles(names: Iterable[str]) -> str:
