@@ -320,6 +320,7 @@ composite:
   - {block: body, layers: conv, rule: gamma, gamma: $g}
   - {block: default, rule: zero}
 evaluation: {protocol: thesis, patch: 4}
+baselines: [epsilon_gamma_box]
 sampler: {name: grid}
 run: {workers: 1}
 """
