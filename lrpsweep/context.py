@@ -13,17 +13,19 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lrpsweep.attribution import (
     Block,
     Composite,
     Explainer,
     Explanation,
+    Instability,
     LayerInfo,
     assign_layers,
     assign_parts,
     decayed,
+    find_instability,
     list_layers,
     register,
     registrations,
@@ -163,9 +165,19 @@ class Context:
 
     def explain(self, composite: Composite, split: SplitName, first: int, last: int) -> Explanation:
         """Explains images first..last of a split; what no composite changes is kept."""
-        images = self.model.normalize(self.inputs(split).images[first:last])
-        targets = torch.as_tensor(self.targets[split][first:last], device=images.device)
+        images, targets = self._batch(split, first, last)
         return self.explainer.attribute(images, targets, composite, key=(split, first, last))
+
+    def instability(
+        self, composite: Composite, split: SplitName, first: int, last: int
+    ) -> Instability | None:
+        """Where the relevance of images first..last of a split grows out of proportion."""
+        batch = self._batch(split, first, last)
+        return find_instability(self.explainer, *batch, composite, key=(split, first, last))
+
+    def _batch(self, split: SplitName, first: int, last: int) -> tuple[Tensor, Tensor]:
+        images = self.model.normalize(self.inputs(split).images[first:last])
+        return images, torch.as_tensor(self.targets[split][first:last], device=images.device)
 
 
 def _moved(model: Model, device: str) -> Model:

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from lrpsweep.attribution import Composite
+from lrpsweep.attribution import BlockBalance, Composite, Explanation, unstable
 from lrpsweep.context import Context, Packed, Task
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import (
@@ -66,8 +67,9 @@ def _memory(device: str) -> int:
 def run_trial(context: Context, task: Task) -> TrialResult:
     """Explains the images of the task's split and scores the heatmaps.
 
-    Raises FloatingPointError when a heatmap is not finite. When memory runs out, the batch is
-    halved, for this trial and the later ones, until one image is too many.
+    Raises FloatingPointError when a heatmap is not finite, with the layer where that begins. When
+    memory runs out, the batch is halved, for this trial and the later ones, until one image is too
+    many.
     """
     composite = context.composite(task)
     while True:
@@ -92,7 +94,9 @@ class _Chunk:
     curves: np.ndarray
     flipped: np.ndarray
     balance: Mapping[str, float]
+    blocks: Mapping[str, Mapping[str, float]]
     hot_spots: np.ndarray
+    unstable: str
     seconds: Mapping[str, float]
 
 
@@ -109,9 +113,13 @@ def _chunk(context: Context, task: Task, composite: Composite, first: int, last:
     started = time.perf_counter()
     explanation = context.explain(composite, task.split, first, last)
     heatmaps = explanation.heatmaps.cpu().numpy()
+    where = _instability(context, task, composite, explanation, first, last)
     explained = time.perf_counter()
     protocol, setting = find_protocol(context), _setting(context, task)
-    ranks = protocol.rank(explanation.relevance, setting.evaluation.patch)
+    try:
+        ranks = protocol.rank(explanation.relevance, setting.evaluation.patch)
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{error}; {where}") from error
     metric = METRICS[task.objective or context.spec.objective]
     flips = {order: _flip(context, task, ranks, order, first) for order in metric.orders}
     curves = {order: found.curves for order, found in flips.items()}
@@ -123,9 +131,41 @@ def _chunk(context: Context, task: Task, composite: Composite, first: int, last:
         curves=curves[metric.orders[0]],
         flipped=_counts(protocol, setting) / ranks.shape[1],
         balance=explanation.balance(),
+        blocks={
+            block.name: _shares(explanation.blocks[block.name], explanation.score)
+            for block in composite.blocks
+            if block.name in explanation.blocks
+        },
         hot_spots=hot_spot_index(heatmaps),
+        unstable=where,
         seconds={"explain": explained - started, **waited},
     )
+
+
+def _instability(
+    context: Context,
+    task: Task,
+    composite: Composite,
+    explanation: Explanation,
+    first: int,
+    last: int,
+) -> str:
+    """Where relevance grows out of proportion, looked for only if it has."""
+    if not bool(unstable(explanation).any()):
+        return ""
+    return str(context.instability(composite, task.split, first, last) or "")
+
+
+def _shares(block: BlockBalance, score: Tensor) -> dict[str, float]:
+    """Means over the images; as `Explanation.balance`, for one block."""
+    size = score.abs().clamp(min=torch.finfo(torch.float32).tiny)
+    parts = {
+        "bias": block.bias,
+        "stabilizer": block.stabilizer,
+        "unexplained": block.unexplained,
+    }
+    shares = {name: float((part.abs() / size).mean()) for name, part in parts.items()}
+    return shares | {"hot_spot": float(block.hot_spot.mean())}
 
 
 def _flip(context: Context, task: Task, ranks: np.ndarray, order: str, first: int) -> FlipResult:
@@ -203,21 +243,27 @@ def _scorer(
 
 
 def _fold(chunks: Sequence[_Chunk], device: str) -> TrialResult:
-    """The chunks of one trial as one result."""
+    """The chunks of one trial as one result; of several unstable ones, the first says where."""
     curves = np.concatenate([chunk.curves for chunk in chunks])
     sizes = [len(chunk.scores) for chunk in chunks]
     low, high = np.quantile(curves, [0.25, 0.75], axis=0)
+
+    def mean(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+        return {
+            name: float(np.average([part[name] for part in parts], weights=sizes))
+            for name in parts[0]
+        }
+
     return TrialResult(
         scores=np.concatenate([chunk.scores for chunk in chunks]),
         curve=curves.mean(0),
         curve_low=low,
         curve_high=high,
         flipped=chunks[0].flipped,
-        balance={
-            part: float(np.average([c.balance[part] for c in chunks], weights=sizes))
-            for part in chunks[0].balance
-        },
+        balance=mean([chunk.balance for chunk in chunks]),
         hot_spot=float(np.concatenate([chunk.hot_spots for chunk in chunks]).mean()),
         seconds={part: sum(chunk.seconds[part] for chunk in chunks) for part in chunks[0].seconds},
         device=device,
+        blocks={name: mean([chunk.blocks[name] for chunk in chunks]) for name in chunks[0].blocks},
+        unstable=next((chunk.unstable for chunk in chunks if chunk.unstable), ""),
     )

@@ -1,6 +1,7 @@
 """A trial is a pure function of what was prepared and of its task."""
 
 import dataclasses
+import re
 import subprocess
 import sys
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 
 from lrpsweep.attribution import Block
-from lrpsweep.context import Task, prepare
+from lrpsweep.context import Context, Task, prepare
 from lrpsweep.errors import InputError
 from lrpsweep.literature import canonical, fitting_presets, literature_points
 from lrpsweep.results import TrialResult
@@ -61,6 +62,46 @@ def test_validation_images_are_others(context):
     assert not set(context.split.search.hashes) & set(context.split.validation.hashes)
     result = run_trial(context, dataclasses.replace(POINT, split="validation"))
     assert result.scores.shape == (3,)
+
+
+def test_the_balance_of_blocks_is_that_of_the_whole(context):
+    result = run_trial(context, POINT)
+    assert list(result.blocks) == ["pixel", "early", "late", "default"]
+    for part in ("bias", "stabilizer"):
+        whole = result.balance[part]
+        assert whole <= sum(block[part] for block in result.blocks.values()) * (1 + 1e-6)
+    assert all(0 < block["hot_spot"] < 1 for block in result.blocks.values())
+    assert result.unstable == ""
+    context.batch = 3  # chunks of unequal size
+    again = run_trial(context, POINT)
+    for name, block in result.blocks.items():
+        assert again.blocks[name] == pytest.approx(block, rel=1e-3, abs=1e-6)
+
+
+@pytest.fixture
+def unstable_context(small_study):
+    """With α and β so large that what is left of them is rounding."""
+    text = small_study.read_text().replace("gamma, gamma: $gamma1", "alpha_beta, alpha: $gamma1")
+    small_study.write_text(text.replace("log: [0.1, 1.0], zero: true", "log: [1.0, 1000.0]"))
+    return prepare(load_study(small_study))
+
+
+def test_an_unstable_trial_says_in_which_layer_it_becomes_so(unstable_context):
+    result = run_trial(unstable_context, Task(values={"gamma1": 1000.0, "gamma2": 0.5}))
+    layer, _, reason = result.unstable.partition(": ")
+    assert layer in ("features.2", "features.5", "features.7")  # those of the block
+    assert re.fullmatch(r"relevance grows .* times there, in 4 of 4 images", reason)
+    assert TrialResult.from_json(result.to_json()).unstable == result.unstable
+
+
+def test_relevance_that_is_not_finite_fails_with_the_layer(unstable_context):
+    with pytest.raises(FloatingPointError, match=r"infinite in 4 of 4 heatmaps.*; features\.\d:"):
+        run_trial(unstable_context, Task(values={"gamma1": 1e38, "gamma2": 0.5}))
+
+
+def test_nobody_looks_for_the_layer_of_a_stable_trial(context, monkeypatch):
+    monkeypatch.setattr(Context, "instability", None)
+    assert run_trial(context, POINT).unstable == ""
 
 
 def test_every_published_composite_fits_the_embedded_network(context):
