@@ -51,14 +51,14 @@ class Composite:
 
 def plain(block: Block) -> dict[str, Any]:
     """The block as a composite.json has it: of plain values, an infinite γ as 'inf'."""
-    low, high = block.bounds or (None, None)
+    bounds = zip(("low", "high"), map(list, block.bounds or ()), strict=False)
     return {
         "block": block.name,
         "layers": list(block.layers),
         "rule": block.rule,
         "hyperparameters": {k: "inf" if math.isinf(v) else v for k, v in block.hyper.items()},
         **({"options": dict(block.options)} if block.options else {}),
-        **({"low": list(low), "high": list(high)} if low and high else {}),
+        **({"bounds": dict(bounds)} if block.bounds else {}),
     }
 
 

@@ -47,8 +47,7 @@ def zennit_data(net: nn.Module, composite: Composite, bounds: Bounds) -> dict[st
         "merged": _merged(traced, steps),
         "leaves": _leaves(traced),
         "stabilizer": POOLING_STABILIZER,
-        "low": bounds[0].tolist(),
-        "high": bounds[1].tolist(),
+        "bounds": {"low": bounds[0].tolist(), "high": bounds[1].tolist()},
     }
     modules = dict(net.named_modules())
     for place in sorted(reached(steps)):
@@ -200,7 +199,7 @@ def _difference(
     from lrpsweep.attribution.zennit_loader import explain_with
 
     net, images = copy.deepcopy(net).double(), images.double()
-    low, high = (images.new_tensor(data["network"][end]) for end in ("low", "high"))
+    low, high = (images.new_tensor(data["network"]["bounds"][end]) for end in ("low", "high"))
     ours = Explainer(net, (low, high)).attribute(images, targets, composite).relevance
     theirs = explain_with(data, net, images, targets)
     return float((ours - theirs).abs().max() / ours.abs().max())

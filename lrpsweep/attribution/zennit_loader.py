@@ -72,7 +72,8 @@ def rule_of(block: Mapping[str, Any], network: Mapping[str, Any]) -> Hook:
         case "z_plus":
             return rules.ZPlus(stabilizer)
         case "z_box":
-            low, high = (_by_channel(block.get(end, network[end])) for end in ("low", "high"))
+            bounds = block.get("bounds", network["bounds"])
+            low, high = (_by_channel(bounds[end]) for end in ("low", "high"))
             return rules.ZBox(low, high, stabilizer)
         case "w_square":
             return rules.WSquare(stabilizer, zero_params=["bias"])
