@@ -65,7 +65,7 @@ def figure_contour(results: StudyResults) -> Figure | None:
     for panel, (across, up) in zip(panels, pairs, strict=False):
         _contour(panel, results, across, up, colours)
     figure.colorbar(colours, ax=panels[: len(pairs)].tolist(), label=_objective(results))
-    _legend(figure, panels[: len(pairs)])
+    _legend(figure, panels[: len(pairs)].tolist())
     figure.suptitle(plain(f"{results.name}: objective over the hyperparameters"))
     return figure
 
@@ -219,7 +219,7 @@ def figure_slices(results: StudyResults) -> Figure | None:
         _slice(panel, results, axis)
     for row in range(rows):
         panels[row * columns].set_ylabel(_objective(results))
-    _legend(figure, panels[: len(axes)])
+    _legend(figure, panels[: len(axes)].tolist())
     figure.suptitle(plain(f"{results.name}: objective against each hyperparameter"))
     return figure
 

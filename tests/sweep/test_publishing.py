@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fabricated import FAILED, fabricate_study
+from fabricated import FAILED, conditional_study, fabricate_study
 from mlflow import MlflowClient
 
 from lrpsweep.errors import InputError
@@ -29,6 +29,7 @@ from lrpsweep.sweep.publishing import Publisher, default_uri, open_ui, publish
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The ``noload`` loader strategy is deprecated:DeprecationWarning"
 )
+MARKS = ("lrpsweep.exceeded", "lrpsweep.unstable", "lrpsweep.same_as")
 NUMBERS = (0, 1, FAILED, 39, 40)
 
 
@@ -105,6 +106,31 @@ def test_a_failed_trial_is_a_failed_run_with_its_reason(store: Store) -> None:
     assert run.data.tags["lrpsweep.reason"] == "the logit of image 4 is NaN"
     assert "auc_morf" not in run.data.metrics
     assert set(run.data.params) == {"early.gamma", "late.gamma"}
+
+
+def test_absent_values_blocks_and_what_is_wrong_with_a_trial_are_published(tmp_path: Path) -> None:
+    study = conditional_study()
+    trials = tuple(study.trials[n] for n in (2, 7, 20))
+    few = dataclasses.replace(study, trials=trials, illustrations=None)
+    uri = default_uri(tmp_path)
+    client = MlflowClient(uri)
+    runs = {
+        number: run.data for number, run in children(client, publish(few, tracking_uri=uri)).items()
+    }
+    assert set(runs[2].params) == {"early.gamma", "rule"}
+    assert set(runs[7].params) == {"early.gamma", "rule", "late.epsilon"}
+    assert runs[2].metrics["blocks/late/hot_spot"] == 0.11
+    marks = {
+        number: {k: v for k, v in run.tags.items() if k in MARKS} for number, run in runs.items()
+    }
+    assert marks == {
+        2: {},
+        7: {
+            "lrpsweep.exceeded": "hot_spot",
+            "lrpsweep.unstable": "features.12: R is 4e9 times its input",
+        },
+        20: {"lrpsweep.same_as": "2"},
+    }
 
 
 def test_zero_is_written_as_zero(store: Store) -> None:
