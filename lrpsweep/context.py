@@ -286,16 +286,13 @@ def _split(
 
 
 def _check_depths(context: Context) -> None:
-    """Raises InputError when the study searches, or gives a preset, a depth the network lacks."""
+    """Raises InputError when a depth is searched that the network does not have."""
     spec, deepest = context.spec, max(layer.depth for layer in context.layers)
-    reached = {f"search.{n}": extremes(spec.search[n]) for n in searched_depths(spec.composite)}
-    if isinstance(spec.composite, PresetSpec):
-        given = spec.composite.hyper.get("n")
-        reached |= {"composite.n": (given,)} if isinstance(given, float) else {}
-    for place, depths in reached.items():
-        if max(depths) > deepest:
+    for name in searched_depths(spec.composite):
+        furthest = max(extremes(spec.search[name]))
+        if furthest > deepest:
             raise InputError(
-                f"{place}: found {max(depths):g}, but {context.model.name} is {deepest} layers "
+                f"search.{name}: found {furthest}, but {context.model.name} is {deepest} layers "
                 f"with weights deep; expected at most {deepest}"
             )
 

@@ -167,3 +167,25 @@ def test_labels_beyond_the_outputs_of_a_network_without_names_are_refused(tmp_pa
 def test_protocol_thesis_refuses_patches_that_do_not_divide_the_images(tmp_path):
     with pytest.raises(InputError, match=r"evaluation\.patch: 5 × 5 pixels do not divide"):
         prepare(study(tmp_path, "evaluation.patch=5", "evaluation.protocol=thesis"), given=given())
+
+
+CASCADE = "composite=[{block: low, layers: depth ..$l, rule: RULE}, {block: default, rule: zero}]"
+
+
+def test_depths_that_the_network_does_not_have_are_refused(tmp_path):
+    def prepared(deepest, rule):
+        return prepare(
+            study(
+                tmp_path, f"search={{l: {{int: [0, {deepest}]}}}}", CASCADE.replace("RULE", rule)
+            ),
+            given=given(),
+        )
+
+    assert len(prepared(2, "flat").composite(Task(values={"l": 0})).blocks) == 1
+    with pytest.raises(InputError, match=r"search\.l: found 3, but mine is 2 layers .* most 2"):
+        prepared(3, "flat")
+    with pytest.raises(InputError, match=r"composite\.low\.rule: z_box on '3'"):
+        prepared(2, "z_box")  # at depth 1 it is allowed
+    preset = ("composite={preset: cmp_alpha1_flat_n, n: $g}", "search.g={choice: [0, 3]}")
+    with pytest.raises(InputError, match=r"search\.g: found 3, but mine is 2 layers"):
+        prepare(study(tmp_path, *preset), given=given())
