@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lrpsweep.attribution.canonize import per_channel
 from lrpsweep.attribution.graph import Step
 from lrpsweep.attribution.ledger import Ledger, per_image
 from lrpsweep.attribution.rules import Arriving
@@ -67,14 +68,27 @@ def _join(passage: Passage) -> list[Arriving]:
 
 def _sum(passage: Passage) -> list[Arriving]:
     """By contribution: R_a = a / (a + b ± stabilizer) · R. An explicit LRP-0, zennit's `Norm`."""
-    one, other = passage.given
-    rectified = passage.tape.rectified.get(passage.place) if passage.arriving.rectified else None
-    z, sign = (one + other, None) if rectified is None else (rectified, 1)
-    s = passage.ledger.divide(passage.relevance, z, None, passage.stabilizer, sign)
+    s = _divided(passage, None)
     return [
         Arriving(_summed(passage, source, value, value * s), rectified=True)
         for source, value in zip(passage.step.sources, passage.given, strict=True)
     ]
+
+
+def _affine(passage: Passage) -> list[Arriving]:
+    """LRP-0 of x·scale + shift, channel by channel: the shift is a bias."""
+    assert passage.step.module is not None
+    x = passage.given[0]
+    scale, shift = (values.to(x.dtype) for values in per_channel(passage.step.module))
+    s = _divided(passage, shift)
+    return [Arriving(s.mul_(scale.view(-1, *(1,) * (x.ndim - 2))).mul_(x), rectified=True)]
+
+
+def _divided(passage: Passage, bias: Tensor | None) -> Tensor:
+    """R / z, where z is what the step gives. bias: (C,), a part of z that gets its share."""
+    rectified = passage.tape.rectified.get(passage.place) if passage.arriving.rectified else None
+    z, sign = (passage.step.run(*passage.given), None) if rectified is None else (rectified, 1)
+    return passage.ledger.divide(passage.relevance, z, bias, passage.stabilizer, sign)
 
 
 def _summed(passage: Passage, source: int, value: Tensor, share: Tensor) -> Tensor:
@@ -154,6 +168,7 @@ BACKWARD: dict[str, Callable[[Passage], list[Arriving]]] = {
     "gate": _gate,
     "join": _join,
     "sum": _sum,
+    "affine": _affine,
     "route": _route,
     "average": _average,
     "winner": _winner,

@@ -1,8 +1,9 @@
 """The network in the form that LRP's rules are made for: without batch norms, where they can go.
 
 In eval mode a batch norm is x·scale + shift, channel by channel. As a layer of its own it would
-change relevance without a rule; merged into a neighbour it vanishes. Merging happens in copies of
-the layers, and the merged network computes what the original one does (Pahde et al. 2022).
+take relevance for its shift; merged into a neighbour it is part of what that layer's rule decides.
+Merging happens in copies of the layers, and the merged network computes what the original one does
+(Pahde et al. 2022).
 """
 
 from __future__ import annotations
@@ -13,16 +14,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution.graph import Step, readers, without
+from lrpsweep.attribution.graph import Step, pixelwise, readers, without
 
 
 def canonize(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The same network without steps that compute nothing, and with batch norms merged.
 
     One goes into the layers before it if nothing else reads those, also across a concatenation;
-    else into all layers that read it, if they pad with no zeros. What is left becomes `pass`.
+    else into all layers that read it, if they pad with no zeros. What is left stays `affine`.
     """
     steps = without(steps, {i for i, step in enumerate(steps) if step.kind == "identity"})
+    steps = _in_units_of_pixels(steps)
     place = 0
     while place < len(steps):
         merged = _merged(steps, place) if steps[place].kind == "affine" else None
@@ -30,14 +32,28 @@ def canonize(steps: Sequence[Step]) -> tuple[Step, ...]:
             place += 1
         else:  # the next step has moved to this place
             steps = merged
-    return tuple(replace(s, kind="pass") if s.kind == "affine" else s for s in steps)
+    return tuple(steps)
+
+
+def _in_units_of_pixels(steps: Sequence[Step]) -> list[Step]:
+    """Constants added to single pixels get no relevance: they normalise, as if it were done before.
+
+    Shared by contribution, a pixel that such a normalisation brings near zero would be a hot spot.
+    """
+    pixels = pixelwise(steps)
+    found = list(steps)
+    for place, step in enumerate(steps):
+        if place in pixels and step.kind == "sum":
+            signal, shift = sorted(step.sources, key=lambda source: source not in pixels)
+            found[place] = replace(step, kind="gate", sources=(signal, shift))
+    return found
 
 
 def _merged(steps: Sequence[Step], place: int) -> list[Step] | None:
     """The graph without the batch norm at `place`, or None if it has to stay."""
     norm = steps[place]
     assert norm.module is not None
-    scale, shift = _per_channel(norm.module)
+    scale, shift = per_channel(norm.module)
     changed = _into_layers_before(steps, place, scale, shift)
     if changed is None:
         changed = _into_layers_after(steps, place, scale, shift)
@@ -50,7 +66,7 @@ def _merged(steps: Sequence[Step], place: int) -> list[Step] | None:
     return without(result, {place})
 
 
-def _per_channel(norm: nn.Module) -> tuple[Tensor, Tensor]:
+def per_channel(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """scale and shift (C,) in float64: a batch norm is x·scale + shift."""
     mean, variance, eps = norm.running_mean, norm.running_var, norm.eps
     assert isinstance(mean, Tensor)

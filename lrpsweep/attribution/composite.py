@@ -33,9 +33,11 @@ class Block:
     bounds: Bounds | None = None
 
     @property
-    def arguments(self) -> dict[str, float | str]:
+    def arguments(self) -> dict[str, float | str | Bounds]:
         """What the rule is called with."""
-        return {**self.hyper, **{o: v for o, v in self.options.items() if o != "pooling"}}
+        bounds = {} if self.bounds is None else {"bounds": self.bounds}
+        options = {o: v for o, v in self.options.items() if o != "pooling"}
+        return {**self.hyper, **options, **bounds}
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from lrpsweep.attribution.canonize import canonize
 from lrpsweep.attribution.composite import Block, Composite
 from lrpsweep.attribution.descent import Watch, Way
-from lrpsweep.attribution.graph import Step, layer_below, reached
+from lrpsweep.attribution.graph import Step, layer_below, pixelwise, reached
 from lrpsweep.attribution.ledger import BlockBalance, Ledger, per_image
 from lrpsweep.attribution.rules import keeps_shape
 from lrpsweep.attribution.tape import Tape, pool_arguments
@@ -79,6 +79,7 @@ class Explainer:
         self.steps = canonize(steps)
         self._reached = reached(self.steps)
         self._pooled = _pooled(self.steps)
+        self._pixels = pixelwise(self.steps)
         self._net: nn.Module | None = net  # until its output has been compared
         self.bounds = bounds
         self.cache_bytes = cache_bytes
@@ -139,16 +140,30 @@ class Explainer:
 
     def _check_rule(self, step: Step, block: Block) -> None:
         assert step.module is not None
-        if block.rule == "z_box" and (step.sources != (-1,) or self.bounds is None):
+        known = self.bounds is not None and step.sources[0] in self._pixels
+        if block.bounds is not None:
+            self._check_bounds(step, block)
+        elif block.rule == "z_box" and not known:
             raise InputError(
-                f"composite.{block.name}.rule: z_box on '{step.name}', which does not read "
-                "the images; expected z_box on layers that read pixels, whose bounds are known"
+                f"composite.{block.name}.rule: z_box on '{step.name}', which does not read the "
+                "images; expected z_box on layers that read pixels, whose bounds are known, or the "
+                "bounds of what it reads as low and high"
             )
         if block.rule == "pass" and not keeps_shape(step.module):
             raise InputError(
                 f"composite.{block.name}.rule: pass on '{step.name}', whose output has another "
                 "shape than its input; expected pass on layers that keep the shape"
             )
+
+    def _check_bounds(self, step: Step, block: Block) -> None:
+        assert block.bounds is not None
+        reads = _channels(step.module)
+        for name, bound in zip(("low", "high"), block.bounds, strict=True):
+            if len(bound) not in (1, reads):
+                raise InputError(
+                    f"composite.{block.name}.{name}: {len(bound)} numbers; expected one, or "
+                    f"{reads}, one for each channel that '{step.name}' reads"
+                )
 
     def _compare(self, image: Tensor, found: Tensor) -> None:
         """Refuses, once, a network whose steps do not compute what the network computes.
@@ -185,6 +200,14 @@ class Explainer:
     def kept_bytes(self) -> int:
         """Memory that the kept tapes take."""
         return sum(tape.kept_bytes() for tape in self._tapes.values())
+
+
+def _channels(layer: nn.Module | None) -> int:
+    """How many channels, or features, a layer with weights reads."""
+    if isinstance(layer, nn.Conv2d):
+        return layer.in_channels
+    assert isinstance(layer, nn.Linear)
+    return layer.in_features
 
 
 def _check_mode(steps: Sequence[Step]) -> None:

@@ -90,6 +90,20 @@ def needed(steps: Sequence[Step]) -> list[Step]:
     ]
 
 
+def pixelwise(steps: Sequence[Step]) -> set[int]:
+    """Places whose values are pixels, moved, or scaled and shifted by constants; −1 is one."""
+    found, constants = {-1}, set[int]()
+    for place, step in enumerate(steps):
+        varying = [source for source in step.sources if source not in constants]
+        if not varying:
+            constants.add(place)
+        elif found.issuperset(varying) and (
+            step.kind in ("route", "join") or (step.kind in ("gate", "sum") and len(varying) == 1)
+        ):
+            found.add(place)
+    return found
+
+
 def layer_below(steps: Sequence[Step]) -> list[int]:
     """By place, the layer with weights whose output the step gives on: its place, or −1 for none.
 

@@ -1,10 +1,10 @@
 """What a network may consist of: the kind of step that each module and function is.
 
-weighted: a composite's rule decides. affine: a batch norm that may be merged. relu, pass: relevance
-goes on unchanged. identity: computes nothing in eval mode. winner, average: pooling. route: moves
-values, changes none; relevance goes back by the operation's transpose. join: concatenation. sum and
-difference: relevance is split by contribution. product, quotient: a signal times a gate. constant:
-does not depend on the images. custom: registered with a function.
+weighted: a composite's rule decides. affine: a batch norm, merged where it can be. relu, pass:
+relevance goes on unchanged. identity: computes nothing in eval mode. winner, average: pooling.
+route: moves values, changes none; relevance goes back by the operation's transpose. join:
+concatenation. sum and difference: relevance is split by contribution. product, quotient: a signal
+times a gate. constant: does not depend on the images. custom: registered with a function.
 
 Relevance passes activations unchanged (Bach et al. 2015), and normalisations too: the identity rule
 of the literature, used for layer norm by Achtibat et al. 2024 and as the baseline for local

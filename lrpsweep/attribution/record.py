@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,7 +39,8 @@ class Record:
     """One layer in one batch: what no hyperparameter changes, computed on first use and kept.
 
     x: (N, *in). rectified: ReLU(z), (N, *out), if a ReLU is what reads the layer. low, high: the
-    bounds of x, per channel (C,), where x are the images. output: z, if it is kept anyway.
+    bounds of x, as far as they are known, (1, *in) or of fewer places. output: z, if it is kept
+    anyway.
     """
 
     layer: nn.Conv2d | nn.Linear
@@ -122,10 +123,12 @@ class Record:
     def bounds(self) -> tuple[Tensor, Tensor]:
         """l and h as inputs, (1, *in)."""
         if self.low is None or self.high is None:
-            raise ValueError("z_box needs the bounds of the layer's input: it is for the images")
-        shape = (1, -1) + (1,) * (self.x.ndim - 2)
-        low, high = (bound.to(self.x).view(shape) for bound in (self.low, self.high))
-        return low.expand_as(self.x[:1]), high.expand_as(self.x[:1])
+            raise ValueError("z_box needs the bounds of the layer's input")
+        return self.low.expand_as(self.x[:1]), self.high.expand_as(self.x[:1])
+
+    def per_channel(self, values: Sequence[float]) -> Tensor:
+        """One number for each channel of the input, or one for all, to broadcast over it."""
+        return torch.tensor(values).to(self.x).view(1, -1, *(1,) * (self.x.ndim - 2))
 
     def per_unit(self, values: Tensor) -> Tensor:
         """(K,) shaped to broadcast over the layer's output."""

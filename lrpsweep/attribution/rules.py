@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from lrpsweep.attribution.composite import Bounds
 from lrpsweep.attribution.ledger import Ledger, signs
 from lrpsweep.attribution.record import Record, by_sign, part, where_negative, where_positive
 
@@ -216,12 +217,16 @@ def z_box(
     *,
     stabilizer: float,
     stabilize: str = "signed",
+    bounds: Bounds | None = None,
 ) -> Tensor:
     """LRP-z^B for inputs within [l, h]: z = f(x) − f⁺(l) − f⁻(h), numerators alike.
 
-    l and h are the lowest and highest values that a pixel can have. Source: Montavon et al. 2017;
-    Bermudez Schettino, eq. C.28. The bias cancels.
+    l and h are the lowest and highest values that a pixel can have, or the given ones. Source:
+    Montavon et al. 2017; Bermudez Schettino, eq. C.28. The bias cancels.
     """
+    if bounds is not None:
+        low, high = (record.per_channel(bound) for bound in bounds)
+        record = replace(record, low=low, high=high)
     sign = 1 if record.within else None
     s = ledger.divide(arriving.relevance, record.boxed, None, stabilizer, sign, stabilize)
     low, high = record.bounds

@@ -6,16 +6,19 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lrpsweep.attribution.graph import Step, reached, readers
+from lrpsweep.attribution.graph import Step, pixelwise, reached, readers
 from lrpsweep.attribution.ledger import Ledger
 from lrpsweep.attribution.record import Record
 from lrpsweep.attribution.rules import Arriving
 from lrpsweep.errors import InputError
 
-NEEDS_VALUES = ("winner", "average", "sum", "custom")
+Range = tuple[Tensor, Tensor]
+
+NEEDS_VALUES = ("winner", "average", "sum", "affine", "custom")
 """Kinds of steps whose inputs are kept; of the others' the shapes are enough."""
 
 
@@ -36,7 +39,7 @@ class Tape:
 
     Everything is kept by a step's place, so that a layer used twice has two records. given: what
     each step read, (N, …) each; for most kinds a stand-in of that shape that takes no memory.
-    rectified: what a ReLU made of a sum that it alone reads.
+    rectified: what a ReLU made of a sum or batch norm that it alone reads.
     """
 
     def __init__(self, steps: Sequence[Step], images: Tensor, bounds: tuple[Tensor, Tensor] | None):
@@ -52,6 +55,8 @@ class Tape:
     def _run(self, images: Tensor) -> Tensor:
         """The scores (N, classes). Values that nothing needs any more are let go of."""
         relevant, rectified = reached(self.steps), _read_by_relu_alone(self.steps)
+        pixels = pixelwise(self.steps)
+        ranges = {} if self.bounds is None else {-1: _range_of(images, self.bounds)}
         last = {source: i for i, step in enumerate(self.steps) for source in step.sources}
         values: dict[int, Any] = {-1: images}
         for place, step in enumerate(self.steps):
@@ -59,7 +64,9 @@ class Tape:
             value = values[place] = step.run(*given)
             if place in relevant and step.kind != "constant":
                 _check(step, given, value, len(images))
-                self._remember(place, given)
+                self._remember(place, given, ranges)
+            if place in pixels and self.bounds is not None:
+                ranges[place] = _range(step, values, ranges)
             if place in rectified:
                 self._rectify(rectified[place], value)
             for source in step.sources:
@@ -68,7 +75,7 @@ class Tape:
         output: Tensor = values[len(self.steps) - 1]
         return output
 
-    def _remember(self, place: int, given: tuple[Tensor, ...]) -> None:
+    def _remember(self, place: int, given: tuple[Tensor, ...], ranges: Mapping[int, Range]) -> None:
         step = self.steps[place]
         if step.kind in NEEDS_VALUES:
             self.given[place] = given
@@ -78,25 +85,23 @@ class Tape:
         else:
             self.given[place] = tuple(_stand_in(x) for x in given)
         if step.kind == "weighted":
-            self.records[place] = self._record(place, given[0])
+            self.records[place] = self._record(place, given[0], ranges)
 
     def _rectify(self, place: int, value: Tensor) -> None:
-        """Keeps ReLU(z) of the layer or sum at `place`, if relevance comes to it."""
+        """Keeps ReLU(z) of what is at `place`, if relevance comes to it."""
         if place in self.records:
             self.records[place].rectified = self.channels_first(place, value)
         elif place in self.given:
             self.rectified[place] = value
 
-    def _record(self, place: int, x: Tensor) -> Record:
+    def _record(self, place: int, x: Tensor, ranges: Mapping[int, Range]) -> Record:
         layer = self.steps[place].module
         assert isinstance(layer, nn.Conv2d | nn.Linear)
         if self.reads_tokens(place):
             assert isinstance(layer, nn.Linear)
             layer = _as_convolution(layer)
-        low, high = (
-            self.bounds if self.bounds and self.steps[place].sources == (-1,) else (None,) * 2
-        )
-        return Record(layer, self.channels_first(place, x), low=low, high=high)
+        ends = ranges.get(self.steps[place].sources[0], ())
+        return Record(layer, self.channels_first(place, x), None, *(end[:1] for end in ends))
 
     def reads_tokens(self, place: int) -> bool:
         """Whether it is a dense layer at each of several places: (N, *places, F)."""
@@ -159,6 +164,21 @@ class Tape:
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
+def _range_of(images: Tensor, bounds: Range) -> Range:
+    """The bounds (C,) of a pixel as images (N, C, H, W) that take no memory."""
+    low, high = (bound.to(images).view(-1, 1, 1).expand_as(images) for bound in bounds)
+    return low, high
+
+
+def _range(step: Step, values: Mapping[int, Any], ranges: Mapping[int, Range]) -> Range:
+    """Lowest and highest value of a `pixelwise` step."""
+    ends = [
+        step.run(*(ranges[s][end] if s in ranges else values[s] for s in step.sources))
+        for end in (0, 1)
+    ]
+    return torch.minimum(*ends), torch.maximum(*ends)
+
+
 def _stand_in(x: Any) -> Any:
     return x.new_zeros(()).expand(x.shape) if isinstance(x, Tensor) else x
 
@@ -191,14 +211,14 @@ def _shape(value: Any) -> str:
 
 
 def _read_by_relu_alone(steps: Sequence[Step]) -> dict[int, int]:
-    """Places of ReLUs that alone read a layer or a sum, with its place."""
+    """Places of ReLUs that alone read a layer, sum or batch norm, with its place."""
     read_by = readers(steps)
     return {
         place: step.sources[0]
         for place, step in enumerate(steps)
         if step.kind == "relu"
         and step.sources[0] >= 0
-        and steps[step.sources[0]].kind in ("weighted", "sum")
+        and steps[step.sources[0]].kind in ("weighted", "sum", "affine")
         and read_by[step.sources[0]] == [place]
     }
 

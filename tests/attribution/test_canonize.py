@@ -84,17 +84,17 @@ CASES = {
     ),
     "not across zero padding": (
         nn.Sequential(nn.ReLU(), nn.BatchNorm2d(3), nn.Conv2d(3, 6, 3, 1, 1), *dense_end(6)),
-        {"1": "pass"},
+        {"1": "affine"},
     ),
     "not across an activation": (
         nn.Sequential(nn.Conv2d(3, 4, 1), nn.ReLU(), nn.BatchNorm2d(4), *dense_end(4)),
-        {"2": "pass"},
+        {"2": "affine"},
     ),
     "across a concatenation": (
         Joined(again=False),
         {"norm": "merged into b"},  # and into a: the table names the last
     ),
-    "not if something else reads a part": (Joined(again=True), {"norm": "pass"}),
+    "not if something else reads a part": (Joined(again=True), {"norm": "affine"}),
 }
 
 

@@ -330,6 +330,68 @@ def test_z_box_away_from_the_pixels_is_refused():
         Explainer(net, BOUNDS).attribute(x, targets, uniform(net, "z_box", stabilizer=1e-6))
 
 
+class Transformed(nn.Module):
+    """A network that normalises its input in the forward pass, channel by channel."""
+
+    def __init__(self, inner, scales, shifts):
+        super().__init__()
+        self.inner, self.scales, self.shifts = inner, scales, shifts
+
+    def forward(self, x):
+        parts = zip(range(3), self.scales, self.shifts, strict=True)
+        return self.inner(torch.cat([x[:, i].unsqueeze(1) * by + plus for i, by, plus in parts], 1))
+
+
+def boxed(net, **bounds):
+    first, *rest = [layer.name for layer in list_layers(net) if layer.weighted]
+    hyper = {"stabilizer": 1e-9}
+    return Composite(
+        (
+            Block("pixel", (first,), "z_box", hyper, **bounds),
+            Block("rest", tuple(rest), "gamma", {"gamma": 0.1, **hyper}),
+        )
+    )
+
+
+def test_z_box_knows_the_bounds_of_pixels_that_are_transformed_first():
+    x, targets = batch()
+    inner = network()
+    scales = torch.tensor([2.0, 0.5, -1.5]).double()
+    shifts = torch.tensor([0.3, -0.2, 0.1]).double()
+    low, high = (scales * bound + shifts for bound in BOUNDS)
+    net = Transformed(inner, scales.tolist(), shifts.tolist())
+    found = Explainer(net, BOUNDS).attribute(x, targets, boxed(net))
+    ends = (torch.minimum(low, high), torch.maximum(low, high))
+    outside = x * scales.view(3, 1, 1) + shifts.view(3, 1, 1)
+    expected = Explainer(inner, ends).attribute(outside, targets, boxed(inner))
+    torch.testing.assert_close(found.relevance, expected.relevance, rtol=1e-10, atol=1e-12)
+    assert float(found.unexplained.abs().max()) < 1e-9
+
+
+def test_z_box_takes_bounds_of_its_own_anywhere():
+    x, targets = batch()
+    net = network()
+    known = Explainer(net, BOUNDS).attribute(x, targets, boxed(net))
+    own = tuple(tuple(bound.tolist()) for bound in BOUNDS)
+    found = Explainer(net).attribute(x, targets, boxed(net, bounds=own))
+    torch.testing.assert_close(found.relevance, known.relevance, rtol=1e-12, atol=1e-14)
+    wider = Explainer(net).attribute(x, targets, boxed(net, bounds=((-9.0,), (9.0,))))
+    assert not torch.allclose(wider.relevance, known.relevance)
+    inside = Block(
+        "all", ("0", "2", "7", "9"), "z_box", {"stabilizer": 1e-9}, {}, ((-1.0,), (5.0,))
+    )
+    found = Explainer(net).attribute(x, targets, Composite((inside,)))
+    assert float(found.unexplained.abs().max()) < 1e-9
+
+
+def test_bounds_for_another_number_of_channels_are_refused():
+    x, targets = batch()
+    net = network()
+    composite = boxed(net, bounds=((-1.0, -1.0), (1.0,)))
+    with pytest.raises(InputError, match=r"composite\.pixel\.low: 2 numbers; expected one, or 3"):
+        Explainer(net).attribute(x, targets, composite)
+
+
 def test_pass_is_refused_where_shapes_differ_and_leaves_relevance_alone_elsewhere():
     net, (x, targets) = network(), batch()
     names = [layer.name for layer in list_layers(net) if layer.weighted]

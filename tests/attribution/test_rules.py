@@ -38,7 +38,7 @@ class Case:
 
     @property
     def record(self) -> Record:
-        bounds = (torch.full((self.x.shape[1],), bound).double() for bound in (LOW, HIGH))
+        bounds = (torch.full_like(self.x[:1], bound) for bound in (LOW, HIGH))
         return Record(self.layer, self.x, None, *bounds)
 
     @property
@@ -235,7 +235,8 @@ def test_a_rule_takes_what_studies_may_say_of_it(rule):
     parameters = inspect.signature(RULES[rule]).parameters.values()
     found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     usual = {option: OPTIONS[option][0] for option in options(rule) if option != "pooling"}
-    assert found == dict.fromkeys(hyperparameters(rule), inspect.Parameter.empty) | usual
+    bounds = {"bounds": None} if rule == "z_box" else {}
+    assert found == dict.fromkeys(hyperparameters(rule), inspect.Parameter.empty) | usual | bounds
 
 
 @pytest.mark.parametrize("rule", FORMULAS)

@@ -9,7 +9,6 @@ from lrpsweep.attribution import (
     Composite,
     Explainer,
     find_instability,
-    list_layers,
     unstable,
 )
 from lrpsweep.attribution.ledger import size
