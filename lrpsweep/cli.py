@@ -267,11 +267,18 @@ def compare(studies: Sequence[str], runs_dir: Path, output: Path) -> None:
 @click.option("--trial", type=int, help="A trial of your choice; needs --unvalidated.")
 @click.option("--unvalidated", is_flag=True, help="Accept a composite that was not validated.")
 @click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "zennit"]),
+    default="json",
+    show_default=True,
+    help="zennit: a Python file that needs torch and zennit alone.",
+)
+@click.option(
     "-o",
     "--output",
     type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("composite.json"),
-    show_default=True,
+    help="Default: composite.json, or composite.py for zennit.",
 )
 @code_option
 def export(
@@ -280,21 +287,24 @@ def export(
     runs_dir: Path,
     trial: int | None,
     unvalidated: bool,
-    output: Path,
+    form: str,
+    output: Path | None,
     allow_code: bool,
 ) -> None:
-    """Write the recommended composite as JSON."""
+    """Write the recommended composite as JSON, or for zennit."""
     from lrpsweep.handover import export_composite
 
-    export_composite(
+    for_zennit = form == "zennit"
+    said = export_composite(
         _load(study, runs_dir, overrides),
         runs_dir,
-        output,
+        output or Path("composite.py" if for_zennit else "composite.json"),
         trial=trial,
         unvalidated=unvalidated,
+        for_zennit=for_zennit,
         given=_given(allow_code),
     )
-    click.echo(f"{output}: written.")
+    click.echo(said)
 
 
 @cli.command()

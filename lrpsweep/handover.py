@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
+from lrpsweep.attribution.zennit_export import certify, zennit_data, zennit_source
 from lrpsweep.composite_json import composite_document, read_composite, write_composite
-from lrpsweep.context import Context, Given, prepare
+from lrpsweep.context import Context, Given, Task, prepare
 from lrpsweep.describe import predicted
-from lrpsweep.errors import InputError, guess
+from lrpsweep.errors import InputError, WorkError, guess
 from lrpsweep.evaluation import METRICS
 from lrpsweep.explain import load_composite
 from lrpsweep.illustrate import illustrate, read_illustrations, write_illustrations
@@ -44,6 +46,12 @@ from lrpsweep.sweep.study import (
     run_study,
     worker_build,
 )
+
+COMPARED = 4
+"""Of how many search images an exported composite's relevance is compared with zennit's."""
+
+SAME = 1e-6
+"""Relevance that differs by less of its largest is the same."""
 
 PACKAGES = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "optuna", "ray")
 
@@ -267,12 +275,17 @@ def export_composite(
     *,
     trial: int | None = None,
     unvalidated: bool = False,
+    for_zennit: bool = False,
     given: Given | None = None,
-) -> None:
-    """Writes the recommended composite, or that of a trial, as JSON.
+) -> str:
+    """Writes the recommended composite, or that of a trial: as JSON, or as Python for zennit.
 
-    Raises InputError when it was not validated and `unvalidated` does not allow that.
+    Where zennit is installed, its relevance of the first search images is compared with lrpsweep's.
+    Returns what was written and how they compare, in a sentence. Raises InputError when the trial
+    was not validated and `unvalidated` does not allow that, and for what zennit has no rule for;
+    WorkError when what was meant for zennit gives other heatmaps there.
     """
+    _check_output(output, (".py",) if for_zennit else (".json",))
     results = load_results(spec, runs_dir)
     record = recommended_trial(results) if trial is None else _trial(results, trial)
     found = results.recommendation
@@ -283,7 +296,46 @@ def export_composite(
             "expected a finished study with data.split.validation above 0, or --unvalidated."
         )
     context = _prepared_as_run(spec, results, given)
-    write_composite(composite_document(context, results, record), output)
+    composite = context.composite(Task(values=record.values))
+    bounds = context.model.pixel_bounds
+    if for_zennit:
+        data = zennit_data(context.model.net, composite, bounds)
+    images = context.model.normalize(context.split.search.images[:COMPARED])
+    targets = torch.as_tensor(context.targets["search"][:COMPARED], device=images.device)
+    parity = certify(context.model.net, composite, bounds, images, targets)
+    compared = _compared(parity)
+    if for_zennit:
+        _check_same(parity)
+        about = (
+            f"The LRP composite of trial {record.number} of the study {results.name!r}, for zennit."
+            f"\n\nWritten by lrpsweep {metadata.version('lrpsweep')} for the network "
+            f"{context.model.name!r} with weights {context.model.fingerprint[:12]}…\n{compared}"
+        )
+        output.write_text(zennit_source(data, about), encoding="utf-8")
+    else:
+        write_composite(composite_document(context, results, record, parity), output)
+    return f"{output}: written. {compared}"
+
+
+def _compared(parity: Mapping[str, Any] | None) -> str:
+    if parity is None:
+        return "Not compared with zennit, which is not installed."
+    if "not_expressible" in parity:
+        return f"Not compared with {parity['against']}: {parity['not_expressible']}."
+    return (
+        f"Relevance differs from that of {parity['against']} by at most "
+        f"{parity['largest_relative_difference']:.1e} of the largest "
+        f"({parity['images']} images, float64)."
+    )
+
+
+def _check_same(parity: Mapping[str, Any] | None) -> None:
+    found = 0.0 if parity is None else parity["largest_relative_difference"]
+    if not found < SAME:
+        raise WorkError(
+            f"zennit explains this network in another way: relevance differs by {found:.1e} of the "
+            "largest. Does forward() overwrite tensors that it uses later?"
+        )
 
 
 def _prepared_as_run(spec: StudySpec, results: StudyResults, given: Given | None) -> Context:

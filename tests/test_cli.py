@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
+import torch
 from fabricated import SMALL_STUDY
 from PIL import Image
 
+from lrpsweep.attribution import Explainer
 from lrpsweep.cli import main
 from lrpsweep.data.scenes import draw_scenes
+from lrpsweep.explain import load_composite
 from lrpsweep.spec import bundled_studies
 
 
@@ -106,7 +110,52 @@ def test_report_and_export_write_where_they_are_told(ran, tmp_path):
     assert lrpsweep("export", "small", "-o", tmp_path / "c.json", cwd=ran).returncode == 0
     document = json.loads((tmp_path / "c.json").read_text())
     assert document["result"]["validated"] is True
+    parity = document.pop("parity")
     assert document == json.loads((ran / "runs" / "small" / "composite.json").read_text())
+    assert parity["against"].startswith("zennit ")
+    assert parity["images"] == 4
+    assert 0 < parity["largest_relative_difference"] < 1e-9
+
+
+def test_export_for_zennit_is_a_file_that_explains_the_same(ran, tmp_path):
+    done = lrpsweep("export", "small", "--format", "zennit", "-o", tmp_path / "c.py", cwd=ran)
+    assert done.returncode == 0, done.stderr
+    assert "Relevance differs from that of zennit" in done.stdout
+    tuned = load_composite(ran / "runs" / "small" / "composite.json")
+    net = tuned.model.net.double()
+    drawn = np.stack([scene.image for scene in draw_scenes("validation", 0, range(3))])
+    images, targets = tuned.model.normalize(drawn).double(), torch.tensor([0, 3, 9])
+    torch.save((net.features, net.classifier, images, targets), tmp_path / "given.pt")
+    (tmp_path / "use.py").write_text(WITHOUT_LRPSWEEP)
+    used = subprocess.run(
+        [sys.executable, "use.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert used.returncode == 0, used.stderr
+    found = torch.load(tmp_path / "heatmaps.pt")
+    bounds = tuple(bound.double() for bound in tuned.model.pixel_bounds)
+    expected = Explainer(net, bounds).attribute(images, targets, tuned.composite).heatmaps
+    assert float((found - expected).abs().max() / expected.abs().max()) < 1e-6
+    wrong = lrpsweep("export", "small", "--format", "zennit", "-o", "c.json", cwd=ran)
+    refused(wrong, "c.json", ".py")
+
+
+WITHOUT_LRPSWEEP = """
+import sys, torch
+from c import explain
+
+class Net(torch.nn.Module):
+    def __init__(self, features, classifier):
+        super().__init__()
+        self.features, self.classifier = features, classifier
+
+    def forward(self, x):
+        return self.classifier(torch.flatten(self.features(x), 1))
+
+features, classifier, images, targets = torch.load("given.pt", weights_only=False)
+heatmaps = explain(Net(features, classifier).eval(), images, targets).sum(1)
+torch.save(heatmaps, "heatmaps.pt")
+assert not [name for name in sys.modules if name.startswith("lrpsweep")]
+"""
 
 
 def test_export_of_another_trial_needs_a_word(ran, tmp_path):
