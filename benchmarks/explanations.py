@@ -5,7 +5,9 @@ python benchmarks/explanations.py [--networks vgg16 resnet50] [--explanations 1 
 Both explain the same batch of 8 random images of 224 × 224 with EpsilonGammaBox, on networks with
 random weights, in float32, each in a process of its own with one thread; they take turns. Seconds
 are those of the explanations alone, without imports, loading and merging batch norms; peak memory
-is the process's largest resident size, less what it was before the first explanation.
+is the process's largest resident size, less what it was before the first explanation. A third
+process measures the scale of it all: backward passes to the images, after one forward pass, each
+image's score alone.
 """
 
 from __future__ import annotations
@@ -84,7 +86,18 @@ def with_zennit(name: str) -> Explain:
     return explain
 
 
-WHO = {"lrpsweep": with_lrpsweep, "zennit": with_zennit}
+def with_gradient(name: str) -> Explain:
+    net, (images, targets) = network(name), batch()
+    images = images.contiguous(memory_format=torch.channels_last).requires_grad_()
+    score = net(images).gather(1, targets[:, None]).sum()
+
+    def explain(gamma: float) -> Tensor:
+        return torch.autograd.grad(score, images, retain_graph=True)[0]
+
+    return explain
+
+
+WHO = {"lrpsweep": with_lrpsweep, "zennit": with_zennit, "gradient": with_gradient}
 
 
 def measure(who: str, name: str, explanations: int) -> dict[str, float]:
@@ -111,7 +124,6 @@ def compare(name: str, explanations: int, repeats: int) -> None:
     for _ in range(repeats):
         for who in WHO:
             found[who].append(in_own_process(who, name, explanations))
-    ratios = [z["seconds"] / o["seconds"] for o, z in zip(*found.values(), strict=True)]
     for who, runs in found.items():
         seconds = statistics.median(run["seconds"] for run in runs)
         peak = statistics.median(run["peak_mb"] for run in runs)
@@ -119,8 +131,11 @@ def compare(name: str, explanations: int, repeats: int) -> None:
             f"{name:10} {explanations:4} {who:9} {seconds:8.2f} s {seconds / explanations:7.3f} s "
             f"each {peak:7.0f} MB   sum of relevance {runs[0]['total']:.6g}"
         )
-    shown = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
-    print(f"{name:10} {explanations:4} zennit / lrpsweep {shown}", flush=True)
+    for one, other in (("zennit", "lrpsweep"), ("lrpsweep", "gradient")):
+        pairs = zip(found[one], found[other], strict=True)
+        ratios = [a["seconds"] / b["seconds"] for a, b in pairs]
+        shown = f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+        print(f"{name:10} {explanations:4} {one} / {other} {shown}", flush=True)
 
 
 def main() -> None:
