@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from lrpsweep.attribution import Block, Composite
 from lrpsweep.context import Context, Task
 from lrpsweep.errors import InputError
-from lrpsweep.spec import PRESETS, Choice, Int, contains, free, searched_depths
+from lrpsweep.spec import (
+    PRESETS,
+    BlockSpec,
+    Choice,
+    Int,
+    PresetSpec,
+    Space,
+    contains,
+    free,
+    searched_depths,
+)
 
-MOST_POINTS_TRIED = 20_000
+MOST_DEPTHS_TRIED = 1_000
 
 
 def fitting_presets(context: Context, names: Iterable[str] = PRESETS) -> dict[str, Composite]:
@@ -66,22 +76,50 @@ def literature_points(context: Context) -> dict[str, dict[str, Any]]:
 
 def _point_of(context: Context, name: str, published: Composite) -> dict[str, Any] | None:
     """The point at which the study's composite is the published one, layer by layer, or None."""
-    wanted = _meaning(published)
-    candidates = _candidates(context, name, published)
-    names = list(candidates)
-    points = itertools.product(*candidates.values())
-    for point in itertools.islice(points, MOST_POINTS_TRIED):
-        values = dict(zip(names, point, strict=True))
-        if _meaning(context.composite(Task(values=values))) == wanted:
-            return values
+    wanted, spec = _meaning(published), context.spec
+    candidates, depths = _candidates(context, name, published), searched_depths(spec.composite)
+    parts = [spec.composite]
+    if not isinstance(spec.composite, PresetSpec):
+        parts = [(block,) for block in spec.composite]
+    places = itertools.product(*(candidates[depth] for depth in depths))
+    for place in itertools.islice(places, MOST_DEPTHS_TRIED):
+        begun = dict(zip(depths, place, strict=True))
+        found = next(_agreeing(context, wanted, candidates, parts, begun), None)
+        if found is not None:
+            return found
     return None
 
 
+def _agreeing(
+    context: Context,
+    wanted: Mapping[str, object],
+    candidates: Mapping[str, Sequence[Any]],
+    parts: Sequence[PresetSpec | tuple[BlockSpec, ...]],
+    begun: Mapping[str, Any],
+) -> Iterator[dict[str, Any]]:
+    """The points at which these parts give their layers what is wanted, one part after another.
+
+    begun: the values of the names that are decided.
+    """
+    if not parts:
+        yield dict(begun)
+        return
+    names = None if isinstance(parts[0], PresetSpec) else parts[0][0].block
+    for values in Space(context.spec.search, parts[0]).points(candidates, begun):
+        composite = context.composite(Task(values={**context.some_values, **values}))
+        if all(
+            wanted[layer] == canonical(block)
+            for layer, block in composite.by_layer().items()
+            if names in (None, block.name.partition(".")[0])
+        ):
+            yield from _agreeing(context, wanted, candidates, parts[1:], values)
+
+
 def _candidates(context: Context, preset: str, published: Composite) -> dict[str, list[Any]]:
-    """The values each name would have to take: numbers the published composite has, any depth."""
+    """The values each name may take: numbers of the published composite, 0, 1, any depth."""
     search, depths = context.spec.search, searched_depths(context.spec.composite)
     used = {v for block in published.blocks for v in block.hyper.values()}
-    numbers = sorted({0.0, *used, *PRESETS[preset].hyper.values()})
+    numbers = sorted({0.0, 1.0, *used, *PRESETS[preset].hyper.values()})
     found: dict[str, list[Any]] = {}
     for name, dimension in search.items():
         if name not in free(search):

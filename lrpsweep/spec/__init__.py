@@ -9,6 +9,7 @@ from lrpsweep.spec.presets import PRESETS, Part, Preset, Span, preset_parts
 from lrpsweep.spec.rules import RULES, STABILIZER
 from lrpsweep.spec.space import (
     ConcreteBlock,
+    Space,
     active,
     axes,
     bounds,
@@ -59,6 +60,7 @@ __all__ = [
     "Proposal",
     "RunSpec",
     "SamplerSpec",
+    "Space",
     "Span",
     "SplitSpec",
     "StudySpec",

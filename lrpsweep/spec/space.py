@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -205,6 +205,47 @@ def active(
     recorded = _Recorded(values)
     substitute(composite, recorded)
     return tuple(name for name in search if name in recorded.asked)
+
+
+@dataclass(frozen=True)
+class Space:
+    """Where a study searches: a point has the names that its composite depends on, and no others.
+
+    Which these are may hang on the values of some, as γ does on the rule. A point is what a sampler
+    proposes, by name.
+    """
+
+    search: Search
+    composite: PresetSpec | Sequence[BlockSpec]
+
+    def lacking(self, point: Mapping[str, Any]) -> str | None:
+        """The name that is to be proposed next; None when the point is whole."""
+        try:
+            active(self.composite, self.search, decode(self.search, point))
+        except KeyError as missing:
+            return str(missing.args[0])
+        return None
+
+    def values(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """What the composite gets at a point, fixed values included."""
+        values = decode(self.search, point)
+        return {name: values[name] for name in active(self.composite, self.search, values)}
+
+    def needed(self, point: Mapping[str, Any]) -> dict[str, Any]:
+        """The point without what its composite does not depend on."""
+        return {name: point[name] for name in self.values(point) if name in point}
+
+    def points(
+        self, axes: Mapping[str, Iterable[Any]], begun: Mapping[str, Any] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """All points with the places on these axes; begun: what all of them have in common."""
+        point = dict(begun or {})
+        name = self.lacking(point)
+        if name is None:
+            yield point
+            return
+        for place in axes[name]:
+            yield from self.points(axes, point | {name: place})
 
 
 def substitute(

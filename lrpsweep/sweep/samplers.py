@@ -22,19 +22,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
-from lrpsweep.spec import (
-    BlockSpec,
-    Choice,
-    Dimension,
-    Int,
-    Log,
-    PresetSpec,
-    active,
-    bounds,
-    decode,
-    free,
-    grid,
-)
+from lrpsweep.spec import Choice, Dimension, Int, Log, Space, bounds, decode, free, grid
 
 Search = Mapping[str, Dimension]
 Params = dict[str, Any]
@@ -60,34 +48,6 @@ class Asked:
     state: Literal["complete", "failed", "running"] = "running"
     value: float | None = None
     excess: Mapping[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Space:
-    """Where a study searches: a point has the names that its composite depends on, and no others.
-
-    Which these are may hang on the values of some, as γ does on the rule.
-    """
-
-    search: Search
-    composite: PresetSpec | Sequence[BlockSpec]
-
-    def lacking(self, params: Mapping[str, Any]) -> str | None:
-        """The name that is to be proposed next; None when the point is whole."""
-        try:
-            active(self.composite, self.search, decode(self.search, params))
-        except KeyError as missing:
-            return str(missing.args[0])
-        return None
-
-    def values(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """What the composite gets at a point."""
-        values = decode(self.search, params)
-        return {name: values[name] for name in active(self.composite, self.search, values)}
-
-    def needed(self, params: Mapping[str, Any]) -> Params:
-        """The point without what its composite does not depend on."""
-        return {name: params[name] for name in self.values(params) if name in params}
 
 
 def distributions(search: Search) -> dict[str, BaseDistribution]:
@@ -116,14 +76,14 @@ def grid_points(space: Space) -> list[Params]:
     def place(point: Params) -> list[int]:
         return [axis.index(point[name]) if name in point else -1 for name, axis in axes.items()]
 
-    return sorted(_points(space, axes, {}), key=place)
+    return sorted(space.points(axes), key=place)
 
 
 def every_point(space: Space) -> Iterator[Params]:
     """All points of a space that has finitely many; none of another."""
     dimensions = free(space.search)
     if all(isinstance(dimension, Choice | Int) for dimension in dimensions.values()):
-        yield from _points(space, {name: _all(d) for name, d in dimensions.items()}, {})
+        yield from space.points({name: _all(d) for name, d in dimensions.items()})
 
 
 def _all(dimension: Dimension) -> Sequence[Any]:
@@ -131,15 +91,6 @@ def _all(dimension: Dimension) -> Sequence[Any]:
         return dimension.choice
     first, last = bounds(dimension)
     return range(int(first), int(last) + 1)
-
-
-def _points(space: Space, axes: Mapping[str, Sequence[Any]], begun: Params) -> Iterator[Params]:
-    name = space.lacking(begun)
-    if name is None:
-        yield begun
-        return
-    for param in axes[name]:
-        yield from _points(space, axes, begun | {name: param})
 
 
 def count_points(space: Space, most: int) -> int:

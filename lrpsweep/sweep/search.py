@@ -9,12 +9,11 @@ from itertools import chain, islice
 from typing import Any, Literal, Protocol
 
 from lrpsweep.results import TrialRecord, TrialResult
-from lrpsweep.spec import StudySpec, encode
+from lrpsweep.spec import Space, StudySpec, encode
 from lrpsweep.sweep.execution import Outcome, Task
 from lrpsweep.sweep.samplers import (
     SAMPLERS,
     Asked,
-    Space,
     count_points,
     distributions,
     every_point,

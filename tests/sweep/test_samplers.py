@@ -10,11 +10,10 @@ from typing import Any
 import optuna
 import pytest
 
-from lrpsweep.spec import BlockSpec, Choice, Fixed, Int, Linear, Log, decode
+from lrpsweep.spec import BlockSpec, Choice, Fixed, Int, Linear, Log, Space, decode
 from lrpsweep.sweep.samplers import (
     SAMPLERS,
     Asked,
-    Space,
     count_points,
     distributions,
     every_point,
