@@ -64,6 +64,20 @@ def test_the_file_gives_the_composite_of_the_trial(context, path):
     assert composite_of(read_composite(path)) == context.composite(Task(values=VALUES))
 
 
+def test_bounds_and_decay_of_a_study_are_in_the_file(small_study):
+    pixel = "composite.0={block: pixel, layers: features.0, rule: z_box, low: -3, high: [4]}"
+    context = prepare(load_study(small_study, [pixel, "composite.1.decay=0.5"]))
+    task = Task(values={"gamma1": 0.8, "gamma2": 0.5})
+    record = TrialRecord(3, "complete", task.values, result=run_trial(context, task))
+    results = StudyResults("s", "auc_morf", "minimize", (record,), 1, (), "", "0" * 64)
+    document = json.loads(json.dumps(composite_document(context, results, record)))
+    assert document["blocks"][0]["bounds"] == {"low": [-3.0], "high": [4.0]}
+    early = [b for b in document["blocks"] if b["block"].startswith("early")]
+    assert [b["block"] for b in early] == ["early.1", "early.2", "early.3"]
+    assert [b["hyperparameters"]["gamma"] for b in early] == [0.8, 0.4, 0.2]
+    assert composite_of(document) == context.composite(task)
+
+
 def test_the_loaded_composite_gives_the_heatmaps_of_the_sweep(context, path):
     expected = context.explain(context.composite(Task(values=VALUES)), "search", 0, 4).heatmaps
     tuned = lrpsweep.load_composite(path)
@@ -142,6 +156,18 @@ def test_another_architecture_is_refused_with_the_names_of_layers(path):
         (
             lambda d: d["blocks"][0].update(options={"stabilize": "none"}),
             r"blocks\.0\.options\.stabilize: 'none' is not one of",
+        ),
+        (
+            lambda d: d["blocks"][1].update(bounds={"low": [-1], "high": [1]}),
+            r"blocks\.1\.bounds: found bounds; the rule gamma takes none",
+        ),
+        (
+            lambda d: d["blocks"][0].update(bounds={"low": [-1, 1], "high": [1, 1]}),
+            r"blocks\.0\.bounds: found low \[-1, 1\].* each low one below its high one",
+        ),
+        (
+            lambda d: d["blocks"][0].update(bounds={"low": [-1]}),
+            r"blocks\.0\.bounds: 'high' is a required property",
         ),
         (
             lambda d: d["blocks"][2]["layers"].append("features.0"),
