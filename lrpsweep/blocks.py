@@ -10,6 +10,7 @@ import torch
 import torchvision
 
 from lrpsweep.attribution import Explainer, LayerInfo, list_layers
+from lrpsweep.attribution.graph import pixelwise
 from lrpsweep.attribution.stages import Stages, as_selectors, find_stages
 from lrpsweep.errors import InputError, guess
 from lrpsweep.models import Model, load_model
@@ -21,6 +22,7 @@ HANDLED = {
     "pass": "relevance goes on unchanged",
     "winner": "relevance goes to the largest value",
     "average": "relevance is shared by contribution",
+    "affine": "relevance is shared with the shift, a bias",
     "route": "relevance moves as the values do",
     "custom": "relevance goes on as registered",
     "gate": "only for a gate, which gets no relevance",
@@ -104,7 +106,8 @@ def find_blocks(
             f"{model.name}: fails on an image of {size[0]} × {size[1]} pixels "
             f"({str(error)[:300]}); expected another size: --size"
         ) from error
-    first = frozenset(s.name for s in steps if s.kind == "weighted" and s.sources == (-1,))
+    pixels = pixelwise(steps)
+    first = frozenset(s.name for s in steps if s.kind == "weighted" and s.sources[0] in pixels)
     return layers, stages, first
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torchvision
 from torch import nn
 
 from lrpsweep.blocks import blocks_lines, describe_blocks, find_blocks, find_network, propose
@@ -73,6 +74,14 @@ def test_the_table_says_what_happens_everywhere():
     assert "features.1.block.1.fc1" in gates
     rows = {row["layer"] for row in found["layers"]}
     assert not rows & set(gates)
+
+
+def test_layers_that_read_normalised_pixels_read_pixels():
+    """torchvision's GoogLeNet normalises once more, with the weights that torchvision trained."""
+    net = torchvision.models.googlenet(weights=None, init_weights=False, transform_input=True)
+    preprocess = Preprocess(resize=None, crop=64, mean=(0, 0, 0), std=(1, 1, 1))
+    _, _, first = find_blocks(wrap_model(net, preprocess, name="googlenet"), (64, 64))
+    assert first == {"conv1.conv"}
 
 
 def test_a_column_of_nothing_is_left_out():

@@ -35,10 +35,11 @@ def zennit_data(net: nn.Module, composite: Composite, bounds: Bounds) -> dict[st
     bounds: (low, high), each (C,), of a normalised pixel. Raises InputError that names the block
     and its option, or the layer, that zennit's rules cannot express.
     """
-    for block in composite.blocks:
-        _check_block(block)
     traced = trace(net)
     steps = canonize(traced)
+    for block in composite.blocks:
+        _check_block(block)
+    _check_boxes(steps, composite)
     _check_used_once(traced)
     network: dict[str, Any] = {
         "unchanged": [],
@@ -66,12 +67,18 @@ def zennit_data(net: nn.Module, composite: Composite, bounds: Bounds) -> dict[st
 
 def _how(step: Step) -> str:
     """What zennit does with the relevance of a step without weights."""
-    known = {"relu": "unchanged", "pass": "unchanged", "average": "shared", "sum": "sum"}
+    known = {
+        "relu": "unchanged",
+        "pass": "unchanged",
+        "average": "shared",
+        "affine": "shared",
+        "sum": "sum",
+    }
     if step.kind in known:
         return known[step.kind]
     what = {
         "constant": "is a constant that is added",
-        "gate": "is a product with a gate",
+        "gate": "multiplies with a gate, or normalises pixels",
         "custom": "has a function of its own that was registered",
     }
     raise _refusal(f"'{step.name}' {what[step.kind]}")
@@ -135,6 +142,19 @@ def _check_block(block: Block) -> None:
         raise InputError(f"{where}.gamma: inf; zennit's Gamma takes finite numbers")
     if options.get("bias") == "kept" and hyper["gamma"] > 0:
         raise InputError(f"{where}.bias: kept; zennit's Gamma scales the bias or drops it")
+
+
+def _check_boxes(steps: Sequence[Step], composite: Composite) -> None:
+    blocks = composite.by_layer()
+    for step in steps:
+        block = blocks.get(step.name)
+        if block is None or block.rule != "z_box" or block.bounds is not None:
+            continue
+        if step.kind == "weighted" and step.sources != (-1,):
+            raise InputError(
+                f"composite.{block.name}.rule: z_box on '{step.name}', which reads pixels that "
+                "forward() has changed; zennit wants their bounds, as low and high"
+            )
 
 
 def zennit_source(data: Mapping[str, Any], about: str) -> str:

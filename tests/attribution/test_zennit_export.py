@@ -167,6 +167,21 @@ def test_bounds_of_a_block():
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-9
 
 
+class Turned(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(3, 3, 3), nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.head(self.conv(x[:, [2, 1, 0]]).mean((2, 3)))
+
+
+def test_pixels_that_forward_changes_have_other_bounds():
+    net = drawn(Turned())
+    with pytest.raises(InputError, match=r"composite\.pixel\.rule: z_box on 'conv'.* low and high"):
+        zennit_data(net, composite(net), (LOW, HIGH))
+
+
 def test_the_network_is_left_as_it_was():
     net = drawn(Own())
     before = {name: value.clone() for name, value in net.state_dict().items()}
@@ -215,7 +230,7 @@ class Shared(nn.Module):
     ("change", "said"),
     [
         (lambda net, x: net.again(net.again(x)), "layer 'again' is used 2 times"),
-        (lambda net, x: x * torch.sigmoid(x.mean((2, 3), keepdim=True)), "product with a gate"),
+        (lambda net, x: x * torch.sigmoid(x.mean((2, 3), keepdim=True)), "multiplies with a gate"),
         (lambda net, x: net.squared(x), "'squared' has a function of its own"),
         (lambda net, x: x + 1, "'1' is a constant that is added"),
         (lambda net, x: net.again(x) - x, "no plain function of one tensor"),
