@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axis import Axis as DrawnAxis
 from matplotlib.axis import XAxis
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.ticker import MaxNLocator
 
 from lrpsweep.results import Axis
 
@@ -77,6 +78,8 @@ def draw_scale(drawn: DrawnAxis, axis: Axis, places: np.ndarray) -> None:
         drawn.set_ticks(range(len(names)), names)
     elif axis.log:
         drawn.set_ticks(*_log_ticks(axis, places))
+    elif np.all(places == np.round(places)):
+        drawn.set_major_locator(MaxNLocator(integer=True))
 
 
 def _log_ticks(axis: Axis, places: np.ndarray) -> tuple[list[float], list[str]]:

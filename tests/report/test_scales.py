@@ -63,6 +63,12 @@ def test_a_range_within_a_decade_has_ticks_too() -> None:
     assert labels(Axis("epsilon", log=True), [0.15, 0.7]) == ["0.2", "0.5"]
 
 
+def test_whole_numbers_have_whole_ticks() -> None:
+    """Caught: a depth of 1.5 layers."""
+    found = [float(text) for text in labels(Axis("depth"), [0, 1, 3])]
+    assert found == [round(tick) for tick in found]
+
+
 def test_an_axis_on_which_all_trials_are_zero_shows_only_zero() -> None:
     assert labels(AXES[0], [0.0, 0.0]) == ["0"]
 

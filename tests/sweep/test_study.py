@@ -362,6 +362,21 @@ def test_equal_composites_wait_for_the_one_that_runs(runs_dir: Path, two_workers
     assert [trial.same_as for trial in results.trials[:5]] == [None, None, 1, 1, 1]
 
 
+def test_the_last_trials_may_all_be_equal_to_one_that_still_runs(
+    runs_dir: Path, executor: Any
+) -> None:
+    """When it is done, there is nothing left to hand out, and the validation begins."""
+
+    def meaning(values: Any) -> Any:
+        return tuple(values.items()) if values["x"] < 1 else "one"
+
+    study = plan(sampler="grid", points=3, meaning=meaning, build=Build(0.05), baselines=("one",))
+    results = run_study(study, runs_dir=runs_dir, executor=executor)
+    assert [trial.same_as for trial in results.trials] == [*[None] * 7, 6, 6]
+    assert len(results.complete) == 9
+    assert results.recommendation is not None
+
+
 def test_where_the_first_of_equal_composites_fails_the_next_one_is_run(runs_dir: Path) -> None:
     build = Build(x0="raise")
     tasks = counted(build)
