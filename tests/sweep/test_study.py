@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quadratic import Build, NotMounted, plan
+from quadratic import Build, NotMounted, plan, result
 
 from lrpsweep.errors import InputError
-from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.results import StudyResults, TrialRecord, TrialResult
 from lrpsweep.spec import Choice, Fixed, Int, load_study, parse_study
+from lrpsweep.sweep.samplers import distributions
 from lrpsweep.sweep.search import Estimate, Progress, Silent
+from lrpsweep.sweep.storage import create_store, study_url
 from lrpsweep.sweep.study import SweepFailedError, load_results, run_study
 
 
@@ -438,6 +440,22 @@ def test_a_conditional_study_goes_on_as_if_it_had_not_stopped(runs_dir: Path, sa
     grown = run_study(study, runs_dir=runs_dir, executor="local")
     straight = run_study(study, runs_dir=runs_dir / "straight", executor="local")
     assert points(grown) == points(straight)
+
+
+@pytest.mark.parametrize("sampler", ["random", "tpe"])
+def test_trials_that_have_all_names_are_taken_over(runs_dir: Path, sampler: str) -> None:
+    """As earlier versions stored them, whether their composites depended on the names or not."""
+    study = conditional(sampler)
+    store = create_store(study_url(None, runs_dir, "quadratic", runs_dir), "quadratic", "minimize")
+    point = {"x": 0.5, "y": 0.5, "rule": "zero"}
+    for number in range(2):  # the second is the same composite now
+        store.start(point | {"y": 0.25 * number}, distributions(study.spec.search), point)
+        store.complete(number, TrialResult.from_json(result([0.1, 0.2])), 1.0)
+    store.close()
+    results = run_study(study, runs_dir=runs_dir, executor="local")
+    found = [tuple(trial.values.items()) for trial in results.trials[2:]]
+    assert len(set(found)) == len(found) == results.planned - 2 == 18
+    assert (("x", 0.5), ("rule", "zero")) not in found
 
 
 @pytest.mark.parametrize("sampler", ["grid", "tpe"])
