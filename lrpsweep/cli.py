@@ -138,18 +138,35 @@ def init(
 @cli.command()
 @click.argument("model")
 @click.option("--size", type=click.IntRange(min=1), help="Pixels of the images; else the model's.")
+@click.option(
+    "--composite", help="Show this composite layer by layer: a preset, or a composite.json."
+)
 @runs_dir_option
 @json_option
 @code_option
-def blocks(model: str, size: int | None, runs_dir: Path, as_json: bool, allow_code: bool) -> None:
+def blocks(
+    model: str,
+    size: int | None,
+    composite: str | None,
+    runs_dir: Path,
+    as_json: bool,
+    allow_code: bool,
+) -> None:
     """Show a network's layers, and blocks found in it as YAML for a study.
 
     MODEL is 'scenes', a torchvision classifier, a factory as module:function, or a STUDY.
     """
     from lrpsweep.blocks import blocks_lines, describe_blocks, find_network
+    from lrpsweep.describe import describe_composite
 
-    found = describe_blocks(find_network(model, runs_dir, allow_code=allow_code), size)
-    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(blocks_lines(found)))
+    network = find_network(model, runs_dir, allow_code=allow_code)
+    if composite is not None:
+        found = describe_composite(composite, network)
+        lines = [found["title"], "", *found["table"]]
+    else:
+        found = describe_blocks(network, size)
+        lines = blocks_lines(found)
+    click.echo(json.dumps(found, indent=2) if as_json else "\n".join(lines))
 
 
 @cli.command()

@@ -10,15 +10,26 @@ from typing import Any
 import numpy as np
 import torchvision
 
-from lrpsweep.attribution import Block, Composite, LayerInfo
+from lrpsweep.attribution import Block, Composite, Explainer, LayerInfo, list_layers
+from lrpsweep.attribution.composite import plain
 from lrpsweep.blocks import find_blocks, propose
-from lrpsweep.context import Context, Task, predictions
+from lrpsweep.composite_json import composite_of, read_composite
+from lrpsweep.context import Context, Task, build_composite, predictions
 from lrpsweep.data.folders import list_classes, list_files
 from lrpsweep.errors import InputError, guess
+from lrpsweep.explain import check_layers
 from lrpsweep.literature import baselines, literature_points
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
-from lrpsweep.spec import PRESETS, STABILIZER, ModelSpec, init_text, parse_study
+from lrpsweep.spec import (
+    PRESETS,
+    STABILIZER,
+    ModelSpec,
+    PresetSpec,
+    init_text,
+    parse_study,
+    substitute,
+)
 from lrpsweep.sweep.search import planned_trials
 
 PATCHES_A_SIDE = 28
@@ -112,6 +123,32 @@ def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
         "   ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     ]
+
+
+def describe_composite(wanted: str, model: Model) -> dict[str, Any]:
+    """A composite for a network: a preset of the literature by name, or that of a composite.json.
+
+    Its `title`, its `blocks` as in a composite.json, and the `table` of its layers as lines. Raises
+    InputError when there is no such composite, or it is not for this network.
+    """
+    layers, path = list_layers(model.net), Path(wanted)
+    if wanted in PRESETS:
+        title = f"{PRESETS[wanted].title} ({PRESETS[wanted].source})"
+        composite = build_composite(layers, substitute(PresetSpec(preset=wanted), {}))
+    elif path.suffix == ".json":
+        title, composite = str(path), composite_of(read_composite(path))
+        check_layers(path, model, composite)
+    else:
+        raise InputError(
+            f"--composite: there is no '{wanted}'; expected the path of a composite.json, or one "
+            f"of {', '.join(PRESETS)}.{guess(wanted, PRESETS)}"
+        )
+    Explainer(model.net, model.pixel_bounds).check(composite)
+    return {
+        "title": f"{title}, on {model.name}",
+        "blocks": [plain(block) for block in composite.blocks],
+        "table": layer_table(composite, layers),
+    }
 
 
 def layer_table(composite: Composite, layers: Sequence[LayerInfo]) -> list[str]:

@@ -90,7 +90,7 @@ def load_composite(
         spec = _model_spec(path, tuned_on, model, weights)
         found = load_model(spec, device, Path(), allow_code=allow_code)
     composite = composite_of(document)
-    _check_layers(path, found, composite)
+    check_layers(path, found, composite)
     if found.fingerprint != tuned_on["fingerprint"] and not other_weights:
         raise InputError(
             f"{path}: model.fingerprint: the composite was tuned on {tuned_on['architecture']} "
@@ -145,7 +145,8 @@ def _preprocess(document: Mapping[str, Any]) -> Preprocess:
     return Preprocess.model_validate_json(json.dumps(document["preprocess"]))
 
 
-def _check_layers(path: Path, model: Model, composite: Composite) -> None:
+def check_layers(path: Path, model: Model, composite: Composite) -> None:
+    """Raises InputError when the composite's layers are not exactly the model's with weights."""
     layers = list_layers(model.net)
     weighted = {layer.name for layer in layers if layer.weighted}
     declared = set(composite.by_layer())

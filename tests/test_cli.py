@@ -284,6 +284,23 @@ def test_blocks_of_a_network_are_shown(tmp_path):
     refused(lrpsweep("blocks", "vgg61", cwd=tmp_path), "vgg61", "vgg1")
 
 
+def test_a_composite_is_shown_layer_by_layer(ran):
+    file = Path("runs") / "small" / "composite.json"
+    blocks = json.loads((ran / file).read_text())["blocks"]
+    for composite in (file, "decreasing_gamma"):
+        shown = lrpsweep("blocks", "scenes", "--composite", composite, cwd=ran)
+        assert shown.returncode == 0, shown.stderr
+        first = next(line for line in shown.stdout.splitlines() if line.startswith("features.0 "))
+        assert first.split()[1:] == ["Conv2d", "1", "pixel", "z_box"]
+    found = lrpsweep("blocks", "scenes", "--composite", file, "--json", cwd=ran)
+    assert json.loads(found.stdout)["blocks"] == blocks
+    wrong = lrpsweep("blocks", "scenes", "--composite", "epsilon_pls", cwd=ran)
+    refused(wrong, "--composite", "'epsilon_plus'")
+    refused(
+        lrpsweep("blocks", "alexnet", "--composite", file, cwd=ran), "composite.json", "alexnet"
+    )
+
+
 def test_every_bundled_study_that_needs_nothing_is_valid(tmp_path):
     assert "quickstart" in bundled_studies()
     done = lrpsweep("validate", "quickstart", "--json", cwd=tmp_path)
