@@ -12,7 +12,7 @@ import torch
 from lrpsweep.attribution import Block
 from lrpsweep.context import Context, Task, prepare
 from lrpsweep.errors import InputError
-from lrpsweep.literature import canonical, fitting_presets, literature_points
+from lrpsweep.literature import baselines, canonical, fitting_presets, literature_points
 from lrpsweep.results import TrialResult
 from lrpsweep.spec import PRESETS, load_study
 from lrpsweep.trial import run_trial
@@ -120,6 +120,54 @@ def test_a_published_composite_inside_the_space_is_found(small_study):
     }
     small_study.write_text(text.replace("gamma2: {log: [0.25", "gamma2: {log: [0.3"))
     assert literature_points(prepare(load_study(small_study))) == {}
+
+
+def test_published_composites_are_found_by_depth_and_by_decay(small_study):
+    flat = [
+        "search={n: {int: [0, 5]}, alpha: {choice: [1, 2]}}",
+        "composite=[{block: flat, layers: depth ..$n, rule: flat}, {block: features, layers: Conv2d"
+        ", rule: alpha_beta, alpha: $alpha}, {block: default, rule: zero}]",
+    ]
+    assert literature_points(prepare(load_study(small_study, flat))) == {
+        "epsilon_plus": {"n": 0, "alpha": 1},
+        "epsilon_plus_flat": {"n": 1, "alpha": 1},
+        "epsilon_alpha2_beta1": {"n": 0, "alpha": 2},
+        "epsilon_alpha2_beta1_flat": {"n": 1, "alpha": 2},
+        "cmp_alpha1_flat_n": {"n": 3, "alpha": 1},
+        "cmp_alpha2_flat_n": {"n": 3, "alpha": 2},
+    }
+    decaying = [
+        "search={g: {linear: [0, 1], points: 3}, q: {linear: [0.5, 1], points: 3}}",
+        "composite=[{block: pixel, layers: features.0, rule: z_box}, {block: features, layers: "
+        "features.1..features.19, rule: gamma, gamma: $g, decay: $q}, {block: default, rule: zero}"
+        "]",
+    ]
+    assert literature_points(prepare(load_study(small_study, decaying))) == {
+        "decreasing_gamma_exponential": {"g": 0.5, "q": 0.8},
+        "epsilon_gamma_box": {"g": 0.25, "q": 1.0},
+    }
+
+
+def test_a_study_may_name_its_baselines(context, small_study):
+    assert baselines(context) == ("decreasing_gamma", "epsilon_gamma_box")
+    named = "baselines=[cmp_alpha1, tutorial, epsilon_plus]"
+    assert baselines(prepare(load_study(small_study, [named]))) == ("cmp_alpha1", "tutorial")
+    every = baselines(prepare(load_study(small_study, ["baselines=null"])))
+    assert every == tuple(fitting_presets(context))
+
+
+def test_a_named_baseline_that_does_not_fit_is_refused(context):
+    context.explainer.bounds = None
+    assert "tutorial" not in fitting_presets(context)
+    with pytest.raises(
+        InputError, match=r"baselines: 'decreasing_gamma' does not fit scenes: .*z_b"
+    ):
+        baselines(context)
+
+
+def test_bounds_are_part_of_what_a_layer_gets():
+    box = Block("a", ("0",), "z_box", {"stabilizer": 1e-6}, {}, ((-1.0,), (1.0,)))
+    assert canonical(box) != canonical(dataclasses.replace(box, bounds=None))
 
 
 @pytest.mark.parametrize(
