@@ -104,20 +104,20 @@ PRESETS: Mapping[str, Preset] = {
         _decreasing("$gamma1", "$gamma2", "$gamma3"),
     ),
     "decreasing_gamma_halved": Preset(
-        "LRP-Decreasing-γ, halved",
+        "LRP-Decreasing-γ (halved)",
         f"γ halved from block to block: {THESIS}; 0.5 as in Eberle et al. 2020",
         {"gamma": 0.5},
         _decreasing("$gamma", ("$gamma", 0.5), ("$gamma", 0.25)),
     ),
     "decreasing_gamma_factor": Preset(
-        "LRP-Decreasing-γ by a factor",
+        "LRP-Decreasing-γ (by a factor)",
         f"γ multiplied by `decay` (divided by 1/decay) from block to block: {THESIS}; 0.4 is what "
         "Eberle et al. 2020 have between 0.25 and 0.1",
         {"gamma": 0.5, "decay": 0.4},
         _decreasing("$gamma", ("$gamma", "$decay"), ("$gamma", "$decay", "$decay")),
     ),
     "decreasing_gamma_exponential": Preset(
-        "LRP-Decreasing-γ, exponential",
+        "LRP-Decreasing-γ (exponential)",
         f"γ·decay^depth, on all convolutions but the first: {THESIS}; 0.8 halves γ in three "
         "layers, which is a block of VGG-16",
         {"gamma": 0.5, "decay": 0.8},

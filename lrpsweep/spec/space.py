@@ -269,7 +269,8 @@ def searched_depths(composite: PresetSpec | Sequence[BlockSpec]) -> tuple[str, .
 def _concrete_part(part: Part, values: Mapping[str, Any]) -> ConcreteBlock:
     hyper = _numbers(part.hyper, values)
     decay = hyper.pop("decay", 1.0)
-    span = Span(_value(part.until, values))
+    until = part.until
+    span = Span(int(_value(until, values)) if isinstance(until, str) else until)
     return ConcreteBlock(part.block, span, part.rule, hyper, part.options, decay)
 
 
@@ -293,7 +294,7 @@ def _selector(selector: str, values: Mapping[str, Any]) -> str:
     """A selector whose searched depths have their values."""
     if not depth_names((selector,)):
         return selector
-    first, last = (_value(end, values) for end in depth_ends(selector) or ())
+    first, last = (int(_value(end, values)) if end else "" for end in depth_ends(selector) or ())
     return f"depth {first}..{last}"
 
 

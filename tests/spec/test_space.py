@@ -258,7 +258,10 @@ def test_searched_depths_are_filled_in_and_move_the_block():
     assert (pixel.moving, early.moving, default.moving) == (False, True, False)
     assert not substitute(study("composite.early.layers=depth 2..5").composite, {"g": 1})[1].moving
     one = study("search.l={choice: [2, 4]}", "composite.early.layers=depth $l")
-    assert substitute(one.composite, {"g": 0.5, "l": 4})[1].layers == ("depth 4..4",)
+    for four in (4, 4.0):
+        assert substitute(one.composite, {"g": 0.5, "l": four})[1].layers == ("depth 4..4",)
+    flat = study("search.g={choice: [1, 2.0]}", "composite={preset: cmp_alpha1_flat_n, n: $g}")
+    assert repr(substitute(flat.composite, {"g": 2.0})[0].layers) == "Span(until=2)"
     assert active(one.composite, one.search, {"g": 0.5, "l": 4}) == ("g", "l")
 
 
