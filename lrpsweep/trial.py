@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrpsweep.attribution import BlockBalance, Composite, Explanation, unstable
+from lrpsweep.attribution import BlockBalance, Composite, Explanation, doubtful
 from lrpsweep.context import Context, Packed, Task
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import (
@@ -151,7 +151,7 @@ def _instability(
     last: int,
 ) -> str:
     """Where relevance grows out of proportion, looked for only if it has."""
-    if not bool(unstable(explanation).any()):
+    if not bool(doubtful(explanation).any()):
         return ""
     return str(context.instability(composite, task.split, first, last) or "")
 

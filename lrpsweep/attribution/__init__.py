@@ -6,7 +6,7 @@ from lrpsweep.attribution.layers import LayerInfo, list_layers, select_layers
 from lrpsweep.attribution.ledger import BlockBalance
 from lrpsweep.attribution.operations import register, registrations
 from lrpsweep.attribution.rules import RULES
-from lrpsweep.attribution.stability import Instability, find_instability, unstable
+from lrpsweep.attribution.stability import Instability, doubtful, find_instability
 
 __all__ = [
     "RULES",
@@ -20,10 +20,10 @@ __all__ = [
     "assign_layers",
     "assign_parts",
     "decayed",
+    "doubtful",
     "find_instability",
     "list_layers",
     "register",
     "registrations",
     "select_layers",
-    "unstable",
 ]

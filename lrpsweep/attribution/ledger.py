@@ -15,7 +15,8 @@ class BlockBalance:
     """What became of the relevance that a block's layers were given, per image (N,).
 
     bias, stabilizer: what they took of it. unexplained: what is missing besides, which is rounding,
-    and what rules without conservation add or take. hot_spot: max |R| / Σ |R| of what leaves.
+    and what rules without conservation add or take. hot_spot: max |R| / Σ |R| of what leaves, over
+    places, channels summed.
     """
 
     bias: Tensor
@@ -129,7 +130,8 @@ def _total(pending: Iterable[Tensor]) -> Tensor:
 
 
 def _hot_spot(pending: Iterable[Tensor]) -> Tensor:
-    sizes = [(largest(relevance), size(relevance)) for relevance in pending]
+    places = [relevance.sum(1) if relevance.ndim == 4 else relevance for relevance in pending]
+    sizes = [(largest(relevance), size(relevance)) for relevance in places]
     peak = torch.stack([one for one, _ in sizes]).amax(0)
     return peak / torch.stack([one for _, one in sizes]).sum(0).clamp(
         min=torch.finfo(torch.float64).tiny

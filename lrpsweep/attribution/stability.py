@@ -24,10 +24,13 @@ UNEXPLAINED = 0.01
 HOT_SPOT = 0.1
 """Of all absolute relevance: more in one pixel is an artefact, not an explanation."""
 
+GROWTH = 10.0
+"""Of Σ |R| in a single step. LRP-0 on the networks this was measured on stays below 6."""
+
 
 @dataclass(frozen=True)
 class Instability:
-    """layer: where relevance grew most. reason: what is wrong with how many images."""
+    """layer: where relevance grows out of proportion. reason: how much, in how many images."""
 
     layer: str
     reason: str
@@ -36,8 +39,14 @@ class Instability:
         return f"{self.layer}: {self.reason}"
 
 
-def unstable(explanation: Explanation) -> Tensor:
-    """Which of the images are explained with numbers that mean nothing, (N,)."""
+def doubtful(explanation: Explanation) -> Tensor:
+    """Which images may be explained unstably, (N,): a sign that costs nothing to look for."""
+    heatmaps = explanation.heatmaps
+    grown = size(heatmaps) > GROWTH * explanation.score.abs()
+    return _wrong(explanation) | grown
+
+
+def _wrong(explanation: Explanation) -> Tensor:
     heatmaps = explanation.heatmaps
     rest = explanation.unexplained.abs() > UNEXPLAINED * explanation.score.abs()
     hot = largest(heatmaps) > HOT_SPOT * size(heatmaps)
@@ -63,14 +72,17 @@ def find_instability(
         known = growth.get(layer)
         growth[layer] = factor if known is None else torch.maximum(known, factor)
 
-    found = unstable(explainer.attribute(images, targets, composite, key, watch))
+    explanation = explainer.attribute(images, targets, composite, key, watch)
+    factors = torch.stack(list(growth.values())).nan_to_num(nan=torch.inf)
+    grown = (factors > GROWTH).any(0)
+    found = grown | _wrong(explanation)
     if not bool(found.any()):
         return None
-    layers = list(growth)
-    factors = torch.stack(list(growth.values()))[:, found].nan_to_num(nan=torch.inf)
-    worst = Counter(factors.argmax(0).tolist()).most_common(1)[0][0]
-    times = float(factors[worst].median())
+    first = torch.where(grown, (factors > GROWTH).int().argmax(0), factors.argmax(0))[found]
+    where = Counter(first.tolist()).most_common(1)[0][0]
+    times = float(factors[where, found].max())
     return Instability(
-        layers[worst],
-        f"relevance grows {times:.3g} times there, in {int(found.sum())} of {len(images)} images",
+        list(growth)[where],
+        f"relevance grows up to {times:.3g} times there, in {int(found.sum())} of {len(images)} "
+        "images",
     )
