@@ -179,7 +179,7 @@ def blocks_lines(described: Mapping[str, Any]) -> list[str]:
             {
                 **row,
                 "output": " × ".join(map(str, row["output"])),
-                "merged": ", ".join(row["merged"]),
+                "merged": ", ".join(_beside(name, row["layer"]) for name in row["merged"]),
             }
             for row in described["layers"]
         ],
@@ -192,6 +192,12 @@ def blocks_lines(described: Mapping[str, Any]) -> list[str]:
     for way, said in ways.items():
         lines += ["", f"# Blocks of layers {said}, for a study", described["yaml"][way]]
     return lines
+
+
+def _beside(name: str, layer: str) -> str:
+    """'.bn1' for what lies in the same module as the layer."""
+    parent = layer.rpartition(".")[0]
+    return name[len(parent) :] if parent and name.startswith(f"{parent}.") else name
 
 
 def _said(other: Mapping[str, Any]) -> str:

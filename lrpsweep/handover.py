@@ -47,7 +47,7 @@ from lrpsweep.sweep.study import (
     worker_build,
 )
 
-COMPARED = 4
+COMPARED = 2
 """Of how many search images an exported composite's relevance is compared with zennit's."""
 
 SAME = 1e-6

@@ -113,7 +113,7 @@ def test_report_and_export_write_where_they_are_told(ran, tmp_path):
     parity = document.pop("parity")
     assert document == json.loads((ran / "runs" / "small" / "composite.json").read_text())
     assert parity["against"].startswith("zennit ")
-    assert parity["images"] == 4
+    assert parity["images"] == 2
     assert 0 < parity["largest_relative_difference"] < 1e-9
 
 

@@ -149,6 +149,7 @@ def test_another_architecture_is_refused_with_the_names_of_layers(path):
             lambda d: d["blocks"][0]["hyperparameters"].update(alpha=2),
             r"blocks\.0\.hyperparameters: found alpha, stabilizer; .* z_box takes stabilizer",
         ),
+        (lambda d: d.update(parity={"against": "zennit 0.5.1"}), "parity: .* is not valid"),
         (
             lambda d: d["blocks"][0].update(options={"bias": "kept"}),
             r"blocks\.0\.options: found bias; the rule z_box takes pooling, stabilize",

@@ -1,5 +1,6 @@
 """Composites written for zennit: the same relevance, with torchvision's own eps of batch norms."""
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -167,6 +168,22 @@ def test_bounds_of_a_block():
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-9
 
 
+def test_plain_areas_are_compared_in_one_memory_format():
+    """Rounding decides there who wins in a max pool, in another way for channels that lie last."""
+    torch.manual_seed(3)
+    first = nn.Conv2d(3, 8, 3, padding=1)
+    x = torch.rand(1, 3, 32, 32)
+    x[:, :, 4:-4, 4:-4] = torch.rand(3).view(1, 3, 1, 1)
+    net = nn.Sequential(
+        *(first, nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(8, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 256, 4)),
+    ).eval()
+    x = x.contiguous(memory_format=torch.channels_last)
+    found = certify(net, composite(net), (LOW, HIGH), x, torch.tensor([1]))
+    assert found is not None
+    assert found["largest_relative_difference"] < 1e-9
+
+
 class Turned(nn.Module):
     def __init__(self):
         super().__init__()
@@ -247,6 +264,25 @@ def test_a_network_that_zennit_cannot_follow_is_refused(change, said):
     found = certify(net, composite(net), (LOW, HIGH), images(8), torch.tensor([0, 1]))
     assert found is not None
     assert said in found["not_expressible"]
+
+
+class Overwrites(Own):
+    def forward(self, x):
+        x = self.first(x)
+        x.relu_()
+        return self.head(self.one(x).mean((2, 3)))
+
+
+def test_what_zennit_does_not_see_shows_in_the_comparison():
+    net = drawn(Overwrites())
+    assert difference(net, composite(net), 8) > 1e-3
+
+
+def test_without_zennit_nothing_is_compared_but_the_file_is_written(monkeypatch):
+    net = drawn(Own())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert certify(net, composite(net), (LOW, HIGH), images(8), torch.tensor([0, 1])) is None
+    assert "def explain(" in zennit_source(zennit_data(net, composite(net), (LOW, HIGH)), "Own.")
 
 
 def test_the_data_is_plain():
