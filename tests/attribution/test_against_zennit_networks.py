@@ -83,6 +83,22 @@ def test_epsilon_gamma_box(name, canonizer):
     assert_equal(net, composite(net, "z_box", "gamma", gamma=0.25), theirs)
 
 
+@pytest.mark.parametrize(("name", "canonizer"), [NETWORKS[0], NETWORKS[1]])
+def test_float32_points_the_same_way_and_orders_patches_alike(name, canonizer):
+    net, x, targets = network(name), images(), torch.tensor([3, 500])
+    box = (LOW.view(1, 3, 1, 1), HIGH.view(1, 3, 1, 1))
+    theirs = EpsilonGammaBox(*box, canonizers=[canonizer()])
+    expected = explained_by_zennit(net, x, targets, theirs).sum(1)
+    ours = composite(net, "z_box", "gamma", gamma=0.25)
+    single = x.float().contiguous(memory_format=torch.channels_last)
+    found = Explainer(net.float(), (LOW, HIGH)).attribute(single, targets, ours).heatmaps
+    cosine = nn.functional.cosine_similarity(found.double().flatten(1), expected.flatten(1))
+    assert float(cosine.min()) > 1 - 1e-6
+    orders = [nn.functional.avg_pool2d(h[:, None], 4).flatten(1) for h in (found, expected)]
+    one, other = (patches.argsort(1, descending=True) for patches in orders)
+    assert float((one == other).double().mean()) > 0.95
+
+
 @pytest.mark.parametrize(("name", "canonizer"), NETWORKS)
 def test_epsilon_plus(name, canonizer):
     net = network(name)

@@ -7,13 +7,14 @@ The matrix comes from applying the layer to unit vectors. Half of the examples h
 from __future__ import annotations
 
 import copy
-import importlib
 import inspect
 import math
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from captum.attr import LRP
+from captum.attr._utils.lrp_rules import GammaRule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
@@ -449,15 +450,13 @@ class Scores(nn.Module):
 @given(case=cases(signs=("nonnegative",)), gamma=st.sampled_from([0.0, 0.25, 2.0]))
 def test_gamma_with_a_kept_or_dropped_bias_is_captums(bias, case, gamma):
     """Its γ scales weights, not their contributions, which is the same where x ≥ 0 and z > 0."""
-    captum = pytest.importorskip("captum.attr")
     scores = case.layer(case.x).flatten(1)
     best, target = scores.max(1)
     start = torch.zeros_like(scores).scatter_(1, target[:, None], best[:, None].clamp(min=0))
     ours = replace(case, relevance=start.view_as(case.relevance))
     found, _ = explained("gamma", ours, {"gamma": gamma, "bias": bias, "stabilizer": 1e-9})
-    theirs = importlib.import_module("captum.attr._utils.lrp_rules")
-    case.layer.rule = theirs.GammaRule(gamma, set_bias_to_zero=bias == "dropped")
+    case.layer.rule = GammaRule(gamma, set_bias_to_zero=bias == "dropped")
     x = case.x.clone().requires_grad_()
-    expected = captum.LRP(Scores(case.layer)).attribute(x, target).detach()
+    expected = LRP(Scores(case.layer)).attribute(x, target).detach()
     expected[best <= 0] = 0
     assert float((found - expected).abs().max()) < 1e-10 * scale(ours, expected)
