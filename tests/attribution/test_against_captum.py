@@ -1,4 +1,4 @@
-"""Whole networks, explained by captum's LRP: an independent implementation, where it means the same.
+"""Whole networks against captum's LRP, an independent implementation, where it means the same.
 
 Its ε has the sign of z, its biases stay as they are, and its max pools let the winner take all.
 """
