@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +51,21 @@ def describe_study(context: Context) -> dict[str, Any]:
         "model": f"{model.name}, weights {model.fingerprint[:12]}",
         "input": f"{search.images.shape[1]} × {search.images.shape[2]} pixels",
         "images": f"{len(search.ids)} to search on, {len(validation.ids)} to validate",
-        "blocks": ", ".join(f"{b.name} ({b.rule}, {_span(b.layers)})" for b in composite.blocks),
+        "blocks": ", ".join(_described(composite)),
         "trials": planned_trials(spec, literature),
         "composites of the literature in the space": _titles(literature),
         "baselines on the validation images": _titles(baselines(context)),
         **predicted(context),
     }
+
+
+def _described(composite: Composite) -> Iterator[str]:
+    """Each block of the study: one whose γ decays is a block for each depth, NAME.1, NAME.2, …."""
+    for name, parts in groupby(composite.blocks, lambda block: block.name.partition(".")[0]):
+        blocks = list(parts)
+        layers = tuple(layer for block in blocks for layer in block.layers)
+        decays = f", decaying over {len(blocks)} depths" if len(blocks) > 1 else ""
+        yield f"{name} ({blocks[0].rule}{decays}, {_span(layers)})"
 
 
 def predicted(context: Context) -> dict[str, Any]:
@@ -85,10 +95,12 @@ def predicted(context: Context) -> dict[str, Any]:
             "misclassified and left out": f"{np.sum(~right)} of {len(right)} images",
         }
         left = {*search.labels.tolist(), *context.split.validation.labels.tolist()}
-        for label in sorted({*labels.tolist()} - left):
+        gone = [_class_name(context.model, k) for k in sorted({*labels.tolist()} - left)]
+        if gone:
+            more = f" and {len(gone) - ROWS} more" if len(gone) > ROWS else ""
             warnings.append(
-                f"no image of class {_class_name(context.model, label)} is left: all that were "
-                "looked at are misclassified"
+                f"no image of class {', '.join(gone[:ROWS])}{more} is left: all that were looked "
+                "at are misclassified"
             )
     return {**facts, "first images": rows, "warnings": warnings}
 
