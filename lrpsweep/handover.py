@@ -223,6 +223,7 @@ def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
         "study": results.name,
         "planned": results.planned,
         **{state: states.count(state) for state in dict.fromkeys(("complete", *states))},
+        **_remarkable(results),
     }
     if results.complete:
         best = results.ranked()[0]
@@ -236,6 +237,18 @@ def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
     if results.recommendation is not None:
         status["verdict"] = results.recommendation.sentence
     return status
+
+
+def _remarkable(results: StudyResults) -> dict[str, int]:
+    """How many complete trials are not like others, by what they are."""
+    found = {
+        "with the result of an equal composite": sum(
+            t.same_as is not None for t in results.complete
+        ),
+        "beyond a bound": sum(bool(t.exceeded) for t in results.complete),
+        "unstable": sum(bool(t.result and t.result.unstable) for t in results.complete),
+    }
+    return {what: count for what, count in found.items() if count}
 
 
 def write_study_report(
@@ -426,12 +439,14 @@ def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
     found = results.recommendation
     if found is not None:
         lines.append(f"Verdict: {found.sentence}")
+        width = max((len(c.baseline) for c in found.comparisons), default=0)
         lines += [
-            f"  {c.baseline:18s} {results.objective} {c.mean:8.4g}   difference "
+            f"  {c.baseline:{width}} {results.objective} {c.mean:8.4g}   difference "
             f"{c.difference:+.4g} [{c.low:+.4g}, {c.high:+.4g}]   p {c.p_holm:.2g}"
             for c in found.comparisons
         ]
         lines += [f"Warning: {warning}" for warning in found.warnings]
+    lines += [f"{count} trials {what}." for what, count in _remarkable(results).items()]
     failed = len(results.trials) - len(results.complete)
     if failed:
         lines.append(f"{failed} trials failed; `lrpsweep report` says why.")

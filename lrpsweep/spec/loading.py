@@ -89,7 +89,8 @@ def _extended(raw: Any, path: Path, above: tuple[Path, ...] = ()) -> Any:
 
 
 def _changes(overrides: Sequence[str]) -> str:
-    return "" if not overrides else f", with --set {' '.join(masked(tuple(overrides)))}"
+    said = " ".join(masked(tuple(overrides)))
+    return "" if not overrides else f", with --set {' '.join(said.split())}"
 
 
 def _raw(text: str, source: str) -> Any:
