@@ -37,12 +37,16 @@ from lrpsweep.models import Model, load_model
 from lrpsweep.spec import (
     Choice,
     ConcreteBlock,
+    Dimension,
     Int,
     PresetSpec,
+    Space,
     Span,
     StudySpec,
+    bounds,
     extremes,
     first_point,
+    free,
     resolve_path,
     searched_depths,
     substitute,
@@ -298,18 +302,26 @@ def _check_depths(context: Context) -> None:
 
 
 def _with_every_choice(context: Context) -> Iterator[dict[str, Any]]:
-    """Points of the space in which each choice, of a rule above all, and each depth occurs once."""
-    yield context.some_values
-    depths = searched_depths(context.spec.composite)
-    for name, dimension in context.spec.search.items():
-        if isinstance(dimension, Choice):
-            others: Sequence[Any] = dimension.choice[1:]
-        elif isinstance(dimension, Int) and name in depths:
-            others = range(dimension.int[0] + 1, dimension.int[1] + 1)
-        else:
-            others = ()
-        for other in others:
-            yield context.some_values | {name: other}
+    """Points in which each block meets its choices, of a rule above all, with its depths."""
+    spec = context.spec
+    depths = searched_depths(spec.composite)
+    axes = {name: _tried(d, name in depths) for name, d in free(spec.search).items()}
+    whole = spec.composite
+    parts = (whole,) if isinstance(whole, PresetSpec) else tuple((block,) for block in whole)
+    for part in parts:
+        space = Space(spec.search, part)
+        for point in space.points(axes):
+            yield context.some_values | space.values(point)
+
+
+def _tried(dimension: Dimension, depth: bool) -> Sequence[Any]:
+    """What a name may be proposed as; of ranges that are no depths, only the lower end."""
+    match dimension:
+        case Choice(choice=choice):
+            return choice
+        case Int(int=(first, last)) if depth:
+            return range(first, last + 1)
+    return [bounds(dimension)[0]]
 
 
 def _targets(spec: StudySpec, model: Model, inputs: Inputs, count: int) -> np.ndarray:

@@ -76,9 +76,14 @@ def run_trial(context: Context, task: Task) -> TrialResult:
         try:
             return _fold(list(_chunks(context, task, composite)), context.device)
         except (MemoryError, RuntimeError) as error:
-            if context.batch == 1 or not _out_of_memory(error):
+            if context.batch == 1 or not _out_of_memory(error) or _mixes_images(composite):
                 raise
             context.shrink()
+
+
+def _mixes_images(composite: Composite) -> bool:
+    """Whether another batch would give other heatmaps."""
+    return any(block.options.get("form") == "rms_batch" for block in composite.blocks)
 
 
 def _out_of_memory(error: Exception) -> bool:

@@ -189,3 +189,9 @@ def test_depths_that_the_network_does_not_have_are_refused(tmp_path):
     preset = ("composite={preset: cmp_alpha1_flat_n, n: $g}", "search.g={choice: [0, 3]}")
     with pytest.raises(InputError, match=r"search\.g: found 3, but mine is 2 layers"):
         prepare(study(tmp_path, *preset), given=given())
+
+
+def test_rules_are_tried_at_every_depth_before_the_first_trial(tmp_path):
+    both = "search={l: {int: [1, 2]}, r: {choice: [flat, z_box]}}"
+    with pytest.raises(InputError, match=r"composite\.low\.rule: z_box on '3'"):
+        prepare(study(tmp_path, both, CASCADE.replace("RULE", "$r")), given=given())

@@ -139,13 +139,18 @@ def assign_parts(
     """The layers of a published composite's parts, for a network that is not VGG-16.
 
     ends: by part, where it ends: a fraction is a share of the body's depth, and at least the first
-    layer; an int is a depth; None means the head: the dense layers, and the last layer with weights
-    whatever it is, since it gives the class scores. Depth counts convolutions from the images on,
-    parallel ones together. On VGG-16 the thirteenths of the literature's composites give the layer
-    indices that the literature names. Parts for which the network has no layer are left out.
+    layer; an int is a depth; None means the head: the dense layers behind the last map, and the
+    last layer with weights whatever it is, since it gives the class scores. Depth counts
+    convolutions from the images on, parallel ones together. On VGG-16 the thirteenths of the
+    literature's composites give the layer indices that the literature names. Parts for which the
+    network has no layer are left out.
     """
     weighted = sorted((x for x in layers if x.weighted), key=lambda layer: layer.depth)
-    head = [layer.name for layer in weighted if layer.kind != "Conv2d" or layer is weighted[-1]]
+    head = [
+        layer.name
+        for layer in weighted
+        if (layer.kind != "Conv2d" and not layer.on_map) or layer is weighted[-1]
+    ]
     body = [layer for layer in weighted if layer.name not in head]
     deepest = max((layer.depth for layer in body), default=0)
     parts: dict[str, tuple[str, ...]] = {}

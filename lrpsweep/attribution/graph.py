@@ -104,6 +104,15 @@ def pixelwise(steps: Sequence[Step]) -> set[int]:
     return found
 
 
+def averaged(steps: Sequence[Step]) -> set[int]:
+    """Places whose values an average pooling reads, at once or in the end."""
+    found: set[int] = set()
+    for place in range(len(steps) - 1, -1, -1):
+        if steps[place].kind == "average" or place in found:
+            found.update(steps[place].heirs)
+    return found
+
+
 def layer_below(steps: Sequence[Step]) -> list[int]:
     """By place, the layer with weights whose output the step gives on: its place, or −1 for none.
 

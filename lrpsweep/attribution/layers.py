@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from lrpsweep.attribution.canonize import canonize
-from lrpsweep.attribution.graph import Step, depths, reached
+from lrpsweep.attribution.graph import Step, averaged, depths, reached
 from lrpsweep.attribution.tracing import trace
 from lrpsweep.errors import InputError, guess
 from lrpsweep.spec import depth_ends
@@ -24,6 +24,8 @@ class LayerInfo:
     have the same depths. handling: how relevance goes back through it: 'weighted' (a composite's
     rule), 'merged into NAME' (a batch norm), 'gate' (it only feeds a gate, which gets none), '' (it
     computes nothing, or forward() does not use it), or a kind of `operations`: 'pass', 'relu', ….
+    on_map: whether its output is averaged over places in the end: a dense layer there, as
+    ConvNeXt's, is a convolution of size 1.
     """
 
     index: int
@@ -31,6 +33,7 @@ class LayerInfo:
     kind: str
     depth: int
     handling: str = ""
+    on_map: bool = False
 
     @property
     def weighted(self) -> bool:
@@ -46,8 +49,11 @@ def list_layers(net: nn.Module) -> tuple[LayerInfo, ...]:
     leaves = [(name, m) for name, m in net.named_modules() if not any(m.children())]
     steps = canonize(trace(net))
     depth, handling = depths(steps), _handling(steps)
+    maps = {steps[place].name for place in averaged(steps) if place >= 0}
     return tuple(
-        LayerInfo(i, name, type(m).__name__, depth.get(name, 0), handling.get(name, ""))
+        LayerInfo(
+            i, name, type(m).__name__, depth.get(name, 0), handling.get(name, ""), name in maps
+        )
         for i, (name, m) in enumerate(leaves)
     )
 

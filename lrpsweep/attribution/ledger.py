@@ -15,13 +15,14 @@ class BlockBalance:
     """What became of the relevance that a block's layers were given, per image (N,).
 
     bias, stabilizer: what they took of it. unexplained: what is missing besides, which is rounding,
-    and what rules without conservation add or take. hot_spot: max |R| / Σ |R| of what leaves, over
-    places, channels summed.
+    and what rules without conservation add or take. size: Σ |R| of what leaves, over places,
+    channels summed; hot_spot: the largest one's share of that.
     """
 
     bias: Tensor
     stabilizer: Tensor
     unexplained: Tensor
+    size: Tensor
     hot_spot: Tensor
 
     def __add__(self, other: BlockBalance) -> BlockBalance:
@@ -30,6 +31,7 @@ class BlockBalance:
             self.bias + other.bias,
             self.stabilizer + other.stabilizer,
             self.unexplained + other.unexplained,
+            torch.maximum(self.size, other.size),
             torch.maximum(self.hot_spot, other.hot_spot),
         )
 
@@ -120,7 +122,7 @@ class Account:
         bias = self._ledger.bias - self._before.bias
         stabilizer = self._ledger.stabilizer - self._before.stabilizer
         rest = self._total - _total(left) - bias - stabilizer
-        found = BlockBalance(bias, stabilizer, rest, _hot_spot(left))
+        found = BlockBalance(bias, stabilizer, rest, *_spread(left))
         earlier = self._ledger.blocks.get(self.block)
         self._ledger.blocks[self.block] = found if earlier is None else earlier + found
 
@@ -129,13 +131,12 @@ def _total(pending: Iterable[Tensor]) -> Tensor:
     return torch.stack([per_image(relevance) for relevance in pending]).sum(0)
 
 
-def _hot_spot(pending: Iterable[Tensor]) -> Tensor:
+def _spread(pending: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """Σ |R| over places, and the largest one's share, (N,) each."""
     places = [relevance.sum(1) if relevance.ndim == 4 else relevance for relevance in pending]
-    sizes = [(largest(relevance), size(relevance)) for relevance in places]
-    peak = torch.stack([one for one, _ in sizes]).amax(0)
-    return peak / torch.stack([one for _, one in sizes]).sum(0).clamp(
-        min=torch.finfo(torch.float64).tiny
-    )
+    peak = torch.stack([largest(relevance) for relevance in places]).amax(0)
+    whole = torch.stack([size(relevance) for relevance in places]).sum(0)
+    return whole, peak / whole.clamp(min=torch.finfo(torch.float64).tiny)
 
 
 def size(relevance: Tensor) -> Tensor:

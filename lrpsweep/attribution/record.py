@@ -128,7 +128,8 @@ class Record:
 
     def per_channel(self, values: Sequence[float]) -> Tensor:
         """One number for each channel of the input, or one for all, to broadcast over it."""
-        return torch.tensor(values).to(self.x).view(1, -1, *(1,) * (self.x.ndim - 2))
+        found = torch.tensor(values, dtype=self.x.dtype, device=self.x.device)
+        return found.view(1, -1, *(1,) * (self.x.ndim - 2))
 
     def per_unit(self, values: Tensor) -> Tensor:
         """(K,) shaped to broadcast over the layer's output."""

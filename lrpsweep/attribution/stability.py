@@ -40,10 +40,13 @@ class Instability:
 
 
 def doubtful(explanation: Explanation) -> Tensor:
-    """Which images may be explained unstably, (N,): a sign that costs nothing to look for."""
-    heatmaps = explanation.heatmaps
-    grown = size(heatmaps) > GROWTH * explanation.score.abs()
-    return _wrong(explanation) | grown
+    """Which images may be explained unstably, (N,): a sign that costs nothing to look for.
+
+    Σ |R| that leaves a block has grown out of proportion to the score. What grows in one step and
+    cancels again within the same block is not seen.
+    """
+    sizes = torch.stack([block.size for block in explanation.blocks.values()])
+    return _wrong(explanation) | (sizes.amax(0) > GROWTH * explanation.score.abs())
 
 
 def _wrong(explanation: Explanation) -> Tensor:

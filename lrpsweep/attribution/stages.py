@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
@@ -49,10 +49,7 @@ def find_stages(steps: Sequence[Step], layers: Sequence[LayerInfo], image: Tenso
         for step, value in zip(steps, values, strict=True)
         if step.kind == "weighted"
     }
-    on_maps = {name for name, shape in shapes.items() if len(shape) == 3}
-    thirds = assign_parts(
-        [replace(x, kind="Conv2d") if x.name in on_maps else x for x in layers], THIRDS
-    )
+    thirds = assign_parts(layers, THIRDS)
     head = thirds.get("classifier", ())
     by_size: dict[tuple[int, ...], list[str]] = {}
     for layer in sorted((x for x in layers if x.weighted), key=lambda layer: layer.depth):

@@ -101,7 +101,9 @@ class Tape:
             assert isinstance(layer, nn.Linear)
             layer = _as_convolution(layer)
         ends = ranges.get(self.steps[place].sources[0], ())
-        return Record(layer, self.channels_first(place, x), None, *(end[:1] for end in ends))
+        return Record(
+            layer, self.channels_first(place, x), None, *(end[:1].clone() for end in ends)
+        )
 
     def reads_tokens(self, place: int) -> bool:
         """Whether it is a dense layer at each of several places: (N, *places, F)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
@@ -224,7 +225,7 @@ def _depth(place: Place, value: float | str, search: Mapping[str, Dimension]) ->
         return
     for depth in (value,) if dimension is None else extremes(dimension):
         whole = isinstance(depth, int | float) and not isinstance(depth, bool)
-        if not (whole and depth >= 0 and depth == int(depth)):
+        if not (whole and math.isfinite(depth) and depth >= 0 and depth == int(depth)):
             may_be = "" if name is None else f"'{value}', which may be "
             yield Problem(
                 place, f"found {may_be}{shown(depth)}; expected whole numbers of at least 0."

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from lrpsweep.spec.dimensions import extremes
 from lrpsweep.spec.presets import preset_parts
 from lrpsweep.spec.problems import shown
-from lrpsweep.spec.rules import LOWEST
+from lrpsweep.spec.rules import LOWEST, reference
 from lrpsweep.spec.study import BlockSpec, PresetSpec, StudySpec
 
 MOST_LINES = 5
@@ -29,7 +30,7 @@ def identity(
 
     Inside: the model's fingerprint, the images with their contents and targets, space, composite,
     evaluation, objective, constraints, the baselines that it names, and sampler. Outside: name,
-    paths, `trials`, `run`.
+    paths, `trials`, `run`; but `run.batch` counts where images are explained by their batch.
     """
     canonical: dict[str, Any] = _plain(
         {
@@ -45,6 +46,7 @@ def identity(
             **({"constraints": bounds} if (bounds := spec.constraints.bounds) else {}),
             **({"baselines": spec.baselines} if spec.baselines else {}),
             "sampler": spec.sampler.model_dump(),
+            **({"batch": spec.run.batch} if _mixes_images(spec) else {}),
             "images": [
                 {"id": name, "content": content, "target": int(target)}
                 for name, content, target in zip(image_ids, image_hashes, targets, strict=True)
@@ -53,6 +55,15 @@ def identity(
     )
     text = json.dumps(canonical, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest(), canonical
+
+
+def _mixes_images(spec: StudySpec) -> bool:
+    """Whether a block may have form rms_batch, the one that knows of other images."""
+    if isinstance(spec.composite, PresetSpec):
+        return False
+    forms = {block.form for block in spec.composite}
+    named = [spec.search[name] for form in forms if (name := reference(form)) is not None]
+    return "rms_batch" in forms or any("rms_batch" in extremes(d) for d in named)
 
 
 def _composite(composite: PresetSpec | tuple[BlockSpec, ...]) -> dict[str, Any]:

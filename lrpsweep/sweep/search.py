@@ -204,8 +204,9 @@ class Search:
         self._on_outcome(replace(record, literature=self._published(params)), outcome)
 
     def _repeat(self, number: int, owner: int) -> None:
-        """Gives a trial the result of the one with the same composite."""
-        record = self._completed(number, self._store.result(owner), 0.0, same_as=owner)
+        """Gives a trial the result of the one with the same composite, whose blocks may differ."""
+        result = replace(self._store.result(owner), blocks={})
+        record = self._completed(number, result, 0.0, same_as=owner)
         published = self._published(self.history[number].params)
         self._on_outcome(replace(record, literature=published), None)
 

@@ -371,8 +371,9 @@ def test_z_box_knows_the_bounds_of_pixels_that_are_transformed_first():
 def test_z_box_takes_bounds_of_its_own_anywhere():
     x, targets = batch()
     net = network()
-    known = Explainer(net, BOUNDS).attribute(x, targets, boxed(net))
-    own = tuple(tuple(bound.tolist()) for bound in BOUNDS)
+    x, own = x.clamp(-0.7, 1.1), ((-0.7,) * 3, (1.1,))  # no numbers that float32 has
+    bounds = tuple(torch.full((3,), end[0], dtype=torch.float64) for end in own)
+    known = Explainer(net, bounds).attribute(x, targets, boxed(net))
     found = Explainer(net).attribute(x, targets, boxed(net, bounds=own))
     torch.testing.assert_close(found.relevance, known.relevance, rtol=1e-12, atol=1e-14)
     wider = Explainer(net).attribute(x, targets, boxed(net, bounds=((-9.0,), (9.0,))))

@@ -1,11 +1,13 @@
 """Blocks that are found, not declared."""
 
+from fractions import Fraction
+
 import pytest
 import torch
 import torchvision
 from torch import nn
 
-from lrpsweep.attribution import Explainer, list_layers, select_layers
+from lrpsweep.attribution import Explainer, assign_parts, list_layers, select_layers
 from lrpsweep.attribution.stages import as_selectors, find_stages
 
 
@@ -50,6 +52,13 @@ def test_dense_layers_on_maps_belong_to_the_stage_of_their_map():
         "classifier": "classifier.2",
     }
     assert found.thirds["classifier"] == ("classifier.2",)
+
+
+def test_parts_of_the_literature_know_dense_layers_on_maps_too():
+    layers, _ = stages_of("convnext_tiny", 64)
+    parts = assign_parts(layers, {"pixel": Fraction(0), "features": Fraction(1), "head": None})
+    assert parts["head"] == ("classifier.2",)
+    assert "features.7.2.block.5" in parts["features"]
 
 
 def test_layers_with_others_between_them_are_several_ranges():

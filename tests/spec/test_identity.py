@@ -31,6 +31,16 @@ def test_what_decides_no_result_is_outside(change):
     assert of(study(change))[0] == of(study())[0]
 
 
+def test_the_batch_counts_only_where_images_are_explained_by_their_batch():
+    block = "composite.default={block: default, rule: epsilon, epsilon: 0.1, form: FORM}"
+    for form, same in (("rms", True), ("rms_batch", False), ("$f", False)):
+        change = [block.replace("FORM", form)]
+        if form == "$f":
+            change.append("search.f={choice: [rms, rms_batch]}")
+        found = {of(study(*change, f"run.batch={batch}"))[0] for batch in (2, 64)}
+        assert (len(found) == 1) == same
+
+
 def test_trials_may_grow_and_data_may_move(tmp_path):
     tpe = ["sampler.name=tpe", "trials=3"]
     moved = parse_study(STUDY, tmp_path / "other.yaml", [*tpe, "trials=9"])

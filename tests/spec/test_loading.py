@@ -393,6 +393,10 @@ BAD = {
         "composite.early.layers.*'.l', which may be 'all'; expected whole numbers",
     ),
     "bad depth": (["composite.early.layers=depth 1-3"], "early.layers.*found 'depth 1-3'; exp"),
+    "infinitely many layers of flat": (
+        ["composite={preset: cmp_alpha1_flat_n, n: inf}"],
+        "composite.n.*found inf; expected whole numbers of at least 0",
+    ),
     "half a layer of flat": (
         ["composite={preset: cmp_alpha1_flat_n, n: 1.5}"],
         "composite.n.*found 1.5; expected whole numbers of at least 0",
