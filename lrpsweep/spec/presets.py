@@ -88,7 +88,8 @@ PRESETS: Mapping[str, Preset] = {
         "LRP-Tutorial",
         "Montavon et al. 2019, tutorial code: z^B on leaf 0 of VGG-16, γ on 1–16, ε on 17–30; ε is "
         "absolute here and unsigned, as in Bermudez Schettino's code, where the tutorial has it "
-        "multiplied by the root mean square of z",
+        "multiplied by the root mean square of z; max pools give to the winner, where the tutorial "
+        "puts average pools in their place",
         {"gamma": 0.25, "epsilon": 0.25},
         (
             PIXEL_BOX,
