@@ -89,13 +89,12 @@ def _refusal(what: str) -> InputError:
 
 
 def _check_call(step: Step) -> None:
-    """Of sums, and of functions that get one tensor and values that never change."""
+    """Of sums, and of functions whose first argument is the tensor."""
     if step.kind == "sum":
         return
     node = step.run.node if isinstance(step.run, Call) else None
-    single = node is not None and len(node.all_input_nodes) == 1
-    if node is None or not single or not isinstance(node.args[0] if node.args else None, fx.Node):
-        raise _refusal(f"'{step.name}' in forward() is no plain function of one tensor")
+    if node is None or not isinstance(node.args[0] if node.args else None, fx.Node):
+        raise _refusal(f"'{step.name}' in forward() does not take its tensor first")
 
 
 def _check_used_once(steps: Sequence[Step]) -> None:

@@ -141,10 +141,14 @@ class CallsAsModules(Canonizer):  # type: ignore[misc]
         nodes = {node.name: node for node in graph.nodes}
         for name in self._names():
             node = nodes[name]
-            is_sum = name in self.calls["sum"]
-            net.add_module(ADDED + name, Sum() if is_sum else Call(node))
+            module = Sum() if name in self.calls["sum"] else Call(node)
+            net.add_module(ADDED + name, module)
             with graph.inserting_before(node):
-                read = graph.call_function(_stacked, node.args) if is_sum else node.args[0]
+                read = node.args[0]
+                if not isinstance(module, Call):
+                    read = graph.call_function(_stacked, node.args)
+                elif module.sizes:
+                    graph.call_function(module.remember, tuple(module.sizes))
                 new = graph.call_module(ADDED + name, (read,))
             node.replace_all_uses_with(new)
             graph.erase_node(node)
@@ -166,16 +170,26 @@ class CallsAsModules(Canonizer):  # type: ignore[misc]
 
 
 class Call(nn.Module):
-    """A function or method of one tensor, which comes first, and of values that never change."""
+    """A function or method of one tensor, which comes first, and of sizes and settings.
+
+    zennit calls modules with the tensor alone, so that sizes are told apart from it.
+    """
 
     def __init__(self, node: fx.Node):
         super().__init__()
         self.target, self.settings, self.named = node.target, node.args[1:], node.kwargs
+        self.sizes = node.all_input_nodes[1:]
+        self.last: dict[fx.Node, Any] = {}
+
+    def remember(self, *sizes: Any) -> None:
+        """The sizes of this forward pass."""
+        self.last = dict(zip(self.sizes, sizes, strict=True))
 
     def forward(self, x: Tensor) -> Any:
         """What the call gives."""
         function = getattr(Tensor, self.target) if isinstance(self.target, str) else self.target
-        return function(x, *self.settings, **self.named)
+        settings, named = fx.node.map_arg((self.settings, self.named), self.last.__getitem__)
+        return function(x, *settings, **named)
 
 
 def _stacked(one: Tensor, other: Tensor) -> Tensor:
