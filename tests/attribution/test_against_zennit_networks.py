@@ -22,15 +22,6 @@ NETWORKS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small images in float64: several threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def network(name: str) -> nn.Module:
     torch.manual_seed(0)
     net = getattr(torchvision.models, name)(weights=None).eval().double()

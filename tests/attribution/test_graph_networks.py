@@ -17,15 +17,6 @@ from lrpsweep.attribution import Block, Composite, Explainer, engine, list_layer
 from lrpsweep.errors import InputError
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small images in float64: several threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def network(name: str) -> nn.Module:
     torch.manual_seed(0)
     more = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}

@@ -27,15 +27,6 @@ assert "lrpsweep" not in sys.modules
 """
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Small images in float64: several threads would only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def drawn(net: nn.Module) -> nn.Module:
     """With batch norms that have seen something."""
     for module in net.modules():
