@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from lrpsweep.attribution import operations
+
 
 @pytest.fixture(autouse=True)
 def _one_thread():
@@ -11,3 +13,9 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_registered(monkeypatch):
+    """What a test registers is gone with it."""
+    monkeypatch.setattr(operations, "_registered", {})

@@ -74,7 +74,7 @@ def test_epsilon_gamma_box(name, canonizer):
     assert_equal(net, composite(net, "z_box", "gamma", gamma=0.25), theirs)
 
 
-@pytest.mark.parametrize(("name", "canonizer"), [NETWORKS[0], NETWORKS[1]])
+@pytest.mark.parametrize(("name", "canonizer"), NETWORKS[:2])
 def test_float32_points_the_same_way_and_orders_patches_alike(name, canonizer):
     net, x, targets = network(name), images(), torch.tensor([3, 500])
     box = (LOW.view(1, 3, 1, 1), HIGH.view(1, 3, 1, 1))
@@ -90,7 +90,7 @@ def test_float32_points_the_same_way_and_orders_patches_alike(name, canonizer):
     assert float((one == other).double().mean()) > 0.95
 
 
-@pytest.mark.parametrize(("name", "canonizer"), NETWORKS)
+@pytest.mark.parametrize(("name", "canonizer"), NETWORKS[:2])
 def test_epsilon_plus(name, canonizer):
     net = network(name)
     theirs = EpsilonPlus(canonizers=[canonizer()])

@@ -79,9 +79,7 @@ def difference(net: nn.Module, wanted: Composite, size: int = 64) -> float:
     return found["largest_relative_difference"]
 
 
-@pytest.mark.parametrize(
-    "name", ["squeezenet1_1", "resnet50", "googlenet", "densenet121", "mobilenet_v2"]
-)
+@pytest.mark.parametrize("name", ["squeezenet1_1", "googlenet", "densenet121", "mobilenet_v2"])
 def test_networks_of_torchvision(name):
     net = network(name)
     assert difference(net, composite(net)) < 1e-9
