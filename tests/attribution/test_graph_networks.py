@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from networks import with_statistics
 from PIL import Image
 from torch import nn
 from torch.nn import functional as F
@@ -21,13 +22,7 @@ def network(name: str) -> nn.Module:
     torch.manual_seed(0)
     more = {"init_weights": False} if name in ("googlenet", "inception_v3") else {}
     net = getattr(torchvision.models, name)(weights=None, **more).eval().double()
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.normal_(module.running_mean, 0, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.2)
-    return net
+    return with_statistics(net)
 
 
 def batch(size=64):

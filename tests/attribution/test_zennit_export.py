@@ -8,6 +8,7 @@ import sys
 import pytest
 import torch
 import torchvision
+from networks import with_statistics
 from torch import nn
 from torch.nn import functional as F
 
@@ -29,13 +30,7 @@ assert "lrpsweep" not in sys.modules
 
 def drawn(net: nn.Module) -> nn.Module:
     """With batch norms that have seen something."""
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d) and module.affine:
-            nn.init.normal_(module.running_mean, 0, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 1.5)
-            nn.init.uniform_(module.weight, 0.5, 1.5)
-            nn.init.normal_(module.bias, 0, 0.2)
-    return net.eval()
+    return with_statistics(net).eval()
 
 
 def network(name: str) -> nn.Module:
