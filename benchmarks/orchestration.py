@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from lrpsweep.report.mlflow import publish
 from lrpsweep.results import TrialRecord, TrialResult
-from lrpsweep.spec import identity, parse_study
-from lrpsweep.sweep.publishing import publish
+from lrpsweep.study import identity, parse_study
 from lrpsweep.sweep.search import Progress, Silent
 from lrpsweep.sweep.study import Plan, run_study
 

@@ -31,10 +31,10 @@ from PIL import Image
 from zennit.attribution import Gradient
 from zennit.composites import EpsilonGammaBox
 
-from lrpsweep.context import Context, Task, prepare
 from lrpsweep.evaluation import schedule
-from lrpsweep.spec import StudySpec, load_study
-from lrpsweep.trial import run_trial
+from lrpsweep.study import StudySpec, load_study
+from lrpsweep.trial.context import Context, Task, prepare
+from lrpsweep.trial.trial import run_trial
 
 IMAGES = 8
 SIZE = 224

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from lrpsweep.attribution import register
-    from lrpsweep.explain import TunedExplainer, load_composite
-    from lrpsweep.handover import run
-    from lrpsweep.spec import load_study
+    from lrpsweep.commands.explain import TunedExplainer, load_composite
+    from lrpsweep.commands.handover import run
+    from lrpsweep.study import load_study
 
 __version__ = "0.1.0"
 __all__ = ["TunedExplainer", "load_composite", "load_study", "register", "run"]
 
 _ROOMS = {
-    "TunedExplainer": "explain",
-    "load_composite": "explain",
-    "load_study": "spec",
+    "TunedExplainer": "commands.explain",
+    "load_composite": "commands.explain",
+    "load_study": "study",
     "register": "attribution",
-    "run": "handover",
+    "run": "commands.handover",
 }
 
 

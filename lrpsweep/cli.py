@@ -15,8 +15,8 @@ from lrpsweep import __version__
 from lrpsweep.errors import InputError, WorkError
 
 if TYPE_CHECKING:
-    from lrpsweep.context import Given
-    from lrpsweep.spec import StudySpec
+    from lrpsweep.study import StudySpec
+    from lrpsweep.trial.context import Given
 
 FAILED, WRONG_INPUT = 1, 2
 
@@ -80,13 +80,13 @@ def main() -> None:
 
 
 def _load(study: str, runs_dir: Path, overrides: Sequence[str] = ()) -> StudySpec:
-    from lrpsweep.spec import find_study, load_study
+    from lrpsweep.study import find_study, load_study
 
     return load_study(find_study(study, runs_dir), overrides)
 
 
 def _given(allow_code: bool) -> Given:
-    from lrpsweep.context import Given
+    from lrpsweep.trial.context import Given
 
     return Given(allow_code=allow_code)
 
@@ -101,8 +101,8 @@ def validate(
     study: str, overrides: Sequence[str], runs_dir: Path, as_json: bool, allow_code: bool
 ) -> None:
     """Check a study, its model and its images, without running a trial."""
-    from lrpsweep.context import prepare
-    from lrpsweep.describe import describe_study, described_lines
+    from lrpsweep.commands.describe import describe_study, described_lines
+    from lrpsweep.trial.context import prepare
 
     spec = _load(study, runs_dir, overrides)
     described = describe_study(prepare(spec, given=_given(allow_code)))
@@ -126,7 +126,7 @@ def init(
     model: str, weights: str | None, images: Path | None, output: Path | None, force: bool
 ) -> None:
     """Write a commented, valid study for a model and a folder of images."""
-    from lrpsweep.describe import propose_study
+    from lrpsweep.commands.describe import propose_study
 
     target = output or Path(f"{model}.yaml")
     if target.exists() and not force:
@@ -156,8 +156,8 @@ def blocks(
 
     MODEL is 'scenes', a torchvision classifier, a factory as module:function, or a STUDY.
     """
-    from lrpsweep.blocks import blocks_lines, describe_blocks, find_network
-    from lrpsweep.describe import describe_composite
+    from lrpsweep.commands.blocks import blocks_lines, describe_blocks, find_network
+    from lrpsweep.commands.describe import describe_composite
 
     network = find_network(model, runs_dir, allow_code=allow_code)
     if composite is not None:
@@ -191,8 +191,8 @@ def run(
     allow_code: bool,
 ) -> None:
     """Run a study, or go on with it: finished trials are kept."""
-    from lrpsweep import handover
-    from lrpsweep.progress import Watcher
+    from lrpsweep.commands import handover
+    from lrpsweep.commands.progress import Watcher
 
     spec = _load(study, runs_dir, overrides)
     uri = None if no_tracking else _tracking(spec, tracking_uri, runs_dir)
@@ -215,7 +215,7 @@ def run(
 
 
 def _tracking(spec: StudySpec, given: str | None, runs_dir: Path) -> str:
-    from lrpsweep.sweep.publishing import default_uri
+    from lrpsweep.report.mlflow import default_uri
 
     return given or spec.run.tracking_uri or default_uri(runs_dir)
 
@@ -227,7 +227,7 @@ def _tracking(spec: StudySpec, given: str | None, runs_dir: Path) -> str:
 @json_option
 def status(study: str, overrides: Sequence[str], runs_dir: Path, as_json: bool) -> None:
     """How far a study is, read from its database alone."""
-    from lrpsweep.handover import study_status
+    from lrpsweep.commands.handover import study_status
 
     found = study_status(_load(study, runs_dir, overrides), runs_dir)
     if as_json:
@@ -251,7 +251,7 @@ def report(
     allow_code: bool,
 ) -> None:
     """Write the study's report: one HTML file that loads nothing from outside."""
-    from lrpsweep.handover import write_study_report
+    from lrpsweep.commands.handover import write_study_report
 
     spec = _load(study, runs_dir, overrides)
     path = write_study_report(spec, runs_dir, output, _given(allow_code))
@@ -270,7 +270,7 @@ def report(
 )
 def compare(studies: Sequence[str], runs_dir: Path, output: Path) -> None:
     """Put studies that were run side by side: best trials, and how all scores spread."""
-    from lrpsweep.handover import compare_studies
+    from lrpsweep.commands.handover import compare_studies
 
     specs = [_load(study, runs_dir) for study in studies]
     for line in compare_studies(specs, runs_dir, output):
@@ -309,7 +309,7 @@ def export(
     allow_code: bool,
 ) -> None:
     """Write the recommended composite as JSON, or for zennit."""
-    from lrpsweep.handover import export_composite
+    from lrpsweep.commands.handover import export_composite
 
     for_zennit = form == "zennit"
     said = export_composite(
@@ -353,7 +353,7 @@ def explain(
     allow_code: bool,
 ) -> None:
     """Explain IMAGE with a recommended composite."""
-    from lrpsweep.handover import explain_image
+    from lrpsweep.commands.handover import explain_image
 
     said = explain_image(
         image,
@@ -383,7 +383,7 @@ def publish(
     allow_code: bool,
 ) -> None:
     """Rebuild a study's MLflow runs from its database."""
-    from lrpsweep.handover import publish_study
+    from lrpsweep.commands.handover import publish_study
 
     spec = _load(study, runs_dir, overrides)
     uri = _tracking(spec, tracking_uri, runs_dir)
@@ -397,7 +397,7 @@ def publish(
 @click.option("--port", default=5000, show_default=True)
 def ui(runs_dir: Path, tracking_uri: str | None, port: int) -> None:
     """Open MLflow's UI on 127.0.0.1."""
-    from lrpsweep.sweep.publishing import default_uri, open_ui
+    from lrpsweep.report.mlflow import default_uri, open_ui
 
     open_ui(tracking_uri or default_uri(runs_dir), port=port)
 

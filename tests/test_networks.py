@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from lrpsweep.context import Given, Task, prepare
-from lrpsweep.literature import fitting_presets
-from lrpsweep.spec import parse_study
-from lrpsweep.trial import run_trial
+from lrpsweep.study import parse_study
+from lrpsweep.trial.context import Given, Task, prepare
+from lrpsweep.trial.literature import fitting_presets
+from lrpsweep.trial.trial import run_trial
 
 STUDY = """\
 version: 1

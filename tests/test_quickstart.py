@@ -4,9 +4,9 @@ import itertools
 
 import numpy as np
 
-from lrpsweep.context import Task, prepare
-from lrpsweep.spec import bundled_studies, decode, grid, load_study
-from lrpsweep.trial import run_trial
+from lrpsweep.study import bundled_studies, decode, grid, load_study
+from lrpsweep.trial.context import Task, prepare
+from lrpsweep.trial.trial import run_trial
 
 
 def test_best_and_worst_composite_differ_and_the_best_is_inside_the_grid():

@@ -23,7 +23,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 import lrpsweep.models.scenes as bundled
 from lrpsweep.data.scenes import CLASSES, SIZE, Scene, draw_scenes
-from lrpsweep.spec import Preprocess
+from lrpsweep.study import Preprocess
 
 SEED = 0
 SCENES = 12_000

@@ -1,12 +1,18 @@
 """Layer-wise relevance propagation: rules, composites, and the engine that applies them."""
 
-from lrpsweep.attribution.composite import Block, Composite, assign_layers, assign_parts, decayed
-from lrpsweep.attribution.engine import Explainer, Explanation
-from lrpsweep.attribution.layers import LayerInfo, list_layers, select_layers
-from lrpsweep.attribution.ledger import BlockBalance
-from lrpsweep.attribution.operations import register, registrations
-from lrpsweep.attribution.rules import RULES
-from lrpsweep.attribution.stability import Instability, doubtful, find_instability
+from lrpsweep.attribution.lrp.balance import BlockBalance
+from lrpsweep.attribution.lrp.composite import (
+    Block,
+    Composite,
+    assign_layers,
+    assign_parts,
+    decayed,
+)
+from lrpsweep.attribution.lrp.diagnose import Instability, doubtful, find_instability
+from lrpsweep.attribution.lrp.engine import Explainer, Explanation
+from lrpsweep.attribution.lrp.layers import LayerInfo, list_layers, select_layers
+from lrpsweep.attribution.lrp.operations.kinds import register, registrations
+from lrpsweep.attribution.lrp.rules import RULES
 
 __all__ = [
     "RULES",

@@ -13,7 +13,7 @@ import torchvision
 from lrpsweep.data.groups import Group
 from lrpsweep.data.pairs import items_by_label
 from lrpsweep.errors import InputError, guess
-from lrpsweep.spec import DataSpec, resolve_path
+from lrpsweep.study import DataSpec, resolve_path
 
 # What stands elsewhere in a study, or is no plain value.
 REFUSED = {

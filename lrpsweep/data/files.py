@@ -13,7 +13,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
 from lrpsweep.errors import InputError
-from lrpsweep.spec import Preprocess
+from lrpsweep.study import Preprocess
 
 # Formats that are decoded without another program (Pillow hands EPS to Ghostscript).
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")

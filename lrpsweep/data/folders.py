@@ -10,7 +10,7 @@ from lrpsweep.data.files import SUFFIXES, read_image
 from lrpsweep.data.groups import Group, Item
 from lrpsweep.data.labels import Labels, assign_labels
 from lrpsweep.errors import InputError
-from lrpsweep.spec import DataSpec, resolve_path
+from lrpsweep.study import DataSpec, resolve_path
 
 
 def folder_groups(spec: DataSpec, base: Path) -> list[Group]:

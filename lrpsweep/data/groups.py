@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from lrpsweep.spec import Preprocess
+from lrpsweep.study import Preprocess
 
 T = TypeVar("T")
 

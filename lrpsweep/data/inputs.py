@@ -15,7 +15,7 @@ from lrpsweep.data.labels import assign_labels
 from lrpsweep.data.scenes import CLASSES, SIZE, Part, draw_scenes
 from lrpsweep.data.sources import list_groups
 from lrpsweep.errors import InputError
-from lrpsweep.spec import DataSpec, Preprocess, SplitSpec
+from lrpsweep.study import DataSpec, Preprocess, SplitSpec
 
 Keep = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Images uint8 (n, H, W, 3) and their labels (n,) -> bool (n,): which of them may be used."""

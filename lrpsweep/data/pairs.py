@@ -14,7 +14,7 @@ from torch.utils.data import Subset
 from lrpsweep.data.files import prepare_image
 from lrpsweep.data.groups import Item
 from lrpsweep.errors import InputError
-from lrpsweep.spec import Preprocess
+from lrpsweep.study import Preprocess
 
 # Where data sets keep the labels of all their images, which spares decoding the images for them.
 _LABELS = ("targets", "labels", "_labels")

@@ -10,7 +10,7 @@ from lrpsweep.data.folders import folder_groups
 from lrpsweep.data.groups import Group
 from lrpsweep.data.handed import handed_groups
 from lrpsweep.data.tables import table_groups
-from lrpsweep.spec import DataSpec
+from lrpsweep.study import DataSpec
 
 Source = Callable[[DataSpec, Path, object | None], list[Group]]
 

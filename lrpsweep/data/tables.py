@@ -11,7 +11,7 @@ from pathlib import Path
 from lrpsweep.data.files import read_image
 from lrpsweep.data.groups import Group, Item
 from lrpsweep.errors import InputError
-from lrpsweep.spec import DataSpec, resolve_path
+from lrpsweep.study import DataSpec, resolve_path
 
 COLUMNS = ("path", "class")
 

@@ -14,7 +14,7 @@ from lrpsweep.evaluation.patches import (
     rank_patches,
     schedule,
 )
-from lrpsweep.evaluation.perturb import PERTURBATIONS, Perturbation, independent_series
+from lrpsweep.evaluation.perturbations import PERTURBATIONS, Perturbation, independent_series
 from lrpsweep.evaluation.protocols import PROTOCOLS, Protocol
 from lrpsweep.evaluation.series import Series, Setting, perturbed
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lrpsweep.evaluation.metrics import Area, auc
 from lrpsweep.evaluation.patches import ORDERS, Order, patch_grid, rank_patches, schedule
-from lrpsweep.evaluation.perturb import PERTURBATIONS, independent_series
+from lrpsweep.evaluation.perturbations import PERTURBATIONS, independent_series
 from lrpsweep.evaluation.series import Series, Setting
 from lrpsweep.evaluation.thesis import (
     THESIS_ORDERS,
@@ -20,7 +20,7 @@ from lrpsweep.evaluation.thesis import (
     summed_area,
     thesis_series,
 )
-from lrpsweep.spec import EvaluationSpec
+from lrpsweep.study import EvaluationSpec
 
 
 @dataclass(frozen=True)

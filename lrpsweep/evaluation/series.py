@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lrpsweep.spec import EvaluationSpec
+from lrpsweep.study import EvaluationSpec
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from torch import Tensor
 
 from lrpsweep.errors import InputError, guess
 from lrpsweep.evaluation.patches import ORDERS, Order, check_finite, patch_mask, schedule
-from lrpsweep.evaluation.perturb import INPAINT_RADIUS
+from lrpsweep.evaluation.perturbations import INPAINT_RADIUS
 from lrpsweep.evaluation.series import Series, Setting
-from lrpsweep.spec import EvaluationSpec
+from lrpsweep.study import EvaluationSpec
 
 LUMINANCE = (0.2989, 0.587, 0.114)
 """Quirk: relevance of red, green and blue counts as if it were their brightness."""

@@ -14,7 +14,7 @@ from lrpsweep.models.python import load_python
 from lrpsweep.models.request import Request
 from lrpsweep.models.scenes import load_scenes
 from lrpsweep.models.torchvision import load_torchvision
-from lrpsweep.spec import ModelSpec
+from lrpsweep.study import ModelSpec
 
 # The key is the field of `model:` in the study file that names a model of the family.
 FAMILIES: dict[str, Callable[[Request], Model]] = {

@@ -16,7 +16,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.parameter import UninitializedParameter
 
 from lrpsweep.errors import InputError
-from lrpsweep.spec import Preprocess
+from lrpsweep.study import Preprocess
 
 # Parts of a layer's description that change no result: work in place, addresses in memory.
 _NO_MATTER = re.compile(r"(, )?inplace=(True|False)| at 0x[0-9a-fA-F]+")

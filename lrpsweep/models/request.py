@@ -8,7 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from lrpsweep.errors import InputError
-from lrpsweep.spec import ModelSpec, Preprocess
+from lrpsweep.study import ModelSpec, Preprocess
 
 
 @dataclass(frozen=True)

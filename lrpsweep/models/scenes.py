@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lrpsweep.models.model import Model, wrap_model
 from lrpsweep.models.request import Request
-from lrpsweep.spec import Preprocess
+from lrpsweep.study import Preprocess
 
 WIDTHS = (8, 16, 32, 64)
 CLASSES = 10

@@ -13,7 +13,7 @@ from lrpsweep.errors import InputError, guess
 from lrpsweep.models.model import Model, wrap_model
 from lrpsweep.models.request import Request
 from lrpsweep.models.weights import fill, fixed_randomness, read_state, weights_path
-from lrpsweep.spec import Preprocess
+from lrpsweep.study import Preprocess
 
 # What torchvision's ImageNet classifiers are trained with.
 IMAGENET = Preprocess(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lrpsweep.errors import InputError, guess
-from lrpsweep.spec import resolve_path
+from lrpsweep.study import resolve_path
 
 RANDOM_SEED = 0
 SUFFIXES = (".safetensors", ".pt", ".pth")

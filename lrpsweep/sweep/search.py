@@ -9,7 +9,7 @@ from itertools import chain, islice
 from typing import Any, Literal, Protocol
 
 from lrpsweep.results import TrialRecord, TrialResult
-from lrpsweep.spec import Space, StudySpec, encode
+from lrpsweep.study import Space, StudySpec, encode
 from lrpsweep.sweep.execution import Outcome, Task
 from lrpsweep.sweep.samplers import (
     SAMPLERS,

@@ -32,7 +32,7 @@ from lrpsweep.results import (
     TrialResult,
 )
 from lrpsweep.results import TrialState as State
-from lrpsweep.spec import resolve_path
+from lrpsweep.study import resolve_path
 from lrpsweep.sweep.samplers import Asked, Direction
 
 LEASE = "lease"

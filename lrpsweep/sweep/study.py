@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from lrpsweep.errors import InputError, WorkError
 from lrpsweep.results import StudyResults, TrialRecord
-from lrpsweep.spec import StudySpec, axes, difference, parse_study, write_study
+from lrpsweep.study import StudySpec, axes, difference, parse_study, write_study
 from lrpsweep.sweep.execution import (
     Build,
     Executor,
@@ -91,14 +91,14 @@ class Plan:
 def worker_build(packed: Any, device: str) -> Build:
     """What a worker does in a real study: `lrpsweep.trial`, which is imported there alone.
 
-    packed: the prepared study, as `lrpsweep.context.Packed`.
+    packed: the prepared study, as `lrpsweep.trial.context.Packed`.
     """
     return partial(_build_runner, packed, device)
 
 
 def _build_runner(packed: Any, device: str) -> Runner:
-    from lrpsweep.context import Task as TrialTask
-    from lrpsweep.trial import build_runner
+    from lrpsweep.trial.context import Task as TrialTask
+    from lrpsweep.trial.trial import build_runner
 
     run = build_runner(packed, device)
     return lambda task: run(TrialTask(**task))

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from lrpsweep.results import Finalist, Recommendation, StudyResults, TrialRecord, TrialResult
-from lrpsweep.spec import EvaluationSpec
+from lrpsweep.study import EvaluationSpec
 from lrpsweep.sweep.execution import Outcome, Task
-from lrpsweep.sweep.recommendation import compare, mean_interval, sentence, verdict
+from lrpsweep.sweep.statistics import compare, mean_interval, sentence, verdict
 
 FINALISTS = 3
 SECOND = {"default": "mean", "thesis": "uniform"}

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lrpsweep.attribution import operations
+from lrpsweep.attribution.lrp.operations import kinds as operations
 
 
 @pytest.fixture(autouse=True)

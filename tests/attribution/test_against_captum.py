@@ -10,7 +10,8 @@ from captum.attr import LRP
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRule
 from torch import nn
 
-from lrpsweep.attribution import Block, Composite, Explainer, engine, list_layers
+from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+from lrpsweep.attribution.lrp import engine
 
 
 class Small(nn.Module):

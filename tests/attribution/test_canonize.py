@@ -8,9 +8,9 @@ from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
 from lrpsweep.attribution import Block, Composite, Explainer, list_layers
-from lrpsweep.attribution.canonize import canonize
-from lrpsweep.attribution.graph import run
-from lrpsweep.attribution.tracing import trace
+from lrpsweep.attribution.lrp.canonize import canonize
+from lrpsweep.attribution.lrp.graph import run
+from lrpsweep.attribution.lrp.tracing import trace
 from lrpsweep.errors import InputError
 
 

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 from torchvision.ops import SqueezeExcitation
 
 import lrpsweep
-from lrpsweep.attribution import Block, Composite, Explainer, engine, list_layers, operations
+from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+from lrpsweep.attribution.lrp import engine
+from lrpsweep.attribution.lrp.operations import kinds as operations
 from lrpsweep.errors import InputError
 
 

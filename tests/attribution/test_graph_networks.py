@@ -14,7 +14,8 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from lrpsweep.attribution import Block, Composite, Explainer, engine, list_layers
+from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+from lrpsweep.attribution.lrp import engine
 from lrpsweep.errors import InputError
 
 

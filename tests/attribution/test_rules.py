@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from zennit import rules as zr
 from zennit.core import Stabilizer
 
-from lrpsweep.attribution.ledger import Ledger
-from lrpsweep.attribution.record import Record
-from lrpsweep.attribution.rules import RULES, Arriving, keeps_shape
-from lrpsweep.spec.rules import OPTIONS, hyperparameters, options
+from lrpsweep.attribution.lrp.balance import Ledger
+from lrpsweep.attribution.lrp.record import Record
+from lrpsweep.attribution.lrp.rules import RULES, Arriving, keeps_shape
+from lrpsweep.composites.rules import OPTIONS, hyperparameters, options
 
 LOW, HIGH = -2.5, 2.75
 

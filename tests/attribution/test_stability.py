@@ -13,7 +13,7 @@ from lrpsweep.attribution import (
     doubtful,
     find_instability,
 )
-from lrpsweep.attribution.ledger import size
+from lrpsweep.attribution.lrp.balance import size
 
 HYPER = {"stabilizer": 1e-6}
 

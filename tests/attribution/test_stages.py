@@ -8,7 +8,7 @@ import torchvision
 from torch import nn
 
 from lrpsweep.attribution import Explainer, assign_parts, list_layers, select_layers
-from lrpsweep.attribution.stages import as_selectors, find_stages
+from lrpsweep.attribution.lrp.stages import as_selectors, find_stages
 
 
 def stages_of(name, size):

@@ -11,7 +11,7 @@ from torchvision.datasets import CIFAR10, SEMEION
 
 from lrpsweep.data import Split, load_inputs
 from lrpsweep.errors import InputError
-from lrpsweep.spec import DataSpec, Preprocess, SplitSpec
+from lrpsweep.study import DataSpec, Preprocess, SplitSpec
 
 SIZE = Preprocess(resize=32, crop=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 NAMES = ("airplane", "cat", "dog")

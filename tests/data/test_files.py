@@ -13,7 +13,7 @@ from PIL import Image
 from lrpsweep.data import read_image
 from lrpsweep.data.files import prepare_image
 from lrpsweep.errors import InputError
-from lrpsweep.spec import Preprocess
+from lrpsweep.study import Preprocess
 
 STATISTICS = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 AS_IT_IS = Preprocess(**STATISTICS)

@@ -12,7 +12,7 @@ from torchvision import transforms as T
 
 from lrpsweep.data import Split, load_inputs
 from lrpsweep.errors import InputError
-from lrpsweep.spec import DataSpec, Preprocess, SplitSpec
+from lrpsweep.study import DataSpec, Preprocess, SplitSpec
 
 STATISTICS = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 AS_IT_IS = Preprocess(**STATISTICS)

@@ -12,7 +12,7 @@ from PIL import Image
 from lrpsweep.data import Split, load_inputs
 from lrpsweep.data.scenes import CLASSES as SCENE_CLASSES
 from lrpsweep.errors import InputError
-from lrpsweep.spec import DataSpec, Preprocess, SplitSpec
+from lrpsweep.study import DataSpec, Preprocess, SplitSpec
 
 STATISTICS = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 NINE = Preprocess(resize=9, crop=9, **STATISTICS)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from lrpsweep.data import Split, load_inputs
 from lrpsweep.errors import InputError
-from lrpsweep.spec import DataSpec, Preprocess, SplitSpec
+from lrpsweep.study import DataSpec, Preprocess, SplitSpec
 
 SIZE = Preprocess(resize=9, crop=9, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CLASSES = ("hen", "crane", "tern")

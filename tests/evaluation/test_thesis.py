@@ -11,7 +11,7 @@ from torchvision import transforms
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import PROTOCOLS, Series, Setting, flip, patch_order
 from lrpsweep.evaluation.thesis import bounds, drift_table, grey_pixel, normalized
-from lrpsweep.spec import EvaluationSpec
+from lrpsweep.study import EvaluationSpec
 
 THESIS = PROTOCOLS["thesis"]
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

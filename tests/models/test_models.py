@@ -16,7 +16,7 @@ from lrpsweep.errors import InputError
 from lrpsweep.models import FAMILIES, Model, load_model, wrap_model
 from lrpsweep.models import scenes as bundled
 from lrpsweep.models.weights import fill
-from lrpsweep.spec import ModelSpec, Preprocess
+from lrpsweep.study import ModelSpec, Preprocess
 
 SMALL = "squeezenet1_1"
 GIVEN = Preprocess(resize=40, crop=36, mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.5))

@@ -9,7 +9,7 @@ from torch import nn
 
 from lrpsweep.errors import InputError
 from lrpsweep.models import load_model
-from lrpsweep.spec import ModelSpec, Preprocess
+from lrpsweep.study import ModelSpec, Preprocess
 
 GIVEN = Preprocess(resize=None, crop=8, mean=(0.5, 0.4, 0.3), std=(0.1, 0.2, 0.5))
 STUDY = ModelSpec(python="mine", classes=("cat", "dog"), preprocess=GIVEN)

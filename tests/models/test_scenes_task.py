@@ -11,7 +11,7 @@ import torch
 
 from lrpsweep.data.scenes import Scene, draw_scenes
 from lrpsweep.models import Model, load_model
-from lrpsweep.spec import ModelSpec
+from lrpsweep.study import ModelSpec
 
 HELD_OUT = 500
 

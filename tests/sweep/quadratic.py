@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lrpsweep.results import TrialResult
-from lrpsweep.spec import identity, parse_study
+from lrpsweep.study import identity, parse_study
 from lrpsweep.sweep.study import Plan
 
 

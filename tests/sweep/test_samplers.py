@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import pytest
 
-from lrpsweep.spec import BlockSpec, Choice, Fixed, Int, Linear, Log, Space, decode
+from lrpsweep.study import BlockSpec, Choice, Fixed, Int, Linear, Log, Space, decode
 from lrpsweep.sweep.samplers import (
     SAMPLERS,
     Asked,

@@ -14,7 +14,7 @@ from quadratic import Build, NotMounted, plan, result
 
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults, TrialRecord, TrialResult
-from lrpsweep.spec import Choice, Fixed, Int, load_study, parse_study
+from lrpsweep.study import Choice, Fixed, Int, load_study, parse_study
 from lrpsweep.sweep.samplers import distributions
 from lrpsweep.sweep.search import Estimate, Progress, Silent
 from lrpsweep.sweep.storage import create_store, study_url

@@ -10,7 +10,7 @@ import pytest
 from quadratic import result
 
 from lrpsweep.results import Recommendation, StudyResults, TrialRecord, TrialResult
-from lrpsweep.spec import EvaluationSpec
+from lrpsweep.study import EvaluationSpec
 from lrpsweep.sweep.execution import Outcome
 from lrpsweep.sweep.validation import Validation, measures
 

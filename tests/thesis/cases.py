@@ -13,7 +13,7 @@ from lrpsweep.data import read_image
 from lrpsweep.data.scenes import draw_scenes
 from lrpsweep.evaluation import PROTOCOLS, Setting, flip, patch_order
 from lrpsweep.models import Model, load_model, wrap_model
-from lrpsweep.spec import EvaluationSpec, ModelSpec, Preprocess
+from lrpsweep.study import EvaluationSpec, ModelSpec, Preprocess
 
 # The package normalises with these alone.
 IMAGENET = Preprocess(resize=256, crop=224, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))

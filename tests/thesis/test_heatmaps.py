@@ -21,10 +21,11 @@ import torchvision
 from cases import IMAGENET, Case, scenes
 from environment import ask_package
 
-from lrpsweep.attribution import Composite, Explainer, engine, list_layers
-from lrpsweep.context import build_composite
+from lrpsweep.attribution import Composite, Explainer, list_layers
+from lrpsweep.attribution.lrp import engine
 from lrpsweep.models import wrap_model
-from lrpsweep.spec import PresetSpec, substitute
+from lrpsweep.study import PresetSpec, substitute
+from lrpsweep.trial.context import build_composite
 
 COMPOSITES: dict[str, dict[str, Any]] = {
     "tutorial": {"preset": "tutorial"},

@@ -1,0 +1,141 @@
+"""The network's forward pass as a graph: a list of steps, each with what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from lrpsweep.attribution.lrp.operations.kinds import Backward
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation: `run(*values) -> value` on what the steps `sources` gave (-1: the images).
+
+    kind: one of `operations`. dim: along which a join concatenates. back: the function registered
+    for a custom step. merged: names of the batch norms that this layer's weights have taken in.
+    """
+
+    name: str
+    kind: str
+    sources: tuple[int, ...]
+    run: Callable[..., Any]
+    module: nn.Module | None = None
+    dim: int = 1
+    back: Backward | None = None
+    merged: tuple[str, ...] = ()
+
+    @property
+    def heirs(self) -> tuple[int, ...]:
+        """The sources that relevance goes to: not to gates, sizes or parameters."""
+        if self.kind == "constant":
+            return ()
+        return self.sources if self.kind in ("sum", "join", "custom") else self.sources[:1]
+
+
+def run(steps: Sequence[Step], images: Tensor) -> list[Any]:
+    """Every step's value, in order; the last one is the model's output."""
+    values: list[Any] = []
+    for step in steps:
+        values.append(step.run(*(values[i] if i >= 0 else images for i in step.sources)))
+    return values
+
+
+def reached(steps: Sequence[Step]) -> set[int]:
+    """Places that relevance comes to from the last step, the class scores."""
+    return _closure(steps, lambda step: step.heirs)
+
+
+def _closure(steps: Sequence[Step], below: Callable[[Step], Sequence[int]]) -> set[int]:
+    found = {len(steps) - 1}
+    for place in range(len(steps) - 1, -1, -1):
+        if place in found:
+            found.update(source for source in below(steps[place]) if source >= 0)
+    return found
+
+
+def readers(steps: Sequence[Step]) -> dict[int, list[int]]:
+    """By place, which steps read it, as often as they do."""
+    found: dict[int, list[int]] = {place: [] for place in range(-1, len(steps))}
+    for place, step in enumerate(steps):
+        for source in step.sources:
+            found[source].append(place)
+    return found
+
+
+def without(steps: Sequence[Step], gone: set[int]) -> list[Step]:
+    """The graph where those who read a step of `gone` read that step's first source instead."""
+    moved = {-1: -1}
+    kept: list[Step] = []
+    for place, step in enumerate(steps):
+        if place in gone:
+            moved[place] = moved[step.sources[0]]
+        else:
+            moved[place] = len(kept)
+            kept.append(replace(step, sources=tuple(moved[source] for source in step.sources)))
+    return kept
+
+
+def needed(steps: Sequence[Step]) -> list[Step]:
+    """The graph without steps that the last one does not depend on."""
+    wanted = _closure(steps, lambda step: step.sources)
+    renumbered = {-1: -1} | {place: i for i, place in enumerate(sorted(wanted))}
+    return [
+        replace(step, sources=tuple(renumbered[source] for source in step.sources))
+        for place, step in enumerate(steps)
+        if place in wanted
+    ]
+
+
+def pixelwise(steps: Sequence[Step]) -> set[int]:
+    """Places whose values are pixels, moved, or scaled and shifted by constants; −1 is one."""
+    found, constants = {-1}, set[int]()
+    for place, step in enumerate(steps):
+        varying = [source for source in step.sources if source not in constants]
+        if not varying:
+            constants.add(place)
+        elif found.issuperset(varying) and (
+            step.kind in ("route", "join") or (step.kind in ("gate", "sum") and len(varying) == 1)
+        ):
+            found.add(place)
+    return found
+
+
+def averaged(steps: Sequence[Step]) -> set[int]:
+    """Places whose values an average pooling reads, at once or in the end."""
+    found: set[int] = set()
+    for place in range(len(steps) - 1, -1, -1):
+        if steps[place].kind == "average" or place in found:
+            found.update(steps[place].heirs)
+    return found
+
+
+def layer_below(steps: Sequence[Step]) -> list[int]:
+    """By place, the layer with weights whose output the step gives on: its place, or −1 for none.
+
+    A layer gives its own; where several come together, the last one counts.
+    """
+    below: list[int] = []
+    for place, step in enumerate(steps):
+        sources = [below[source] if source >= 0 else -1 for source in step.heirs]
+        below.append(place if step.kind == "weighted" else max(sources, default=-1))
+    return below
+
+
+def depths(steps: Sequence[Step]) -> dict[str, int]:
+    """By name, how many layers with weights lie on the longest way from the images to each one.
+
+    Only layers that relevance comes to. A layer used twice has the depth of its last use.
+    """
+    at = {-1: 0}
+    found: dict[str, int] = {}
+    relevant = reached(steps)
+    for place, step in enumerate(steps):
+        at[place] = max((at[source] for source in step.heirs), default=0)
+        if step.kind == "weighted" and place in relevant:
+            at[place] += 1
+            found[step.name] = max(at[place], found.get(step.name, 0))
+    return found

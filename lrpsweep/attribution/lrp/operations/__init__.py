@@ -1,0 +1,1 @@
+"""The operations that a network may consist of."""

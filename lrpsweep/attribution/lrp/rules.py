@@ -1,0 +1,310 @@
+"""The rules of LRP: how one layer with weights redistributes relevance to what it has read.
+
+In every rule x is the layer's input, w and b its weights, z = Σ_j x_j w_jk + b_k its output and
+R_k the relevance that arrives there. ⁺ and ⁻ are positive and negative parts. A contribution has a
+sign of its own: z⁺ = x⁺w⁺ + x⁻w⁻ and z⁻ = x⁺w⁻ + x⁻w⁺ (sums over j, without bias).
+
+Every rule but `pass` divides by a denominator that `Ledger.divide` keeps away from zero, and that
+ledger writes down what bias and stabilizer take, so that an explanation accounts for its whole
+score. A norm rule (contributions x_j over their sum) is not among them: where there are weights,
+contributions are x_j w_jk and it is LRP-0; it is what the engine does at sums and average poolings.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from lrpsweep.attribution.lrp.balance import Ledger, signs
+from lrpsweep.attribution.lrp.composite import Bounds
+from lrpsweep.attribution.lrp.record import Record, by_sign, part, where_negative, where_positive
+
+
+@dataclass(frozen=True)
+class Arriving:
+    """Relevance (N, *out) on its way down. rectified: it is 0 wherever ReLU(z) is 0."""
+
+    relevance: Tensor
+    rectified: bool = False
+
+
+def zero(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    stabilizer: float,
+    stabilize: str = "signed",
+) -> Tensor:
+    """LRP-0: R_j = Σ_k x_j w_jk / z_k · R_k. On a ReLU network, gradient × input."""
+    z, sign = _output(record, arriving)
+    s = ledger.divide(arriving.relevance, z, record.bias, stabilizer, sign, stabilize)
+    return record.pull(record.weight, s).mul_(record.x)
+
+
+def _output(record: Record, arriving: Arriving) -> tuple[Tensor, int | None]:
+    """z where relevance arrives, and its sign if that is the same everywhere."""
+    if arriving.rectified and record.rectified is not None:
+        return record.rectified, 1
+    return record.z, None
+
+
+def epsilon(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    epsilon: float,
+    stabilizer: float,
+    form: str = "signed",
+) -> Tensor:
+    """LRP-ε: R_j = Σ_k x_j w_jk / (z_k + ε sign z_k) · R_k, ε in units of z.
+
+    Source: Bach et al. 2015, eq. 58. An ε smaller than the stabilizer is replaced by it. The other
+    forms are those of `_added`; the stabilizer then keeps their sum with z away from zero.
+    """
+    if form == "signed":
+        return zero(record, arriving, ledger, stabilizer=max(epsilon, stabilizer))
+    z, sign = _output(record, arriving)
+    added = _added(record, z, epsilon, form)
+    s = ledger.divide(arriving.relevance, z + added, record.bias, stabilizer, sign)
+    ledger.drop(added * s)
+    return record.pull(record.weight, s).mul_(record.x)
+
+
+def _added(record: Record, z: Tensor, epsilon: float, form: str) -> Tensor | float:
+    """What LRP-ε adds to z, broadcast over (N, *out).
+
+    'unsigned': ε. Source: Montavon et al. 2019, table 10.1, read literally, and the code of
+    Bermudez Schettino's thesis. 'rms': ε sign(z) (mean z²)^½, over the units of an image, so that ε
+    means the same in every layer. Source: zennit's Stabilizer with norm_scale. 'rms_batch':
+    ε (mean z²)^½ + 1e-9 over the whole batch, so that an image's relevance depends on those
+    explained with it. Source: the code of Montavon et al. 2019.
+    """
+    if form == "rms":
+        return signs(z) * (epsilon * record.mean_square.sqrt())
+    if form == "rms_batch":
+        return epsilon * record.mean_square.mean().sqrt() + 1e-9
+    return epsilon
+
+
+def gamma(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    gamma: float,
+    stabilizer: float,
+    bias: str = "scaled",
+    stabilize: str = "signed",
+) -> Tensor:
+    """LRP-γ, generalized: contributions of z's own sign count 1 + γ times.
+
+    R_j = Σ_k (x_j w_jk + γ (x_j w_jk)^±) / (z_k + γ (z_k^± + b_k^±)) · R_k, with the sign of z_k.
+    For x ≥ 0 and z > 0 this is Montavon et al. 2019, table 10.1; for signed ones Andéol et al.
+    2021. γ = 0 is LRP-0, γ = inf keeps contributions of z's sign alone. Where z is exactly 0,
+    nothing is passed on and the stabilizer's share takes it. bias: 'scaled' like a weight
+    (zennit), 'kept' as b_k in the denominator (captum), or 'dropped' from it (captum's
+    set_bias_to_zero), which then may have the other sign, or none. With these two, γ = inf is no
+    limit of large γ where z has its sign from the bias alone: there nothing is passed on.
+    """
+    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    z, sign = _output(record, arriving)
+    total = _gamma_total(record, z, sign, gamma, bias)
+    taken = partial(_taken, record.bias, gamma, bias)
+    if sign is not None:
+        s = divide(arriving.relevance, total, taken(sign), sign=None if bias == "dropped" else sign)
+        return record.signed_pull(lambda side: _favoured(record.weight, gamma, side), s)
+    s = divide(arriving.relevance, total, None)
+    above, below = where_positive(s, z), where_negative(s, z)
+    ledger.take_bias(above, taken(1))
+    ledger.take_bias(below, taken(-1))
+    if gamma == 0:
+        return record.pull(record.weight, above.add_(below)).mul_(record.x)
+    if not math.isinf(gamma):
+        above, below = (
+            torch.add(below, above, alpha=1 + gamma),
+            torch.add(above, below, alpha=1 + gamma),
+        )
+    lower = record.signed_pull(lambda side: part(record.weight, side), above)
+    return lower.add_(record.signed_pull(lambda side: part(record.weight, -side), below))
+
+
+def _gamma_total(record: Record, z: Tensor, sign: int | None, gamma: float, bias: str) -> Tensor:
+    """The denominator, z + γz^±, or z^± for γ = inf, with biases as `gamma` says; 0 where z is."""
+    if bias == "scaled" or record.bias is None:
+        own = record.own if sign is None else record.plus
+    elif sign is None:
+        own = by_sign(z, record.signed_push(1), record.signed_push(-1))
+    else:
+        own = record.signed_push(1)
+    if math.isinf(gamma):
+        return own
+    total = torch.add(z, own, alpha=gamma)
+    if bias == "dropped" and record.bias is not None:
+        total = torch.where(z == 0, 0, total - record.per_unit(record.bias))
+    return total
+
+
+def _taken(bias: Tensor | None, gamma: float, how: str, sign: int) -> Tensor | None:
+    """The biases' part of the denominator where z has the sign, (K,)."""
+    if bias is None or how == "dropped":
+        return None
+    within, times = (0 * bias, 1.0) if math.isinf(gamma) else (bias, gamma)
+    return within if how == "kept" else within + times * part(bias, sign)
+
+
+def _favoured(weight: Tensor, gamma: float, sign: int) -> Tensor:
+    """w + γw^±, or w^± for γ = inf."""
+    same = part(weight, sign)
+    return same if math.isinf(gamma) else same.mul_(gamma).add_(weight)
+
+
+def alpha_beta(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    alpha: float,
+    stabilizer: float,
+    stabilize: str = "signed",
+) -> Tensor:
+    """LRP-αβ with β = α − 1: R_j = Σ_k (α (x_j w_jk)⁺/z_k⁺ − β (x_j w_jk)⁻/z_k⁻) R_k.
+
+    The denominators include b⁺ and b⁻. Source: Bach et al. 2015, eq. 60, with the sign of β as in
+    Montavon et al. 2019 (α − β = 1, β ≥ 0).
+    """
+    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    positive = _alpha_beta_branch(record, alpha * arriving.relevance, divide, sign=1)
+    if math.isclose(alpha, 1.0, rel_tol=0, abs_tol=1e-12):
+        return positive
+    share = (1 - alpha) * arriving.relevance
+    return positive + _alpha_beta_branch(record, share, divide, sign=-1)
+
+
+def _alpha_beta_branch(
+    record: Record, relevance: Tensor, divide: Callable[..., Tensor], *, sign: int
+) -> Tensor:
+    bias = None if record.bias is None else part(record.bias, sign)
+    z = record.plus if sign > 0 else record.minus
+    s = divide(relevance, z, bias, sign=sign)
+    return record.signed_pull(lambda side: part(record.weight, sign * side), s)
+
+
+def z_plus(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    stabilizer: float,
+    stabilize: str = "signed",
+) -> Tensor:
+    """LRP-z⁺, which is LRP-αβ with α = 1, β = 0. Source: Montavon et al. 2017."""
+    return alpha_beta(
+        record, arriving, ledger, alpha=1.0, stabilizer=stabilizer, stabilize=stabilize
+    )
+
+
+def z_box(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    stabilizer: float,
+    stabilize: str = "signed",
+    bounds: Bounds | None = None,
+) -> Tensor:
+    """LRP-z^B for inputs within [l, h]: z = f(x) − f⁺(l) − f⁻(h), numerators alike.
+
+    l and h are the lowest and highest values that a pixel can have, or the given ones. Source:
+    Montavon et al. 2017; Bermudez Schettino, eq. C.28. The bias cancels.
+    """
+    if bounds is not None:
+        low, high = (record.per_channel(bound) for bound in bounds)
+        record = replace(record, low=low, high=high)
+    sign = 1 if record.within else None
+    s = ledger.divide(arriving.relevance, record.boxed, None, stabilizer, sign, stabilize)
+    low, high = record.bounds
+    pulled_low = record.pull(record.weight.clamp(min=0), s).mul_(low)
+    pulled_high = record.pull(record.weight.clamp(max=0), s).mul_(high)
+    return record.pull(record.weight, s).mul_(record.x).sub_(pulled_low).sub_(pulled_high)
+
+
+def w_square(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    stabilizer: float,
+    stabilize: str = "signed",
+) -> Tensor:
+    """LRP-w²: R_j = Σ_k w_jk² / Σ_i w_ik² · R_k, whatever the inputs are.
+
+    Padding counts as no input; the bias takes nothing (zennit's adds b² to the denominator unless
+    told not to). Source: Montavon et al. 2017.
+    """
+    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    return _by_weight(record, arriving.relevance, divide, record.weight.square())
+
+
+def flat(
+    record: Record,
+    arriving: Arriving,
+    ledger: Ledger,
+    *,
+    stabilizer: float,
+    stabilize: str = "signed",
+) -> Tensor:
+    """LRP-♭: every input a unit reads gets the same share. Source: Lapuschkin et al. 2019.
+
+    Padding counts as no input; the bias takes nothing.
+    """
+    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    return _by_weight(record, arriving.relevance, divide, torch.ones_like(record.weight))
+
+
+def _by_weight(
+    record: Record, relevance: Tensor, divide: Callable[..., Tensor], weight: Tensor
+) -> Tensor:
+    """R_j = Σ_k v_jk / Σ_i v_ik · R_k for a `weight` v ≥ 0."""
+    z = record.push(torch.ones_like(record.x[:1]), weight).expand_as(relevance)
+    return record.pull(weight, divide(relevance, z, None, sign=1))
+
+
+def unchanged(record: Record, arriving: Arriving, ledger: Ledger) -> Tensor:
+    """The rule `pass`: R_j = R_j, for layers whose output has the shape of their input."""
+    return arriving.relevance
+
+
+def keeps_shape(layer: nn.Module) -> bool:
+    """Whether a layer's output always has the shape of its input, as `pass` asks for."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features == layer.out_features
+    if not isinstance(layer, nn.Conv2d) or layer.in_channels != layer.out_channels:
+        return False
+    if isinstance(layer.padding, str):
+        return layer.padding == "same"
+    return layer.stride == (1, 1) and all(
+        2 * layer.padding[i] == layer.dilation[i] * (layer.kernel_size[i] - 1) for i in (0, 1)
+    )
+
+
+KEEPS_SUPPORT = {"zero", "epsilon", "gamma", "alpha_beta", "z_plus"}
+"""Rules that give no relevance to an input of 0: what they pass through a ReLU is rectified."""
+
+RULES: dict[str, Callable[..., Tensor]] = {
+    "zero": zero,
+    "epsilon": epsilon,
+    "gamma": gamma,
+    "alpha_beta": alpha_beta,
+    "z_plus": z_plus,
+    "z_box": z_box,
+    "w_square": w_square,
+    "flat": flat,
+    "pass": unchanged,
+}

@@ -1,0 +1,1 @@
+"""What the command line and a Python script can ask for."""

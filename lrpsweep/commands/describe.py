@@ -1,0 +1,273 @@
+"""What a study would do, in words and numbers, and a first study for a model and its images."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torchvision
+
+from lrpsweep.attribution import Block, Composite, Explainer, LayerInfo, list_layers
+from lrpsweep.attribution.lrp.composite import plain
+from lrpsweep.commands.blocks import find_blocks, propose
+from lrpsweep.commands.composite_json import composite_of, read_composite
+from lrpsweep.commands.explain import check_layers
+from lrpsweep.data.folders import list_classes, list_files
+from lrpsweep.errors import InputError, guess
+from lrpsweep.models import Model, load_model
+from lrpsweep.models.torchvision import IMAGENET
+from lrpsweep.study import (
+    PRESETS,
+    STABILIZER,
+    ModelSpec,
+    PresetSpec,
+    init_text,
+    parse_study,
+    substitute,
+)
+from lrpsweep.sweep.search import planned_trials
+from lrpsweep.trial.context import Context, Task, build_composite, predictions
+from lrpsweep.trial.literature import baselines, literature_points
+
+PATCHES_A_SIDE = 28
+_NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+ROWS = 5
+DOUBTFUL = 0.5
+
+
+def describe_study(context: Context) -> dict[str, Any]:
+    """Facts about a prepared study, by name; with them the first `images` and `warnings`."""
+    spec, model = context.spec, context.model
+    search, validation = context.split.search, context.split.validation
+    literature = literature_points(context)
+    composite = context.composite(Task(values=context.some_values))
+    return {
+        "model": f"{model.name}, weights {model.fingerprint[:12]}",
+        "input": f"{search.images.shape[1]} × {search.images.shape[2]} pixels",
+        "images": f"{len(search.ids)} to search on, {len(validation.ids)} to validate",
+        "blocks": ", ".join(_described(composite)),
+        "trials": planned_trials(spec, literature),
+        "composites of the literature in the space": _titles(literature),
+        "baselines on the validation images": _titles(baselines(context)),
+        **predicted(context),
+    }
+
+
+def _described(composite: Composite) -> Iterator[str]:
+    """Each block of the study: one whose γ decays is a block for each depth, NAME.1, NAME.2, …."""
+    for name, parts in groupby(composite.blocks, lambda block: block.name.partition(".")[0]):
+        blocks = list(parts)
+        layers = tuple(layer for block in blocks for layer in block.layers)
+        decays = f", decaying over {len(blocks)} depths" if len(blocks) > 1 else ""
+        yield f"{name} ({blocks[0].rule}{decays}, {_span(layers)})"
+
+
+def predicted(context: Context) -> dict[str, Any]:
+    """What the model makes of the search images: here a wrong label or normalisation shows.
+
+    `first images`, `warnings`, and top-1 where the labels are known.
+    """
+    search = context.split.search
+    found = predictions(context.model, search.images, context.batch)
+    rows = [
+        {
+            "image": name,
+            "label": _class_name(context.model, label),
+            "prediction": _class_name(context.model, prediction),
+        }
+        for name, label, prediction in zip(search.ids, search.labels, found, strict=True)
+    ][:ROWS]
+    if (search.labels < 0).any():
+        return {"first images": rows, "warnings": []}
+    labels, right = context.looked or (search.labels, found == search.labels)
+    correct = float(np.mean(right))
+    warnings = [_doubt(correct)] if correct < DOUBTFUL else []
+    facts = {"top-1 on the search images": f"{correct:.0%}"}
+    if context.looked is not None:
+        facts = {
+            "top-1 on the images looked at": f"{correct:.0%}",
+            "misclassified and left out": f"{np.sum(~right)} of {len(right)} images",
+        }
+        left = {*search.labels.tolist(), *context.split.validation.labels.tolist()}
+        gone = [_class_name(context.model, k) for k in sorted({*labels.tolist()} - left)]
+        if gone:
+            more = f" and {len(gone) - ROWS} more" if len(gone) > ROWS else ""
+            warnings.append(
+                f"no image of class {', '.join(gone[:ROWS])}{more} is left: all that were looked "
+                "at are misclassified"
+            )
+    return {**facts, "first images": rows, "warnings": warnings}
+
+
+def _doubt(correct: float) -> str:
+    return (
+        f"only {correct:.0%} of the images are classified as they are labelled: are "
+        "preprocessing (mean, std, size), labels and weights those of this network?"
+    )
+
+
+def _class_name(model: Model, index: int) -> str:
+    if index < 0:
+        return "unknown"
+    return f"{index} ({model.classes[index]})" if model.classes else str(index)
+
+
+def described_lines(described: Mapping[str, Any]) -> list[str]:
+    """The facts for the console."""
+    tables = ("first images", "warnings")
+    lines = [f"  {name}: {value}" for name, value in described.items() if name not in tables]
+    rows = [tuple(row.values()) for row in described["first images"]]
+    rows.insert(0, ("image", "label", "prediction"))
+    lines += [f"    {line}" for line in _columns(rows)]
+    return lines + [f"Warning: {warning}" for warning in described["warnings"]]
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines, cells one below the other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "   ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def describe_composite(wanted: str, model: Model) -> dict[str, Any]:
+    """A composite for a network: a preset of the literature by name, or that of a composite.json.
+
+    Its `title`, its `blocks` as in a composite.json, and the `table` of its layers as lines. Raises
+    InputError when there is no such composite, or it is not for this network.
+    """
+    layers, path = list_layers(model.net), Path(wanted)
+    if wanted in PRESETS:
+        title = f"{PRESETS[wanted].title} ({PRESETS[wanted].source})"
+        composite = build_composite(layers, substitute(PresetSpec(preset=wanted), {}))
+    elif path.suffix == ".json":
+        title, composite = str(path), composite_of(read_composite(path))
+        check_layers(path, model, composite)
+    else:
+        raise InputError(
+            f"--composite: there is no '{wanted}'; expected the path of a composite.json, or one "
+            f"of {', '.join(PRESETS)}.{guess(wanted, PRESETS)}"
+        )
+    Explainer(model.net, model.pixel_bounds).check(composite)
+    return {
+        "title": f"{title}, on {model.name}",
+        "blocks": [plain(block) for block in composite.blocks],
+        "table": layer_table(composite, layers),
+    }
+
+
+def layer_table(composite: Composite, layers: Sequence[LayerInfo]) -> list[str]:
+    """A composite as a table: each layer with weights, its block and rule, in the network's order.
+
+    The stabilizer is shown where it is not the usual one. A layer without a block has '-'.
+    """
+    blocks = composite.by_layer()
+    rows = [("layer", "type", "depth", "block", "rule", "")]
+    for layer in layers:
+        if layer.weighted:
+            block = blocks.get(layer.name)
+            rest = ("-", "-", "") if block is None else (block.name, block.rule, _settings(block))
+            rows.append((layer.name, layer.kind, str(layer.depth), *rest))
+    return _columns(rows)
+
+
+def _settings(block: Block) -> str:
+    """'gamma 0.25, bias kept'."""
+    found = [f"{k} {v:g}" for k, v in block.hyper.items() if (k, v) != ("stabilizer", STABILIZER)]
+    found += [f"{option} {value}" for option, value in block.options.items()]
+    if block.bounds is not None:
+        for name, numbers in zip(("low", "high"), block.bounds, strict=True):
+            found.append(f"{name} {' '.join(f'{number:g}' for number in numbers)}")
+    return ", ".join(found)
+
+
+def _titles(names: Iterable[str]) -> str:
+    return ", ".join(PRESETS[name].title for name in names) or "none"
+
+
+def _span(layers: tuple[str, ...]) -> str:
+    return layers[0] if len(layers) == 1 else f"{layers[0]} to {layers[-1]}"
+
+
+def propose_study(model: str, weights: str | None, images: Path | None, target: Path) -> str:
+    """The text of a study that tunes a γ for each resolution of the model's layers.
+
+    Raises InputError when the model is not known, or the folder's names are not its classes.
+    """
+    if images is None:
+        raise InputError("--images: missing; expected a folder with one folder of images per class")
+    spec = _model_spec(model, weights)
+    loaded = load_model(ModelSpec(**_without_download(spec)), "cpu", Path.cwd())
+    labels = _labels(images, loaded)
+    layers, stages, first = find_blocks(loaded, loaded.input_size)
+    text = init_text(
+        name=_NO_NAME.sub("-", target.stem).lstrip("_.-") or "study",
+        model=spec,
+        folder=str(images.resolve()),
+        labels=labels,
+        images=_count(images),
+        patch=max(1, loaded.input_size[0] // PATCHES_A_SIDE),
+        proposals=propose(stages.stages, layers, first),
+    )
+    parse_study(text, target)
+    return text
+
+
+def _count(images: Path) -> int:
+    """How many images the folders of a study have."""
+    folders = list_classes(images, None, None, ())
+    count = sum(len(list_files(images, folder)) for folder in folders)
+    if count < 2:
+        raise InputError(
+            f"--images: '{images}' has {count} images in its {len(folders)} sub-folders; expected "
+            "at least 2: one to search on and one to validate on"
+        )
+    return count
+
+
+def _model_spec(model: str, weights: str | None) -> ModelSpec:
+    if model == "scenes":
+        return ModelSpec(embedded="scenes")
+    spec = ModelSpec(torchvision=model, weights=weights or _best_weights(model))
+    if weights is not None and Path(weights).suffix:
+        return spec.model_copy(
+            update={"weights": str(Path(weights).resolve()), "preprocess": IMAGENET}
+        )
+    return spec
+
+
+def _best_weights(model: str) -> str:
+    try:
+        return str(torchvision.models.get_model_weights(model).DEFAULT.name)
+    except ValueError as error:
+        names = torchvision.models.list_models(module=torchvision.models)
+        raise InputError(
+            f"--model: there is no model '{model}'; expected 'scenes' or a torchvision "
+            f"classifier.{guess(model, names)}"
+        ) from error
+
+
+def _without_download(spec: ModelSpec) -> dict[str, Any]:
+    """The model's architecture is enough here."""
+    return {"embedded": spec.embedded, "torchvision": spec.torchvision}
+
+
+def _labels(images: Path, model: Model) -> str:
+    for labels in ("index", "name", "wnid"):
+        try:
+            list_classes(images, labels, None, model.classes)
+        except InputError as error:
+            problem = error
+        else:
+            return labels
+    raise InputError(
+        f"--images: {problem}. For other folder names, write `labels: {{FOLDER: CLASS, …}}` "
+        "into a study by hand (see the README)."
+    )

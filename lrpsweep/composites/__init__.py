@@ -1,0 +1,1 @@
+"""Composites: which rule, with which hyperparameters, each block of layers gets."""

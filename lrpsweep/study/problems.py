@@ -1,0 +1,177 @@
+"""What is wrong with a study, one paragraph each: place, what was found, what was expected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from lrpsweep.errors import InputError, guess
+from lrpsweep.study.dimensions import KINDS
+from lrpsweep.study.fields import BlockSpec, StudyFile
+from lrpsweep.study.secrets import masked
+
+Place = tuple[str | int, ...]
+LONGEST = 80
+_MARKS = {*(f"<{kind}>" for kind in (*KINDS, "auto", "values", "preset", "blocks")), "[key]"}
+"""What pydantic puts into a place although it is no key of the file: tags of unions."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """place: keys and indices from the top of the file; text: the rest of the paragraph."""
+
+    place: Place
+    text: str
+
+
+def shown(value: Any) -> str:
+    """A value as it looks in the file, without passwords and cut to a readable length."""
+    return cut(_plain(masked(value)))
+
+
+def cut(text: str) -> str:
+    """A text of a readable length."""
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}: {_plain(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_plain(v) for v in value) + "]"
+    if value is None or isinstance(value, bool):
+        return str({None: "null", True: "true", False: "false"}[value])
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def raise_problems(
+    source: str, problems: Iterable[Problem], raw: Any, overrides: Sequence[str]
+) -> None:
+    """One InputError of all problems, if there are any."""
+    paragraphs = [
+        f"{source}: {name}{_origin(name, overrides)}: {problem.text}"
+        for problem in problems
+        for name in [place_name(problem.place, raw)]
+    ]
+    if paragraphs:
+        raise InputError("\n\n".join(paragraphs))
+
+
+def _origin(name: str, overrides: Sequence[str]) -> str:
+    for override in reversed(overrides):
+        path = override.partition("=")[0]
+        if name == path or name.startswith(f"{path}."):
+            return f" (--set {cut(masked(override))})"
+    return ""
+
+
+def place_name(place: Place, raw: Any) -> str:
+    """'composite.early.gamma': keys joined by dots, blocks by their names."""
+    names = []
+    for key in place:
+        entry = _entry(raw, key)
+        names.append(str(entry["block"] if isinstance(key, int) and _named(entry) else key))
+        raw = entry
+    return ".".join(names) or "the file"
+
+
+def _entry(raw: Any, key: str | int) -> Any:
+    if isinstance(raw, dict):
+        return raw.get(key)
+    if isinstance(raw, tuple) and isinstance(key, int) and key < len(raw):
+        return raw[key]
+    return None
+
+
+def _named(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("block"), str)
+
+
+def problems_of(error: ValidationError) -> list[Problem]:
+    """Pydantic's findings in our words."""
+    return [_problem(details) for details in error.errors(include_url=False)]
+
+
+def _problem(details: ErrorDetails) -> Problem:
+    place = tuple(key for key in details["loc"] if key not in _MARKS) or details["loc"]
+    kind, value = details["type"], details["input"]
+    if kind == "missing":
+        return Problem(place, "missing; expected a value.")
+    if kind == "extra_forbidden":
+        known = _keys(details["loc"])
+        near = guess(str(place[-1]), known)
+        return Problem(place, f"unknown key; expected one of {', '.join(known)}.{near}")
+    return Problem(place, f"found {shown(value)}; expected {_expected(details)}.{_near(details)}")
+
+
+def _near(details: ErrorDetails) -> str:
+    if details["type"] != "literal_error" or not isinstance(details["input"], str):
+        return ""
+    allowed = details.get("ctx", {}).get("expected", "").replace(" or ", ", ").split(", ")
+    return guess(details["input"], [word.strip("'") for word in allowed])
+
+
+_BOUNDS: Mapping[str, str] = {
+    "greater_than": "more than",
+    "greater_than_equal": "at least",
+    "less_than": "less than",
+    "less_than_equal": "at most",
+}
+_WORDS: Mapping[str, str] = {
+    "model_type": "a mapping of keys to values",
+    "model_attributes_type": "a mapping of keys to values",
+    "dict_type": "a mapping of keys to values",
+    "mapping_type": "a mapping of keys to values",
+    "tuple_type": "a list",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "string_type": "a word (in quotes, if it looks like a number)",
+    "bool_type": "true or false",
+    "finite_number": "a finite number",
+    "string_too_short": "a word that is not empty",
+}
+
+
+def _expected(details: ErrorDetails) -> str:
+    context = details.get("ctx", {})
+    match details["type"]:
+        case "string_pattern_mismatch":
+            return f"letters, digits, '_', '-', '.' as in the pattern {context['pattern']}"
+        case "too_short" | "too_long" | "missing_argument":
+            size = context.get("min_length", context.get("max_length"))
+            return f"{'at least' if 'min_length' in context else 'at most'} {size} entries"
+        case kind if kind in _BOUNDS:
+            limit = next(iter(context.values()))
+            return f"{_BOUNDS[kind]} {limit:g}"
+        case kind:
+            return _WORDS.get(kind, details["msg"].removeprefix("Input should be "))
+
+
+def _keys(place: Place) -> list[str]:
+    """The keys allowed beside the last one of a place in the file."""
+    if place[0] == "composite":
+        return list(BlockSpec.model_fields)
+    if place[0] == "search":
+        return list(KINDS[str(place[2]).strip("<>")].model_fields)
+    model: type[BaseModel] = StudyFile
+    for key in place[:-1]:
+        model = _inner(model, str(key))
+    return list(model.model_fields)
+
+
+def _inner(model: type[BaseModel], key: str) -> type[BaseModel]:
+    if key not in model.model_fields:  # a tag of a union
+        return model
+    return next(_models(model.model_fields[key].annotation), model)
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models in a type, however deep in unions."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models(inner)

@@ -1,0 +1,189 @@
+"""Studies as text: rewritten for another folder, or proposed for a model and its images."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lrpsweep.composites.rules import RULES
+from lrpsweep.study.dimensions import Choice, Dimension, Log
+from lrpsweep.study.fields import ModelSpec, StudySpec
+from lrpsweep.study.overrides import override
+from lrpsweep.study.yaml_text import NUMBER, read_yaml
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _word(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """In quotes where it would be read as a number; PyYAML knows fewer of those, 09 and 1e5 not."""
+    style = "'" if NUMBER.fullmatch(text) else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _word)
+
+
+def dump(raw: Any) -> str:
+    """Raw values as YAML that `read_yaml` reads back the same."""
+    text: str = yaml.dump(_lists(raw), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
+def _lists(raw: Any) -> Any:
+    if isinstance(raw, dict):
+        return {key: _lists(value) for key, value in raw.items()}
+    return [_lists(value) for value in raw] if isinstance(raw, tuple) else raw
+
+
+def write_study(study: StudySpec, path: Path) -> None:
+    """Writes the study so that it means the same when read from `path`.
+
+    Verbatim where it can be; relative paths become absolute (and comments are lost) when the file
+    moves to another folder.
+    """
+    raw = read_yaml(study.text)
+    text = study.text
+    if path.parent.resolve() != study.base.resolve():
+        for field, value in _relative_paths(study).items():
+            moved = str(study.base.resolve() / value)
+            raw = override(raw, f"{field}={json.dumps(moved)}")
+            text = dump(raw)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _relative_paths(study: StudySpec) -> dict[str, str]:
+    weights = study.model.weights
+    is_file = weights is not None and Path(weights).suffix in (".safetensors", ".pt", ".pth")
+    paths = {f"data.{field}": getattr(study.data, field) for field in ("folder", "csv", "root")}
+    paths["model.weights"] = weights if is_file else None
+    return {
+        field: text
+        for field, text in paths.items()
+        if text is not None and not Path(text).is_absolute() and text[:1] not in ("$", "~")
+    }
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A block for a new study: `layers` as in BlockSpec; what the rule needs is searched."""
+
+    block: str
+    layers: tuple[str, ...]
+    rule: str
+
+
+PROPOSED: Mapping[str, Dimension] = {
+    "gamma": Log(log=(1e-3, 1.0), zero=True, points=7),
+    "epsilon": Log(log=(1e-3, 1.0), zero=True, points=7),
+    "alpha": Choice(choice=(1, 2)),
+}
+MOST_IMAGES = 32
+MOST_GRID_NAMES = 2
+
+_TEMPLATE = """\
+# Check it with `lrpsweep validate`, then `lrpsweep run`. All keys: see the README.
+version: 1
+name: {name}
+model: {model}
+data:
+  folder: {folder}    # one folder of images for each class; ${{VAR}} may stand here
+  labels: {labels}    # what folder names are: index | name | a map {{folder: class}}
+  target: label    # the class that is explained: label | prediction | a class
+  # Composites are compared on the search images, the best is judged on the validation images:
+  # fewer than 20 of those decide nothing.
+  split: {{search: {searched}, validation: {validated}, seed: 0}}
+{blocks}
+evaluation: {{patch: {patch}}}    # pixels; the rest as in protocol `default`
+objective: auc_morf    # or auc_lerf, srg; the direction is known
+{sampler}
+run: {{device: auto, cpus: 1, gpus: 0, cache_gb: 2}}    # changes no result
+"""
+
+_BLOCKS = """\
+search:    # log | linear | int | choice; zero: true adds 0 to a log range; blocks may share a name
+{search}
+composite:    # from the pixels to the class scores; rules: {rules}
+{composite}"""
+
+
+def blocks_text(proposals: Sequence[Proposal]) -> str:
+    """The part of a study that says what is searched: `search` and `composite`."""
+    return _BLOCKS.format(
+        search="\n".join(
+            f"  {n}: {_range(PROPOSED[n.rpartition('.')[2]])}" for n in _names(proposals)
+        ),
+        rules=", ".join(RULES),
+        composite="\n".join(f"  - {_flow(_block(p))}" for p in proposals),
+    )
+
+
+def _names(proposals: Sequence[Proposal]) -> list[str]:
+    return [f"{p.block}.{hyper}" for p in proposals for hyper in RULES[p.rule]]
+
+
+def init_text(
+    *,
+    name: str,
+    model: ModelSpec,
+    folder: str,
+    labels: str | Mapping[str, int | str],
+    images: int,
+    patch: int,
+    proposals: Sequence[Proposal],
+) -> str:
+    """A commented study, ready to be edited.
+
+    images: how many there are; a half of them, at most 32, is searched on and as many are kept
+    for validation.
+    """
+    searched = max(1, min(MOST_IMAGES, images // 2))
+    few = len(_names(proposals)) <= MOST_GRID_NAMES
+    return _TEMPLATE.format(
+        name=_flow(name),
+        model=_flow(model.model_dump(exclude_unset=True)),
+        folder=_flow(folder),
+        labels=_flow(labels),
+        searched=searched,
+        validated=min(searched, images - searched),
+        blocks=blocks_text(proposals),
+        patch=patch,
+        sampler="sampler: {name: grid, seed: 0}    # or tpe, random: these want `trials: N`"
+        if few
+        else "sampler: {name: tpe, seed: 0}    # or random, grid\ntrials: 100",
+    )
+
+
+def _range(dimension: Dimension) -> str:
+    return _flow(dimension.model_dump(exclude_none=True))
+
+
+def _block(proposal: Proposal) -> dict[str, Any]:
+    layers: Any = proposal.layers[0] if len(proposal.layers) == 1 else proposal.layers
+    hyper = {h: f"${proposal.block}.{h}" for h in RULES[proposal.rule]}
+    return {"block": proposal.block, "layers": layers, "rule": proposal.rule, **hyper}
+
+
+def _flow(value: Any) -> str:
+    """A value on one line."""
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_flow(k)}: {_flow(v)}" for k, v in value.items()) + "}"
+    if isinstance(value, tuple | list):
+        return "[" + ", ".join(_flow(v) for v in value) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and read_yaml(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+_PLAIN = re.compile(r"[$\w./~-]+")

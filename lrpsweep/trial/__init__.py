@@ -1,0 +1,1 @@
+"""A trial: where models, data, attribution and evaluation meet."""

@@ -1,0 +1,394 @@
+"""What a worker keeps between trials: model, images, targets, and the engine with its cache.
+
+The driver prepares a study once: it reads model and images and checks what can be checked. What
+comes of that is packed, sent to the workers once, and unpacked there: a worker reads no file.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lrpsweep.attribution import (
+    Block,
+    Composite,
+    Explainer,
+    Explanation,
+    Instability,
+    LayerInfo,
+    assign_layers,
+    assign_parts,
+    decayed,
+    find_instability,
+    list_layers,
+    register,
+    registrations,
+)
+from lrpsweep.data import Inputs, Split, load_inputs
+from lrpsweep.errors import InputError, guess
+from lrpsweep.evaluation import PROTOCOLS
+from lrpsweep.models import Model, load_model
+from lrpsweep.study import (
+    Choice,
+    ConcreteBlock,
+    Dimension,
+    Int,
+    PresetSpec,
+    Space,
+    Span,
+    StudySpec,
+    bounds,
+    extremes,
+    first_point,
+    free,
+    resolve_path,
+    searched_depths,
+    substitute,
+)
+
+SplitName = Literal["search", "validation"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one trial is to do.
+
+    values: of the study's search names; or preset: a composite of the literature, as published.
+    objective, perturbation: those of the study when None.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    preset: str | None = None
+    split: SplitName = "search"
+    objective: str | None = None
+    perturbation: str | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a study file cannot hold, and only its caller can give.
+
+    model: the network of `model.python`. images: those of `data.python`: (images, labels), or a
+    map-style Dataset or sequence of pairs (see `lrpsweep.data.load_inputs`). allow_code: whether
+    `model.factory` may be imported.
+    """
+
+    model: nn.Module | None = None
+    images: Any = None
+    allow_code: bool = False
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A prepared study on its way to the workers; its network lies on the CPU.
+
+    registered: what was registered for types of modules, which a new process does not know.
+    """
+
+    spec: StudySpec
+    model: Model
+    split: Split
+    targets: Mapping[SplitName, np.ndarray]
+    registered: Mapping[type[nn.Module], Any] = field(default_factory=registrations)
+
+    def unpack(self, device: str) -> Context:
+        """The study as a worker keeps it, on 'cpu' or 'cuda'."""
+        _fix_precision()
+        for module_type, how in self.registered.items():
+            register(module_type, how)
+        model = _moved(self.model, device)
+        bounds, kept = model.pixel_bounds, int(self.spec.run.cache_gb * 2**30)
+        return Context(
+            self.spec,
+            model,
+            list_layers(model.net),
+            Explainer(model.net, bounds, kept),
+            self.split,
+            self.targets,
+            self.split.search.images.mean((0, 1, 2)),
+            device,
+            self.spec.run.batch,
+        )
+
+
+@dataclass
+class Context:
+    """What a worker keeps between trials. batch shrinks when memory runs out.
+
+    kept_curves: perturbation curves that no heatmap changes. looked: where misclassified images are
+    left out, the labels of all images looked at, and which of them were right.
+    """
+
+    spec: StudySpec
+    model: Model
+    layers: tuple[LayerInfo, ...]
+    explainer: Explainer
+    split: Split
+    targets: Mapping[SplitName, np.ndarray]
+    fill: np.ndarray
+    device: str
+    batch: int
+    kept_curves: dict[Any, Any] = field(default_factory=dict)
+    looked: tuple[np.ndarray, np.ndarray] | None = None
+
+    def pack(self) -> Packed:
+        """What the workers need of this."""
+        spec = self.spec.model_copy(update={"path": self.spec.path.resolve()})
+        return Packed(spec, _moved(self.model, "cpu"), self.split, self.targets)
+
+    @property
+    def threads(self) -> int:
+        """Threads that perturb images while others are scored."""
+        return max(1, int(self.spec.run.cpus))
+
+    def inputs(self, split: SplitName) -> Inputs:
+        """The images of one split."""
+        return self.split.search if split == "search" else self.split.validation
+
+    def composite(self, task: Task) -> Composite:
+        """The composite that the task explains with."""
+        wanted = self.spec.composite if task.preset is None else PresetSpec(preset=task.preset)
+        return build_composite(self.layers, substitute(wanted, task.values))
+
+    @property
+    def some_values(self) -> dict[str, Any]:
+        """A point of the search space: its first on every axis."""
+        return first_point(self.spec.search)
+
+    def shrink(self) -> None:
+        """Halves the batch and lets go of what is kept, after memory has run out."""
+        self.batch //= 2
+        self.explainer.forget()
+        torch.cuda.empty_cache()
+
+    def explain(self, composite: Composite, split: SplitName, first: int, last: int) -> Explanation:
+        """Explains images first..last of a split; what no composite changes is kept."""
+        images, targets = self._batch(split, first, last)
+        return self.explainer.attribute(images, targets, composite, key=(split, first, last))
+
+    def instability(
+        self, composite: Composite, split: SplitName, first: int, last: int
+    ) -> Instability | None:
+        """Where the relevance of images first..last of a split grows out of proportion."""
+        batch = self._batch(split, first, last)
+        return find_instability(self.explainer, *batch, composite, key=(split, first, last))
+
+    def _batch(self, split: SplitName, first: int, last: int) -> tuple[Tensor, Tensor]:
+        images = self.model.normalize(self.inputs(split).images[first:last])
+        return images, torch.as_tensor(self.targets[split][first:last], device=images.device)
+
+
+def _moved(model: Model, device: str) -> Model:
+    if next(model.net.parameters()).device.type == device:
+        return model
+    return replace(model, net=copy.deepcopy(model.net).to(device))
+
+
+def build_composite(layers: Sequence[LayerInfo], blocks: Sequence[ConcreteBlock]) -> Composite:
+    """The blocks with their layers in this network; those with none are left out.
+
+    Raises InputError as `assign_layers` does.
+    """
+    ends = {b.block: b.layers.until for b in blocks if isinstance(b.layers, Span)}
+    if ends:
+        assigned = assign_parts(layers, ends)
+    else:
+        assigned = assign_layers(
+            layers,
+            {b.block: b.layers for b in blocks if not isinstance(b.layers, Span)},
+            [b.block for b in blocks if b.moving],
+        )
+    return Composite(
+        tuple(
+            block
+            for concrete in blocks
+            for block in _blocks(layers, concrete, assigned.get(concrete.block, ()))
+        )
+    )
+
+
+def _blocks(
+    layers: Sequence[LayerInfo], concrete: ConcreteBlock, names: tuple[str, ...]
+) -> Iterator[Block]:
+    """The block, or one for each of its depths where γ decays from one to the next."""
+    if not names:
+        return
+    options, bounds = concrete.options, concrete.bounds
+    block = Block(concrete.block, names, concrete.rule, concrete.hyper, options, bounds)
+    if concrete.decay == 1:
+        yield block
+    else:
+        yield from decayed(block, concrete.decay, layers)
+
+
+def prepare(spec: StudySpec, device: str = "cpu", given: Given | None = None) -> Context:
+    """Loads model and images, and checks all that can be checked before the first trial.
+
+    device: 'cpu' or 'cuda'. Raises InputError that names the field of the study.
+    """
+    _fix_precision()
+    try:
+        return _prepared(spec, device, given or Given())
+    except InputError as error:
+        raise InputError(f"{spec.path}: {error}") from error
+
+
+def _fix_precision() -> None:
+    """No TF32: relevance and scores are plain float32 on every device."""
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.deterministic = True
+
+
+def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
+    for path in (spec.data.folder, spec.data.csv, spec.data.root):
+        if path is not None:
+            resolve_path(path, spec.base)  # a variable that is not set, before weights are fetched
+    model = load_model(spec.model, device, spec.base, net=given.model, allow_code=given.allow_code)
+    count = _class_count(model)
+    split, looked = _split(spec, model, given.images, count)
+    evaluation = spec.evaluation
+    height, width = split.search.images.shape[1:3]
+    PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
+    targets: dict[SplitName, np.ndarray] = {
+        "search": _targets(spec, model, split.search, count),
+        "validation": _targets(spec, model, split.validation, count),
+    }
+    context = Packed(spec, model, split, targets).unpack(device)
+    context.looked = looked
+    _check_depths(context)
+    for values in _with_every_choice(context):
+        context.explainer.check(context.composite(Task(values=values)))
+    return context
+
+
+def _split(
+    spec: StudySpec, model: Model, images: Any, count: int
+) -> tuple[Split, tuple[np.ndarray, np.ndarray] | None]:
+    """The images of the study, and what was looked at where misclassified ones are left out."""
+    looked: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def correct(candidates: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        right: np.ndarray = predictions(model, candidates, spec.run.batch) == labels
+        looked.append((labels, right))
+        return right
+
+    # Without names, the number of classes still bounds the labels.
+    classes = model.classes or tuple(f"class {index}" for index in range(count))
+    keep = correct if spec.data.misclassified == "leave_out" else None
+    split = load_inputs(spec.data, model.preprocess, classes, spec.base, images=images, keep=keep)
+    if not looked:
+        return split, None
+    labels, right = (np.concatenate(parts) for parts in zip(*looked, strict=True))
+    return split, (labels, right)
+
+
+def _check_depths(context: Context) -> None:
+    """Raises InputError when a depth is searched that the network does not have."""
+    spec, deepest = context.spec, max(layer.depth for layer in context.layers)
+    for name in searched_depths(spec.composite):
+        furthest = max(extremes(spec.search[name]))
+        if furthest > deepest:
+            raise InputError(
+                f"search.{name}: found {furthest}, but {context.model.name} is {deepest} layers "
+                f"with weights deep; expected at most {deepest}"
+            )
+
+
+def _with_every_choice(context: Context) -> Iterator[dict[str, Any]]:
+    """Points in which each block meets its choices, of a rule above all, with its depths."""
+    spec = context.spec
+    depths = searched_depths(spec.composite)
+    axes = {name: _tried(d, name in depths) for name, d in free(spec.search).items()}
+    whole = spec.composite
+    parts = (whole,) if isinstance(whole, PresetSpec) else tuple((block,) for block in whole)
+    for part in parts:
+        space = Space(spec.search, part)
+        for point in space.points(axes):
+            yield context.some_values | space.values(point)
+
+
+def _tried(dimension: Dimension, depth: bool) -> Sequence[Any]:
+    """What a name may be proposed as; of ranges that are no depths, only the lower end."""
+    match dimension:
+        case Choice(choice=choice):
+            return choice
+        case Int(int=(first, last)) if depth:
+            return range(first, last + 1)
+    return [bounds(dimension)[0]]
+
+
+def _targets(spec: StudySpec, model: Model, inputs: Inputs, count: int) -> np.ndarray:
+    """The class explained for each image, (N,). count: how many classes there are."""
+    target = spec.data.target
+    if target == "prediction":
+        return predictions(model, inputs.images, spec.run.batch)
+    if target == "label":
+        wrong = np.flatnonzero((inputs.labels < 0) | (inputs.labels >= count))
+        if len(wrong):
+            raise InputError(
+                f"data.labels: image '{inputs.ids[wrong[0]]}' has class "
+                f"{inputs.labels[wrong[0]]}; expected 0 to {count - 1}, the model's classes"
+            )
+        return inputs.labels
+    return np.full(len(inputs.labels), _class_index(target, model.classes, count))
+
+
+def _class_index(target: int | str, classes: Sequence[str], count: int) -> int:
+    if isinstance(target, int) and 0 <= target < count:
+        return target
+    if isinstance(target, str) and target in classes:
+        return classes.index(target)
+    raise InputError(
+        f"data.target: the model has no class {target!r}; expected 'label', 'prediction', an "
+        f"index from 0 to {count - 1}, or a class name.{guess(str(target), classes)}"
+    )
+
+
+@torch.no_grad()
+def _class_count(model: Model) -> int:
+    """How many classes the network tells apart, seen from what it says of a black image."""
+    height, width = model.input_size
+    try:
+        output = model.net(model.normalize(np.zeros((2, height, width, 3), np.uint8)))
+    except Exception as error:
+        raise InputError(
+            f"model: {model.name} fails on an image of {height} × {width} pixels "
+            f"({type(error).__name__}: {str(error)[:300]}); expected a network that takes "
+            f"(N, 3, {height}, {width}), the size that model.preprocess asks for"
+        ) from error
+    is_tensor = isinstance(output, torch.Tensor)
+    if not is_tensor or output.ndim != 2 or len(output) != 2:
+        shape = f"the shape {tuple(output.shape)}" if is_tensor else f"type {type(output).__name__}"
+        raise InputError(
+            f"model: the output of {model.name} for two images has {shape}; expected class scores "
+            "of the shape (2, classes)"
+        )
+    if not bool(output.isfinite().all()):
+        raise InputError(
+            f"model: the scores of {model.name} for a black image are NaN or infinite; expected "
+            "numbers: are these the weights of a trained network?"
+        )
+    count = int(output.shape[1])
+    if model.classes and len(model.classes) != count:
+        raise InputError(
+            f"model.classes: {len(model.classes)} names, but {model.name} has {count} outputs; "
+            "expected a name for each output, in order"
+        )
+    return count
+
+
+@torch.no_grad()
+def predictions(model: Model, images: np.ndarray, batch: int = 64) -> np.ndarray:
+    """The class with the highest logit, (N,)."""
+    found = [
+        model.net(model.normalize(images[i : i + batch])).argmax(1).cpu().numpy()
+        for i in range(0, len(images), batch)
+    ]
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)

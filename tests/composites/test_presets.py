@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import pytest
+from study_text import study
+
+from lrpsweep.composites.rules import OPTIONS, allows, hyperparameters, options
+from lrpsweep.study import PRESETS, PresetSpec, preset_parts, substitute
+
+VGG16_CONVOLUTIONS = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
+"""Leaf indices of torchvision's VGG-16."""
+
+
+def leaves(name):
+    """Block to the leaf indices of its convolutions, for VGG-16."""
+    found, first = {}, 0
+    for part in preset_parts(name, {}):
+        if part.until is not None:
+            share = isinstance(part.until, Fraction)
+            last = max(1, round(part.until * len(VGG16_CONVOLUTIONS))) if share else part.until
+            found[part.block] = VGG16_CONVOLUTIONS[first:last]
+            first = last
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "ranges"),
+    [
+        ("tutorial", {"pixel": (0, 0), "lower": (1, 16), "upper": (17, 30)}),
+        (
+            "decreasing_gamma",
+            {
+                "pixel": (0, 0),
+                "early": (2, 10),
+                "middle": (11, 17),
+                "late": (18, 24),
+                "last": (25, 31),
+            },
+        ),
+    ],
+)
+def test_shares_are_the_leaf_ranges_of_the_literature(name, ranges):
+    expected = {
+        block: [leaf for leaf in VGG16_CONVOLUTIONS if first <= leaf <= last]
+        for block, (first, last) in ranges.items()
+    }
+    assert leaves(name) == expected
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_preset_is_a_whole_composite(name):
+    parts = preset_parts(name, {})
+    assert sum(len(convolutions) for convolutions in leaves(name).values()) == 13
+    assert [part.block for part in parts if part.until is None] == ["head"]
+    blocks = substitute(PresetSpec(preset=name), {})
+    assert len({block.block for block in blocks}) == len(blocks)
+    for block in blocks:
+        assert set(block.hyper) == set(hyperparameters(block.rule))
+        assert set(block.options) <= set(options(block.rule))
+        assert all(value in OPTIONS[option][1:] for option, value in block.options.items())
+        assert all(allows(hyper, value) for hyper, value in block.hyper.items())
+        assert allows("decay", block.decay)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_hyperparameter_of_a_preset_reaches_a_block(name):
+    for hyper, published in PRESETS[name].hyper.items():
+        choice = f"search.g={{choice: [1, {published}]}}"
+        spec = study(f"composite={{preset: {name}, {hyper}: $g}}", choice)
+        assert substitute(spec.composite, {"g": published}) == substitute(
+            PresetSpec(preset=name), {}
+        )
+        assert substitute(spec.composite, {"g": published}) != substitute(spec.composite, {"g": 1})
+
+
+def gammas(name, **hyper):
+    blocks = substitute(PresetSpec(preset=name, **hyper), {})
+    return [(b.hyper["gamma"], b.decay) for b in blocks if b.rule == "gamma"]
+
+
+def test_variations_of_decreasing_gamma():
+    assert gammas("decreasing_gamma") == [(0.5, 1), (0.25, 1), (0.1, 1), (0, 1)]
+    assert gammas("decreasing_gamma_halved", gamma=2) == [(2, 1), (1, 1), (0.5, 1), (0, 1)]
+    by_ten = gammas("decreasing_gamma_factor", gamma=1, decay=0.1)
+    assert by_ten == [(1, 1), (pytest.approx(0.1), 1), (pytest.approx(0.01), 1), (0, 1)]
+    assert gammas("decreasing_gamma_halved", gamma="inf")[:2] == [(math.inf, 1)] * 2
+    assert gammas("decreasing_gamma_exponential") == [(0.5, 0.8)]
+
+
+def test_flat_reaches_as_far_as_it_is_told():
+    far = {n: preset_parts("cmp_alpha2_flat_n", {"n": n})[0] for n in (0.0, 2.0)}
+    assert [part.until for part in far.values()] == [0, 2]
+    assert far[2.0].rule == "flat"
+    assert leaves("cmp_alpha1_flat")["pixel"] == leaves("tutorial")["pixel"] == [0]
+    assert leaves("cmp_alpha1_flat_n")["flat"] == [0, 2, 5]
+    assert leaves("lrp_cam") == {"features": VGG16_CONVOLUTIONS}
+
+
+def test_the_tutorials_source_says_how_epsilon_departs_from_it():
+    assert "ε is absolute here" in PRESETS["tutorial"].source

@@ -1,0 +1,555 @@
+from __future__ import annotations
+
+import pickle
+import re
+from functools import reduce
+from pathlib import Path
+
+import pytest
+from study_text import PATH, STUDY, study
+
+from lrpsweep.errors import InputError
+from lrpsweep.study import (
+    BlockSpec,
+    Fixed,
+    Int,
+    Log,
+    Preprocess,
+    PresetSpec,
+    StudySpec,
+    bundled_studies,
+    load_study,
+    parse_study,
+)
+from lrpsweep.study.overrides import override
+from lrpsweep.study.writing import dump
+from lrpsweep.study.yaml_text import read_yaml
+
+FOLDER = "data={folder: images, labels: name, split: {search: 4, validation: 0}}"
+
+
+@pytest.mark.parametrize("name", bundled_studies())
+def test_every_bundled_study_loads(name):
+    spec = load_study(bundled_studies()[name])
+    assert spec.name == name
+
+
+def test_the_quickstart_has_49_trials_and_what_the_tour_promises():
+    spec = load_study(bundled_studies()["quickstart"])
+    assert [d.points for d in spec.search.values()] == [7, 7]
+    assert (spec.data.split.search, spec.data.split.validation) == (32, 32)
+    assert spec.evaluation.patch == 4
+
+
+def test_a_study_is_typed_values_with_the_defaults_of_the_protocol():
+    spec = study()
+    assert spec.search == {"g": Log(log=(0.01, 1.0), zero=True, points=4)}
+    assert spec.composite[1] == BlockSpec(
+        block="early", layers=("features.1..features.9",), rule="gamma", gamma="$g"
+    )
+    evaluation = spec.evaluation
+    assert (evaluation.protocol, evaluation.patch, evaluation.schedule) == (
+        "default",
+        8,
+        "quadratic",
+    )
+    assert (evaluation.perturbation, evaluation.score) == ("telea", "logit")
+    assert spec.objective == "auc_morf"
+    assert spec.data.target == "label"
+    assert spec.text == STUDY
+    assert spec.base == Path("somewhere")
+
+
+def test_a_study_travels_to_workers():
+    spec = study()
+    assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+def test_a_study_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        study().name = "other"
+
+
+def test_layers_are_selected_in_many_ways():
+    spec = study("composite.early.layers=[0, 1..16, Conv2d, features.18..end, ..end]")
+    assert spec.composite[1].layers == ("0", "1..16", "Conv2d", "features.18..end", "..end")
+
+
+def test_a_plain_number_is_a_fixed_value():
+    spec = study("search.h=0.5", "composite.default={block: default, rule: epsilon, epsilon: $h}")
+    assert spec.search["h"] == Fixed(fixed=0.5)
+
+
+def test_numbers_without_a_point_are_numbers():
+    spec = study("search.g={log: [1e-4, 1], points: 3}")
+    assert spec.search["g"] == Log(log=(1e-4, 1.0), points=3)
+
+
+def test_folders_may_be_named_by_numbers():
+    spec = study(FOLDER, "data.classes=[29, n01632777]", "data.target=29")
+    assert spec.data.classes == ("29", "n01632777")
+    assert spec.data.target == 29
+
+
+def test_preprocessing_may_be_written_out():
+    values = "{resize: 256, crop: 224, mean: [0.5, 0.5, 0.5], std: [1, 1, 1]}"
+    spec = study(f"model={{torchvision: vgg16, weights: null, preprocess: {values}}}", FOLDER)
+    assert spec.model.preprocess == Preprocess(
+        resize=256, crop=224, mean=(0.5, 0.5, 0.5), std=(1.0, 1.0, 1.0)
+    )
+
+
+def test_one_name_may_serve_several_blocks():
+    spec = study("composite.pixel={block: pixel, layers: features.0, rule: gamma, gamma: $g}")
+    assert [b.gamma for b in spec.composite] == ["$g", "$g", None]
+
+
+BAD = {
+    "unknown key": (["nam=1"], "nam: unknown key; expected one of version, name.*Did you mean"),
+    "unknown inner key": (
+        ["data.split.serach=1"],
+        "data.split.serach: unknown key; expected one of search, validation, seed. Did you mean "
+        "'search'?",
+    ),
+    "unknown key of a block": (
+        ["composite.early.gama=1"],
+        "composite.early.gama: unknown key; .* Did you mean 'gamma'",
+    ),
+    "unknown key of a range": (
+        ["search.g.point=1"],
+        "search.g.point: unknown key; expected one of log, zero, points. Did you mean 'points'",
+    ),
+    "unknown key of preprocess": (
+        [FOLDER, "model={torchvision: vgg16, weights: null, preprocess: {means: 1}}"],
+        "model.preprocess.means: unknown key; expected one of resize, crop, mean, std. Did",
+    ),
+    "missing key": (["data.split={search: 1}"], "data.split.validation: missing"),
+    "wrong type": (["data.split.search=many"], "search.* found 'many'; expected a whole number"),
+    "truth is no number": (["evaluation.patch=true"], "patch.*found true; expected a whole number"),
+    "version": (["version=2"], "version.*: found 2; expected 1"),
+    "name that is no file name": (
+        ["name=../../etc"],
+        "name.*: found '../../etc'; expected letters",
+    ),
+    "list in place of a mapping": (["model=[scenes]"], "model.*: found ..scenes..; expected a map"),
+    "misspelt word": (["sampler.name=tpee"], "sampler.name.*'tpee'; expected 'grid'.*mean 'tpe'"),
+    "two models": (
+        ["model.torchvision=vgg16", "model.weights=null"],
+        "model: found embedded and torchvision; expected exactly one",
+    ),
+    "no model": (["model={}"], "model.*: found none; expected exactly one of embedded, torchvis"),
+    "no weights": ([FOLDER, "model={torchvision: vgg16}"], "model.weights: missing; expected"),
+    "weights for the embedded": (
+        ["model.weights=null"],
+        "model.weights.*: found null; expected no",
+    ),
+    "labels of the embedded": (["data.labels=name"], "data.labels.*: found 'name'; expected noth"),
+    "labels left out": (
+        [FOLDER, "data.labels=null"],
+        "data.labels.*: found null; expected 'index'",
+    ),
+    "labels missing": (
+        ["data={folder: images, split: {search: 4, validation: 0}}"],
+        "data.labels: missing; expected 'index', 'name', 'wnid' or a map",
+    ),
+    "labels map to a list": (
+        [FOLDER, "data.labels={a: [1]}"],
+        "data.labels.*expected a class index",
+    ),
+    "preprocess of a factory missing": (
+        ["model={factory: 'net:make'}"],
+        "model.preprocess: missing; expected",
+    ),
+    "a factory without a function": (
+        ["model={factory: net}"],
+        "model.factory: found 'net'; expected 'package.module:function'",
+    ),
+    "a factory with a gap": (["model={factory: 'a..b:f'}"], "model.factory: found 'a..b:f'"),
+    "weights of a network handed over": (
+        ["model={python: mine, weights: w.pt, preprocess: {mean: [0,0,0], std: [1,1,1], crop: 8}}"],
+        "model.weights: found 'w.pt'; expected nothing",
+    ),
+    "two sources": (
+        ["data={folder: a, csv: b, labels: index, split: {search: 4, validation: 0}}"],
+        "data: found folder and csv; expected exactly one of",
+    ),
+    "root of a folder": (
+        [FOLDER, "data.root=elsewhere"],
+        "data.root: found 'elsewhere'; expected nothing",
+    ),
+    "data set without root": (
+        ["data={dataset: CIFAR10, labels: index, split: {search: 4, validation: 0}}"],
+        "data.root: missing; expected the folder",
+    ),
+    "left out without labels": (
+        [
+            "data={folder: a, target: prediction, misclassified: leave_out, "
+            "split: {search: 4, validation: 0}}"
+        ],
+        "data.labels: missing; .* because misclassified is 'leave_out'",
+    ),
+    "labels of images handed over": (
+        ["data={python: mine, labels: name, split: {search: 4, validation: 0}}"],
+        "data.labels: found 'name'; expected nothing: labels handed over",
+    ),
+    "schedule of the thesis": (
+        ["evaluation={protocol: thesis, schedule: linear}"],
+        "evaluation.schedule.*: found 'linear'; expected nothing",
+    ),
+    "a bound of the bias": (
+        ["constraints={bias: 0.5}"],
+        "constraints.*: found {bias: 0.5}; expected bounds of unexplained and hot_spot alone: a "
+        "bound of the bias share would favour rules",
+    ),
+    "a bound that nothing keeps": (
+        ["constraints.unexplained=0"],
+        "constraints.unexplained.*: found 0; expected more than 0",
+    ),
+    "unknown constraint": (
+        ["constraints={hotspot: 1}"],
+        "constraints.hotspot: unknown key; expected one of unexplained, hot_spot. Did you mean",
+    ),
+    "perturbation of the thesis": (
+        ["evaluation={protocol: thesis, perturbation: mean}"],
+        "evaluation.perturbation.*: found 'mean'; expected telea or uniform",
+    ),
+    "form of a rule without epsilon": (
+        ["composite.early.form=unsigned"],
+        "composite.early.form.*: found 'unsigned'; expected nothing: rule 'gamma' takes gamma, ",
+    ),
+    "unknown option": (
+        ["composite.early.bias=keep"],
+        "composite.early.bias.*'keep'; expected one of scaled, kept, .* Did you mean 'kept'",
+    ),
+    "option of a range": (
+        ["composite.early.bias=$g"],
+        "composite.early.bias.*'.g', a range of numbers; expected a choice, each one of scaled",
+    ),
+    "option of no name": (["composite.early.bias=$h"], "early.bias.*a name under search: g"),
+    "option that may be unknown": (
+        ["search.b={choice: [kept, lost]}", "composite.early.bias=$b"],
+        "composite.early.bias: found '.b', which may be 'lost'; expected one of scaled",
+    ),
+    "stabilizer and none": (
+        ["composite.early.stabilize=none", "composite.early.stabilizer=1e-3"],
+        "composite.early.stabilizer.*found 0.001; expected nothing: stabilize is 'none'",
+    ),
+    "stabilizer of what divides nothing": (
+        ["composite.default={block: default, rule: pass, stabilizer: 1}"],
+        "composite.default.stabilizer: found 1.0; expected nothing: rule 'pass' takes pooling",
+    ),
+    "crop over resize": (
+        [
+            FOLDER,
+            "model={torchvision: v, weights: null, "
+            "preprocess: {resize: 9, crop: 10, mean: [0, 0, 0], std: [1, 1, 1]}}",
+        ],
+        "model.preprocess.crop: found 10; expected at most the 9 pixels",
+    ),
+    "no search images": (
+        ["data.split.search=0"],
+        "data.split.search.*found 0; expected at least 1",
+    ),
+    "range upside down": (
+        ["search.g.log=[1, 0.1]"],
+        r"search.g.log.*\[1.0, 0.1\]; expected 0 < low",
+    ),
+    "log from zero": (["search.g.log=[0, 1]"], "search.g.log.*zero: true adds 0"),
+    "linear upside down": (["search.g={linear: [1, 1], points: 2}"], "search.g.linear.*low < high"),
+    "int upside down": (
+        ["search.g={int: [3, 2]}"],
+        "search.g.int: found .3, 2.; expected low < hi",
+    ),
+    "endless range": (["search.g.log=[1, .inf]"], "search.g.log.1.*found inf; expected a finite"),
+    "three ends": (["search.g.log=[1, 2, 3]"], "search.g.log.*expected at most 2 entries"),
+    "one end": (["search.g.log=[1]"], "search.g.log.1: missing"),
+    "too few points": (["search.g.points=2"], "search.g.points.*found 2; expected at least 3"),
+    "too many points": (["search.g={int: [0, 3], points: 9}"], "search.g.points.*at most 4"),
+    "grid without points": (
+        ["search.g={log: [0.1, 1]}"],
+        "search.g.points: missing; expected a number: the sampler is grid",
+    ),
+    "two kinds": (["search.g.linear=[0, 1]"], "search.g: found .*one of log, linear, int"),
+    "no kind": (
+        ["search.g={lgo: [0, 1]}"],
+        "search.g.*expected a number or a range with one of log",
+    ),
+    "endless grid": (["search.g={int: [0, 5000]}"], "search.g.points: missing"),
+    "number too large": ([f"composite.early.gamma={'9' * 400}"], "early.gamma.*expected a number"),
+    "range too large": ([f"search.g={{int: [1, {'9' * 400}]}}"], "search.g.int.1.*at most 1e.09"),
+    "choice of nothing": (["search.g={choice: [1, null]}"], "choice.1.*found null; expected a num"),
+    "choice of no number": (["search.g={choice: [1, .nan]}"], "choice.1.*expected a finite number"),
+    "preprocess that is a word": (["model.preprocess=none"], "preprocess.*'none'; expected 'auto'"),
+    "no folders": (["data.classes=[[1]]"], "data.classes.*expected a list of folder names"),
+    "repeated choice": (["search.g={choice: [1, 1]}"], "search.g.choice: found .1, 1.; exp.*once"),
+    "lonely choice": (["search.g={choice: [1]}"], "search.g.choice.*expected at least 2 values"),
+    "nothing searched": (["search={}"], "search.*expected at least 1 entries"),
+    "nothing free": (["search.g=0.5"], "search: found fixed values only"),
+    "name with a slash": (
+        ["search.a/b={linear: [0, 1], points: 2}"],
+        "search.a/b.*letters, digits",
+    ),
+    "unused name": (
+        ["search.h={linear: [0, 1], points: 2}"],
+        "search.h.*: used by no block; expected '.h' somewhere in composite",
+    ),
+    "unknown name": (
+        ["composite.early.gamma=$gg"],
+        r"composite.early.gamma.*: found '\$gg'; expected a name under search: g. Did you mean 'g'",
+    ),
+    "gamma below zero": (
+        ["composite.early.gamma=-0.1"],
+        "early.gamma.*-0.1; expected .* at least 0",
+    ),
+    "gamma that may go below zero": (
+        ["search.g={linear: [-0.5, 1], points: 3}"],
+        r"composite.early.gamma: found '\$g', which may be -0.5; expected a number of at least 0",
+    ),
+    "gamma that may be a word": (
+        ["search.g={choice: [1, much]}"],
+        "early.gamma: found '.g', which may be 'much'",
+    ),
+    "alpha below one": (
+        ["composite.default.rule=alpha_beta", "composite.default.alpha=0.5"],
+        "composite.default.alpha.*found 0.5; expected a number of at least 1",
+    ),
+    "infinite epsilon": (
+        ["composite.default.rule=epsilon", "composite.default.epsilon=inf"],
+        "composite.default.epsilon.*found inf; expected a number of at least 0",
+    ),
+    "stabilizer below zero": (["composite.early.stabilizer=-1"], "early.stabilizer.*at least 0"),
+    "hyperparameter that is a list": (
+        ["composite.early.gamma=[1]"],
+        "early.gamma.*expected a number",
+    ),
+    "hyperparameter that is nothing": (
+        ["composite.early.gamma=.nan"],
+        "early.gamma.*exp.* a number",
+    ),
+    "unknown rule": (
+        ["composite.early.rule=gama"],
+        "early.rule.*'gama'; exp.* Did you mean 'gamma'",
+    ),
+    "range of rules": (["composite.default.rule=$g"], "default.rule.*'.g', a range of numbers"),
+    "searched rule of no name": (
+        ["composite.default.rule=$h"],
+        "default.rule.*a name under search",
+    ),
+    "searched unknown rule": (
+        ["search.r={choice: [zero, zorro]}", "composite.default.rule=$r"],
+        "composite.default.rule.*which may be 'zorro'; expected .*Did you mean 'zero'",
+    ),
+    "foreign hyperparameter": (
+        ["composite.pixel.gamma=1"],
+        "composite.pixel.gamma.*: found 1.0; expected nothing: rule 'z_box' takes stabilizer",
+    ),
+    "missing hyperparameter": (
+        ["composite.default.rule=epsilon"],
+        "composite.default.epsilon: missing; expected a number of at least 0",
+    ),
+    "block twice": (["composite.pixel.block=early"], "composite.early.block.*'early' 2 times"),
+    "no blocks": (["composite=[]"], "composite.*: found ..; expected at least one block"),
+    "composite that is a word": (
+        ["composite=tutorial"],
+        "composite.*expected a list of blocks, or",
+    ),
+    "no layers": (["composite.0={block: pixel, rule: z_box}"], "composite.pixel.layers.*: missing"),
+    "layers of the rest": (
+        ["composite.default.layers=0"],
+        "default.layers.*found .'0'.; exp.* nothi",
+    ),
+    "bad selector": (["composite.pixel.layers=features[0]"], "pixel.layers.*a range 'first..last'"),
+    "bad range": (["composite.pixel.layers=0...3"], "composite.pixel.layers.*found '0...3'"),
+    "empty layers": (
+        ["composite.pixel.layers=[]"],
+        "composite.pixel.layers.*found ..; expected a lay",
+    ),
+    "unknown preset": (
+        ["composite={preset: tutorail, gamma: $g}"],
+        "composite.preset.*found 'tutorail'; expected one of tutorial.*Did you mean 'tutorial'",
+    ),
+    "unknown hyperparameter of a preset": (
+        ["composite={preset: tutorial, gama: $g}"],
+        "composite.gama.*: unknown key; expected one of gamma, epsilon.* Did you mean 'gamma'",
+    ),
+    "preset out of bounds": (
+        ["composite={preset: decreasing_gamma, gamma1: -1, gamma2: $g}"],
+        "composite.gamma1.*found -1.0; expected a number of at least 0",
+    ),
+    "depth of a range of numbers": (
+        ["composite.early.layers=depth ..$g"],
+        "composite.early.layers.*'.g', a range of all numbers; expected an int, or a choice of who",
+    ),
+    "depth of no name": (
+        ["composite.early.layers=depth ..$h"],
+        "composite.early.layers.*found '.h'; expected a name under search",
+    ),
+    "depth below zero": (
+        ["search.l={int: [-1, 3]}", "composite.early.layers=depth $l"],
+        "composite.early.layers.*'.l', which may be -1; expected whole numbers of at least 0",
+    ),
+    "depth that is a word": (
+        ["search.l={choice: [1, all]}", "composite.early.layers=depth $l"],
+        "composite.early.layers.*'.l', which may be 'all'; expected whole numbers",
+    ),
+    "bad depth": (["composite.early.layers=depth 1-3"], "early.layers.*found 'depth 1-3'; exp"),
+    "infinitely many layers of flat": (
+        ["composite={preset: cmp_alpha1_flat_n, n: inf}"],
+        "composite.n.*found inf; expected whole numbers of at least 0",
+    ),
+    "half a layer of flat": (
+        ["composite={preset: cmp_alpha1_flat_n, n: 1.5}"],
+        "composite.n.*found 1.5; expected whole numbers of at least 0",
+    ),
+    "decay that grows": (
+        ["composite.early.decay=1.5"],
+        "composite.early.decay.*found 1.5; expected a number from 0 to 1",
+    ),
+    "decay of another rule": (
+        ["composite.default.decay=0.5"],
+        "composite.default.decay.*found 0.5; expected nothing: rule 'zero' takes",
+    ),
+    "bound alone": (["composite.pixel.low=-2"], "composite.pixel.high: missing; .* low is given"),
+    "bounds of another number": (
+        ["composite.pixel.low=-2", "composite.pixel.high=[2, 2, 2]"],
+        "composite.pixel.high.*found 3 numbers; expected 1, as low",
+    ),
+    "bounds upside down": (
+        ["composite.pixel.low=[-2, 3]", "composite.pixel.high=[2, 2]"],
+        "composite.pixel.high.*found .2.0, 2.0.; expected more than low, .-2.0, 3.0.",
+    ),
+    "bound that is a word": (["composite.pixel.low=a"], "pixel.low.*found 'a'; expected a number"),
+    "bounds of another rule": (
+        ["composite.early.low=-2"],
+        "composite.early.low.*found .-2.0.; expected nothing: rule 'gamma' takes",
+    ),
+    "unknown baseline": (
+        ["baselines=[tutorail]"],
+        "baselines.0.*found 'tutorail'; expected one of .*Did you mean 'tutorial'",
+    ),
+    "baseline twice": (["baselines=[tutorial, tutorial]"], "baselines.1.*'tutorial' again; exp"),
+    "no baselines": (["baselines=[]"], "baselines.*found ..; expected at least 1 entries"),
+    "steps of the quadratic": (
+        ["evaluation.steps=3"],
+        "evaluation.steps.*found 3; expected nothing",
+    ),
+    "trials of a grid": (["trials=3"], "trials.*: found 3; expected nothing: a grid"),
+    "no trials": (["sampler.name=tpe"], "trials: missing; expected a number: the sampler is tpe"),
+    "patch of nothing": (["evaluation.patch=0"], "evaluation.patch.*found 0; expected at least 1"),
+    "text and path are not keys": (["text=a"], "text.*unknown key"),
+    "key that looks like pydantic's": (["<log>=a"], "<log>: unknown key; expected one of version"),
+}
+
+
+@pytest.mark.parametrize(("overrides", "message"), BAD.values(), ids=BAD)
+def test_bad_studies_are_refused_with_place_finding_and_expectation(overrides, message):
+    raw = reduce(override, overrides, read_yaml(STUDY))
+    with pytest.raises(InputError) as caught:
+        parse_study(dump(raw), PATH)
+    assert re.search(message, str(caught.value))
+    assert str(caught.value).startswith(str(PATH))
+
+
+@pytest.mark.parametrize("overrides", [o for o, _ in BAD.values()], ids=BAD)
+def test_no_message_speaks_of_the_machinery(overrides):
+    with pytest.raises(InputError) as caught:
+        study(*overrides)
+    for word in ("pydantic", "tuple", "<", "dict", "Input should", "[key]", "instance"):
+        rest = str(caught.value).replace("0 < low < high", "").replace("low < high", "")
+        assert word not in rest or any(word in override for override in overrides)
+
+
+def test_every_problem_has_its_own_paragraph():
+    with pytest.raises(InputError) as caught:
+        study("composite.early.gamma=$x", "trials=3")
+    paragraphs = str(caught.value).split("\n\n")
+    assert [p.partition(" ")[2].partition(":")[0].split(" ")[0] for p in paragraphs] == [
+        "composite.early.gamma",
+        "search.g",
+        "trials",
+    ]
+
+
+def test_a_long_value_is_cut():
+    with pytest.raises(InputError) as caught:
+        study(f"name={'x ' * 5000}")
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "found no keys; expected a study"),
+        (b"- 1", "found no keys"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"a: {", "line 1, column 5: "),
+        (b"a: 1\na: 2", r"line 2, column 1: found the key 'a' twice"),
+        (b"a: &b 1", "anchor or alias"),
+        (b"a" * 1_000_001, "more than 1000000 bytes"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused(tmp_path, content, message):
+    path = tmp_path / "bad.yaml"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=message) as caught:
+        load_study(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="found no such file"):
+        load_study(tmp_path / "none.yaml")
+
+
+def test_an_int_range_needs_no_points_for_a_grid():
+    spec = study("search.g={int: [0, 3]}")
+    assert spec.search["g"] == Int(int=(0, 3))
+
+
+def test_a_preset_is_a_composite():
+    spec = study("composite={preset: tutorial, gamma: $g}")
+    assert isinstance(spec.composite, PresetSpec)
+    assert spec.composite.hyper == {"gamma": "$g"}
+    assert isinstance(spec, StudySpec)
+
+
+URL = "postgresql://me:s3/cr:et@host:5432/lrp"
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+def test_a_password_in_the_file_is_used_but_not_kept(quote):
+    spec = study(text=f"{STUDY}run: {{storage: {quote}{URL}{quote}}}\n")
+    assert spec.run.storage == URL
+    assert "s3/cr" not in spec.text
+    assert "postgresql://me:***@host:5432/lrp" in spec.text
+
+
+def test_a_password_in_an_override_is_used_but_not_kept():
+    spec = study(f"run.storage={URL}", "run.tracking_uri=http://h/?user=me&password=s3cret")
+    assert (spec.run.storage, spec.run.tracking_uri[-6:]) == (URL, "s3cret")
+    assert "s3" not in spec.text
+    assert "--set run.storage=postgresql://me:***@host:5432/lrp" in spec.text
+    assert "http://h/?user=me&password=***" in spec.text
+
+
+def test_a_kept_study_asks_for_its_password_again():
+    kept = study(f"run.storage={URL}").text
+    with pytest.raises(InputError, match=r"run.storage: found 'postgresql://me:\*\*\*@host.*--set"):
+        parse_study(kept, PATH)
+    assert parse_study(kept, PATH, [f"run.storage={URL}"]).run.storage == URL
+
+
+def test_no_error_shows_a_password():
+    with pytest.raises(InputError) as caught:
+        study(f"run=[{URL}]")
+    assert "s3" not in str(caught.value)
+
+
+def test_addresses_without_a_password_keep_the_text():
+    text = f"{STUDY}run: {{tracking_uri: http://host:5000/a}}  # mine\n"
+    assert study(text=text).text == text
+
+
+def test_an_objective_that_no_heatmap_changes_is_refused():
+    with pytest.raises(InputError, match=r"objective.*: found 'auc_random', which no heatmap"):
+        study("objective=auc_random")
