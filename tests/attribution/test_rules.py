@@ -219,7 +219,7 @@ def explained(rule, case, hyper, record=None, rectified=False):
     """Relevance (N, *in), and what bias and stabilizer took, (N,)."""
     ledger = Ledger.empty(len(case.x), case.x)
     arriving = Arriving(case.relevance, rectified)
-    found = RULES[rule](record or case.record, arriving, ledger, **hyper)
+    found = RULES[rule].function(record or case.record, arriving, ledger, **hyper)
     return found, ledger
 
 

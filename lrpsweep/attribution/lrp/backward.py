@@ -15,7 +15,7 @@ from lrpsweep.attribution.lrp.balance import Account, Ledger, per_image
 from lrpsweep.attribution.lrp.composite import Block
 from lrpsweep.attribution.lrp.forward import Halt, Tape
 from lrpsweep.attribution.lrp.operations.relevance import BACKWARD, Passage
-from lrpsweep.attribution.lrp.rules import KEEPS_SUPPORT, RULES, Arriving
+from lrpsweep.attribution.lrp.rules import RULES, Arriving
 
 Watch = Callable[[str, Tensor, Sequence[Tensor]], None]
 
@@ -112,8 +112,9 @@ class Way:
         """By the block's rule, (N, *out) -> (N, *in)."""
         tape, block = self.tape, self.rules[self.tape.steps[place].name]
         arriving = Arriving(tape.channels_first(place, arriving.relevance), arriving.rectified)
-        lower = RULES[block.rule](tape.records[place], arriving, ledger, **block.arguments)
-        return Arriving(tape.channels_last(place, lower), block.rule in KEEPS_SUPPORT)
+        rule = RULES[block.rule]
+        lower = rule.function(tape.records[place], arriving, ledger, **block.arguments)
+        return Arriving(tape.channels_last(place, lower), rule.keeps_support)
 
 
 def _both(one: Arriving, other: Arriving) -> Arriving:

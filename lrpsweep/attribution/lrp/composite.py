@@ -9,10 +9,10 @@ from fractions import Fraction
 from typing import Any
 
 from lrpsweep.attribution.lrp.layers import LayerInfo, select_layers
+from lrpsweep.attribution.lrp.rules import Bounds, LayerRule
 from lrpsweep.errors import InputError
 
 DEFAULT_BLOCK = "default"
-Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,14 @@ class Composite:
     def by_layer(self) -> dict[str, Block]:
         """The block of every layer, by the layer's name."""
         return {layer: block for block in self.blocks for layer in block.layers}
+
+    def rules(self) -> dict[str, LayerRule]:
+        """What the engine gets: the rule of every layer, by the layer's name."""
+        return {
+            layer: LayerRule(block.rule, block.arguments, block.name)
+            for block in self.blocks
+            for layer in block.layers
+        }
 
 
 def plain(block: Block) -> dict[str, Any]:

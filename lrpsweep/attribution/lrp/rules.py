@@ -13,16 +13,18 @@ contributions are x_j w_jk and it is LRP-0; it is what the engine does at sums a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from lrpsweep.attribution.lrp.balance import Ledger, signs
-from lrpsweep.attribution.lrp.composite import Bounds
 from lrpsweep.attribution.lrp.record import Record, by_sign, part, where_negative, where_positive
+from lrpsweep.registry import Registry
+
+Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -294,17 +296,108 @@ def keeps_shape(layer: nn.Module) -> bool:
     )
 
 
-KEEPS_SUPPORT = {"zero", "epsilon", "gamma", "alpha_beta", "z_plus"}
-"""Rules that give no relevance to an input of 0: what they pass through a ReLU is rectified."""
+@dataclass(frozen=True)
+class Parameter:
+    """A number that a rule takes.
 
-RULES: dict[str, Callable[..., Tensor]] = {
-    "zero": zero,
-    "epsilon": epsilon,
-    "gamma": gamma,
-    "alpha_beta": alpha_beta,
-    "z_plus": z_plus,
-    "z_box": z_box,
-    "w_square": w_square,
-    "flat": flat,
-    "pass": unchanged,
-}
+    low, high: the range of finite values, both included; infinite: whether inf is one more value.
+    default: its value where none is given; None: one has to be given. decays: whether a block may
+    have it decay with depth.
+    """
+
+    name: str
+    low: float = 0.0
+    high: float = math.inf
+    infinite: bool = False
+    default: float | None = None
+    decays: bool = False
+
+    def allows(self, value: float) -> bool:
+        """Whether the parameter may have this value."""
+        return self.infinite if math.isinf(value) else self.low <= value <= self.high
+
+    @property
+    def requirement(self) -> str:
+        """What `allows` asks for, in words."""
+        if math.isfinite(self.high):
+            return f"a number from {self.low:g} to {self.high:g}"
+        return f"a number of at least {self.low:g}{', or inf' if self.infinite else ''}"
+
+
+@dataclass(frozen=True)
+class Option:
+    """A choice between named variants of a rule, the usual one first."""
+
+    name: str
+    values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule by its name in a study, and all that a study, a table or an export has to know of it.
+
+    function: (record, arriving, ledger, **settings) -> relevance of the layer's input, (N, *in);
+    settings are the rule's parameters, options and, if `bounded`, bounds. keeps_support: whether
+    an input of 0 gets no relevance: what passes a ReLU is 0 wherever the ReLU is. title: as papers
+    write it.
+    """
+
+    name: str
+    function: Callable[..., Tensor]
+    title: str
+    parameters: tuple[Parameter, ...] = ()
+    options: tuple[Option, ...] = ()
+    keeps_support: bool = False
+    bounded: bool = False
+
+
+@dataclass(frozen=True)
+class LayerRule:
+    """What one layer gets: a rule by name with its settings, resolved to numbers and words.
+
+    settings: arguments of the rule's function; what is not said has the rule's default. group:
+    layers of one group are accounted for together, as the blocks of a composite are.
+    """
+
+    rule: str
+    settings: Mapping[str, float | str | Bounds] = field(default_factory=dict)
+    group: str = ""
+
+
+GAMMA = Parameter("gamma", infinite=True, decays=True)
+EPSILON = Parameter("epsilon")
+ALPHA = Parameter("alpha", low=1.0)
+STABILIZER = Parameter("stabilizer", default=1e-6)
+STABILIZE = Option("stabilize", ("signed", "unsigned", "clip", "none"))
+BIAS = Option("bias", ("scaled", "kept", "dropped"))
+FORM = Option("form", ("signed", "unsigned", "rms", "rms_batch"))
+
+RULES: Registry[Rule] = Registry(
+    "rule",
+    (
+        Rule("zero", zero, "LRP-0", (STABILIZER,), (STABILIZE,), keeps_support=True),
+        Rule("epsilon", epsilon, "LRP-ε", (EPSILON, STABILIZER), (FORM,), keeps_support=True),
+        Rule(
+            "gamma",
+            gamma,
+            "generalised LRP-γ",
+            (GAMMA, STABILIZER),
+            (BIAS, STABILIZE),
+            keeps_support=True,
+        ),
+        Rule(
+            "alpha_beta",
+            alpha_beta,
+            "LRP-αβ",
+            (ALPHA, STABILIZER),
+            (STABILIZE,),
+            keeps_support=True,
+        ),
+        Rule("z_plus", z_plus, "LRP-z⁺", (STABILIZER,), (STABILIZE,), keeps_support=True),
+        Rule("z_box", z_box, "LRP-z^B", (STABILIZER,), (STABILIZE,), bounded=True),
+        Rule("w_square", w_square, "LRP-w²", (STABILIZER,), (STABILIZE,)),
+        Rule("flat", flat, "LRP-♭", (STABILIZER,), (STABILIZE,)),
+        Rule("pass", unchanged, "relevance unchanged"),
+    ),
+)
+"""Every rule: what a study may name, with its parameters' ranges and its options."""
