@@ -7,8 +7,8 @@ from pathlib import Path
 
 from lrpsweep.data.datasets import dataset_groups
 from lrpsweep.data.folders import folder_groups
+from lrpsweep.data.given import handed_groups
 from lrpsweep.data.groups import Group
-from lrpsweep.data.handed import handed_groups
 from lrpsweep.data.tables import table_groups
 from lrpsweep.study import DataSpec
 

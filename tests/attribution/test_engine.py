@@ -473,8 +473,8 @@ def test_what_upper_blocks_have_in_common_is_taken_up_and_changes_nothing():
         assert torch.equal(found.relevance, fresh.relevance)
         assert torch.equal(found.bias, fresh.bias)
         assert torch.equal(found.stabilizer, fresh.stabilizer)
-    (tape,) = explainer._tapes.values()
-    assert tape._halts  # or nothing was tested
+    (forward,) = explainer._forwards.values()
+    assert forward._checkpoints  # or nothing was tested
 
 
 def test_other_targets_take_up_nothing():

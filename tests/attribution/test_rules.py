@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from zennit import rules as zr
 from zennit.core import Stabilizer
 
-from lrpsweep.attribution.lrp.balance import Ledger
+from lrpsweep.attribution.lrp.balance import Balance
 from lrpsweep.attribution.lrp.record import Record
 from lrpsweep.attribution.lrp.rules import RULES, Arriving, keeps_shape
 from lrpsweep.composites.rules import OPTIONS, hyperparameters, options
@@ -217,10 +217,10 @@ def hypers(draw, rule):
 
 def explained(rule, case, hyper, record=None, rectified=False):
     """Relevance (N, *in), and what bias and stabilizer took, (N,)."""
-    ledger = Ledger.empty(len(case.x), case.x)
+    balance = Balance.empty(len(case.x), case.x)
     arriving = Arriving(case.relevance, rectified)
-    found = RULES[rule].function(record or case.record, arriving, ledger, **hyper)
-    return found, ledger
+    found = RULES[rule].function(record or case.record, arriving, balance, **hyper)
+    return found, balance
 
 
 def scale(case, reference):
@@ -233,7 +233,7 @@ def test_every_rule_is_tested_here():
 
 @pytest.mark.parametrize("rule", RULES)
 def test_a_rule_takes_what_studies_may_say_of_it(rule):
-    parameters = inspect.signature(RULES[rule]).parameters.values()
+    parameters = inspect.signature(RULES[rule].function).parameters.values()
     found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     usual = {option: OPTIONS[option][0] for option in options(rule) if option != "pooling"}
     bounds = {"bounds": None} if rule == "z_box" else {}
@@ -314,14 +314,14 @@ def test_knowing_that_a_relu_reads_the_layer_changes_nothing(rule, data):
 @given(data=st.data())
 def test_what_a_rule_does_not_pass_on_is_accounted_for(rule, data):
     case, hyper = data.draw(cases()), data.draw(hypers(rule))
-    found, ledger = explained(rule, case, hyper)
+    found, balance = explained(rule, case, hyper)
     left = case.relevance.flatten(1).sum(1) - found.flatten(1).sum(1)
-    rest = left - ledger.bias - ledger.stabilizer
+    rest = left - balance.bias - balance.stabilizer
     assert float(rest.abs().max()) < 1e-9 * scale(case, found) * found[0].numel()
     if case.layer.bias is None or rule in ("z_box", "w_square", "flat"):
-        assert not ledger.bias.any()
+        assert not balance.bias.any()
     if hyper.get("bias") == "dropped":
-        assert not ledger.bias.any()
+        assert not balance.bias.any()
 
 
 CONSERVING = [
@@ -358,9 +358,9 @@ def test_a_rule_that_needs_what_is_not_there_loses_it_to_the_stabilizer():
     layer = nn.Linear(2, 1, bias=False).double().requires_grad_(False)
     layer.weight.copy_(torch.tensor([[-1.0, -2.0]]))
     case = Case(layer, torch.ones(1, 2).double(), torch.ones(1, 1).double())
-    found, ledger = explained("z_plus", case, {"stabilizer": 1e-6})
+    found, balance = explained("z_plus", case, {"stabilizer": 1e-6})
     assert not found.any()
-    assert ledger.stabilizer.tolist() == [1.0]
+    assert balance.stabilizer.tolist() == [1.0]
 
 
 def dense_case():

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lrpsweep.attribution.lrp.balance import Account, Ledger, per_image
+from lrpsweep.attribution.lrp.balance import Account, Balance, per_image
 from lrpsweep.attribution.lrp.composite import Block
-from lrpsweep.attribution.lrp.forward import Halt, Tape
-from lrpsweep.attribution.lrp.operations.relevance import BACKWARD, Passage
+from lrpsweep.attribution.lrp.forward import Checkpoint, ForwardPass
+from lrpsweep.attribution.lrp.operations.relevance import BACKWARD, Propagation
 from lrpsweep.attribution.lrp.rules import RULES, Arriving
 
 Watch = Callable[[str, Tensor, Sequence[Tensor]], None]
 
 
 @dataclass(frozen=True)
-class Way:
+class BackwardPass:
     """The way down through a batch's network.
 
     rules: the block of every layer, by name. summed: places of the max pools that share relevance
@@ -29,34 +29,39 @@ class Way:
     the step's name, what arrives and what it passes on.
     """
 
-    tape: Tape
+    forward: ForwardPass
     rules: Mapping[str, Block]
     summed: frozenset[int]
     stabilizer: float
     watch: Watch | None = None
 
-    def descend(self, start: Tensor, ledger: Ledger, *, keep: bool) -> Tensor:
+    def propagate(self, start: Tensor, balance: Balance, *, keep: bool) -> Tensor:
         """Relevance (N, classes) at the output -> (N, C, H, W) at the images.
 
         keep: whether what arrives at each block is kept for composites with the same upper blocks.
         """
         begins = dict(self._begins())
-        halts = dict(self._halts(start, begins)) if keep else {}
-        place, pending = self._taken_up(halts, ledger)
+        checkpoints = dict(self._checkpoints(start, begins)) if keep else {}
+        place, pending = self._taken_up(checkpoints, balance)
         if pending is None:
-            place, pending = len(self.tape.steps) - 1, {len(self.tape.steps) - 1: Arriving(start)}
+            place, pending = (
+                len(self.forward.steps) - 1,
+                {len(self.forward.steps) - 1: Arriving(start)},
+            )
         account = None
         for now in range(place, -1, -1):
             if now in begins or account is None:
                 on_its_way = [arriving.relevance for arriving in pending.values()]
                 if account is not None:
                     account.close(on_its_way)
-                    if now in halts:
-                        self.tape.halt(halts[now], Halt(dict(pending), ledger.copy()))
-                account = Account(begins[now], on_its_way, ledger)
+                    if now in checkpoints:
+                        self.forward.checkpoint(
+                            checkpoints[now], Checkpoint(dict(pending), balance.copy())
+                        )
+                account = Account(begins[now], on_its_way, balance)
             arriving = pending.pop(now, None)
             if arriving is not None:
-                self._pass_on(now, arriving, pending, ledger)
+                self._pass_on(now, arriving, pending, balance)
         assert account is not None
         account.close([pending[-1].relevance])
         return pending[-1].relevance
@@ -64,57 +69,59 @@ class Way:
     def _begins(self) -> Iterator[tuple[int, str]]:
         """The places where a block begins, with its name; the uppermost begins at the output."""
         block = None
-        for place in sorted(self.tape.records, reverse=True):
-            found = self.rules[self.tape.steps[place].name]
+        for place in sorted(self.forward.records, reverse=True):
+            found = self.rules[self.forward.steps[place].name]
             if found is not block:
-                yield (len(self.tape.steps) - 1 if block is None else place), found.name
+                yield (len(self.forward.steps) - 1 if block is None else place), found.name
             block = found
 
     def _taken_up(
-        self, halts: Mapping[int, Hashable], ledger: Ledger
+        self, checkpoints: Mapping[int, Hashable], balance: Balance
     ) -> tuple[int, dict[int, Arriving] | None]:
-        """The lowest place that was halted at before, and what was pending there."""
-        for place in sorted(halts):
-            halt = self.tape.halted(halts[place])
-            if halt is not None:
-                ledger.take(halt.ledger)
-                return place, dict(halt.pending)
+        """The lowest place that was checkpoint_at at before, and what was pending there."""
+        for place in sorted(checkpoints):
+            checkpoint = self.forward.checkpoint_at(checkpoints[place])
+            if checkpoint is not None:
+                balance.take(checkpoint.balance)
+                return place, dict(checkpoint.pending)
         return -1, None
 
-    def _halts(self, start: Tensor, begins: Mapping[int, str]) -> Iterator[tuple[int, Hashable]]:
+    def _checkpoints(
+        self, start: Tensor, begins: Mapping[int, str]
+    ) -> Iterator[tuple[int, Hashable]]:
         """The places where a lower block begins, with all that decides what arrives there."""
         above: list[Hashable] = [start.cpu().numpy().tobytes(), self.stabilizer]
-        for place in sorted(self.tape.records, reverse=True):
+        for place in sorted(self.forward.records, reverse=True):
             if place in begins and len(above) > 2:
                 yield place, (tuple(above), frozenset(p for p in self.summed if p > place))
-            block = self.rules[self.tape.steps[place].name]
+            block = self.rules[self.forward.steps[place].name]
             above.append((place, block.name, block.rule, tuple(sorted(block.arguments.items()))))
 
     def _pass_on(
-        self, place: int, arriving: Arriving, pending: dict[int, Arriving], ledger: Ledger
+        self, place: int, arriving: Arriving, pending: dict[int, Arriving], balance: Balance
     ) -> None:
-        step = self.tape.steps[place]
+        step = self.forward.steps[place]
         if step.kind == "constant":  # a parameter or number that was added: a bias by another name
-            ledger.bias += per_image(arriving.relevance)
+            balance.bias += per_image(arriving.relevance)
             return
         if step.kind == "weighted":
-            lower = [self._weighted(place, arriving, ledger)]
+            lower = [self._weighted(place, arriving, balance)]
         else:
-            passage = Passage(self.tape, place, arriving, ledger, self.stabilizer)
-            lower = BACKWARD["sum_pool" if place in self.summed else step.kind](passage)
+            propagation = Propagation(self.forward, place, arriving, balance, self.stabilizer)
+            lower = BACKWARD["sum_pool" if place in self.summed else step.kind](propagation)
         if self.watch is not None:
             self.watch(step.name, arriving.relevance, [part.relevance for part in lower])
         for source, part in zip(step.heirs, lower, strict=True):
             before = pending.get(source)
             pending[source] = part if before is None else _both(before, part)
 
-    def _weighted(self, place: int, arriving: Arriving, ledger: Ledger) -> Arriving:
+    def _weighted(self, place: int, arriving: Arriving, balance: Balance) -> Arriving:
         """By the block's rule, (N, *out) -> (N, *in)."""
-        tape, block = self.tape, self.rules[self.tape.steps[place].name]
-        arriving = Arriving(tape.channels_first(place, arriving.relevance), arriving.rectified)
+        forward, block = self.forward, self.rules[self.forward.steps[place].name]
+        arriving = Arriving(forward.channels_first(place, arriving.relevance), arriving.rectified)
         rule = RULES[block.rule]
-        lower = rule.function(tape.records[place], arriving, ledger, **block.arguments)
-        return Arriving(tape.channels_last(place, lower), rule.keeps_support)
+        lower = rule.function(forward.records[place], arriving, balance, **block.arguments)
+        return Arriving(forward.channels_last(place, lower), rule.keeps_support)
 
 
 def _both(one: Arriving, other: Arriving) -> Arriving:

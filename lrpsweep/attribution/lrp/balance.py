@@ -37,7 +37,7 @@ class BlockBalance:
 
 
 @dataclass
-class Ledger:
+class Balance:
     """What bias and stabilizer take from the relevance on its way down, per image (N,).
 
     blocks: the same for each block that is behind.
@@ -48,16 +48,16 @@ class Ledger:
     blocks: dict[str, BlockBalance] = field(default_factory=dict)
 
     @classmethod
-    def empty(cls, images: int, like: Tensor) -> Ledger:
-        """A ledger for N images with nothing taken yet."""
+    def empty(cls, images: int, like: Tensor) -> Balance:
+        """A balance for N images with nothing taken yet."""
         zeros = torch.zeros(images, dtype=torch.float64, device=like.device)
         return cls(zeros, zeros.clone())
 
-    def copy(self) -> Ledger:
-        """The same entries, apart from this ledger's."""
-        return Ledger(self.bias.clone(), self.stabilizer.clone(), dict(self.blocks))
+    def copy(self) -> Balance:
+        """The same entries, apart from this balance's."""
+        return Balance(self.bias.clone(), self.stabilizer.clone(), dict(self.blocks))
 
-    def take(self, other: Ledger) -> None:
+    def take(self, other: Balance) -> None:
         """Has the other's entries in place of its own."""
         self.bias.copy_(other.bias)
         self.stabilizer.copy_(other.stabilizer)
@@ -105,26 +105,26 @@ class Ledger:
 
 
 class Account:
-    """One block's entries in a ledger, from where relevance comes to the block on.
+    """One block's entries in a balance, from where relevance comes to the block on.
 
     block: its name. pending: all relevance on its way down, there.
     """
 
-    def __init__(self, block: str, pending: Iterable[Tensor], ledger: Ledger) -> None:
+    def __init__(self, block: str, pending: Iterable[Tensor], balance: Balance) -> None:
         self.block = block
-        self._ledger = ledger
+        self._balance = balance
         self._total = _total(pending)
-        self._before = ledger.copy()
+        self._before = balance.copy()
 
     def close(self, pending: Iterable[Tensor]) -> None:
         """Writes the block's balance, where relevance has left it."""
         left = tuple(pending)
-        bias = self._ledger.bias - self._before.bias
-        stabilizer = self._ledger.stabilizer - self._before.stabilizer
+        bias = self._balance.bias - self._before.bias
+        stabilizer = self._balance.stabilizer - self._before.stabilizer
         rest = self._total - _total(left) - bias - stabilizer
         found = BlockBalance(bias, stabilizer, rest, *_spread(left))
-        earlier = self._ledger.blocks.get(self.block)
-        self._ledger.blocks[self.block] = found if earlier is None else earlier + found
+        earlier = self._balance.blocks.get(self.block)
+        self._balance.blocks[self.block] = found if earlier is None else earlier + found
 
 
 def _total(pending: Iterable[Tensor]) -> Tensor:

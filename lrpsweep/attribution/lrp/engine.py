@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution.lrp.backward import Watch, Way
-from lrpsweep.attribution.lrp.balance import BlockBalance, Ledger, per_image
+from lrpsweep.attribution.lrp.backward import BackwardPass, Watch
+from lrpsweep.attribution.lrp.balance import Balance, BlockBalance, per_image
 from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.composite import Block, Composite
-from lrpsweep.attribution.lrp.forward import Tape, pool_arguments
+from lrpsweep.attribution.lrp.forward import ForwardPass, pool_arguments
 from lrpsweep.attribution.lrp.graph import Step, layer_below, pixelwise, reached
 from lrpsweep.attribution.lrp.rules import keeps_shape
 from lrpsweep.attribution.lrp.tracing import trace
@@ -65,7 +65,7 @@ class Explainer:
     net: in eval mode, on the device and in the precision of the images; it is never changed. Its
     own modules compute the forward pass, but for layers that have taken in a batch norm: those are
     copies. bounds: (low, high), each (C,), of a normalised pixel, for z_box. cache_bytes: how much
-    memory tapes may keep between calls.
+    memory forwards may keep between calls.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Explainer:
         self._net: nn.Module | None = net  # until its output has been compared
         self.bounds = bounds
         self.cache_bytes = cache_bytes
-        self._tapes: dict[Hashable, Tape] = {}
+        self._forwards: dict[Hashable, ForwardPass] = {}
 
     @torch.no_grad()
     def attribute(
@@ -100,19 +100,21 @@ class Explainer:
         is told of every step, which then is taken anew.
         """
         self.check(composite)
-        tape = self._tapes.get(key) or Tape(self.steps, images, self.bounds)
-        self._compare(images[:1], tape.output[:1])
+        forward = self._forwards.get(key) or ForwardPass(self.steps, images, self.bounds)
+        self._compare(images[:1], forward.output[:1])
         rules = composite.by_layer()
-        ledger = Ledger.empty(len(images), tape.output)
-        score = tape.output.gather(1, targets[:, None])
-        start = torch.zeros_like(tape.output).scatter_(1, targets[:, None], score)
-        way = Way(tape, rules, frozenset(self._summed(rules)), POOLING_STABILIZER, watch)
-        relevance = way.descend(start, ledger, keep=key is not None and watch is None)
+        balance = Balance.empty(len(images), forward.output)
+        score = forward.output.gather(1, targets[:, None])
+        start = torch.zeros_like(forward.output).scatter_(1, targets[:, None], score)
+        backward = BackwardPass(
+            forward, rules, frozenset(self._summed(rules)), POOLING_STABILIZER, watch
+        )
+        relevance = backward.propagate(start, balance, keep=key is not None and watch is None)
         if key is not None:
-            self._keep(key, tape)
+            self._keep(key, forward)
         score = score[:, 0].double()
-        rest = score - per_image(relevance) - ledger.bias - ledger.stabilizer
-        return Explanation(relevance, score, ledger.bias, ledger.stabilizer, rest, ledger.blocks)
+        rest = score - per_image(relevance) - balance.bias - balance.stabilizer
+        return Explanation(relevance, score, balance.bias, balance.stabilizer, rest, balance.blocks)
 
     def check(self, composite: Composite) -> None:
         """Raises InputError when a layer has no block, or one whose rule is not for it."""
@@ -184,22 +186,22 @@ class Explainer:
             )
         self._net = None
 
-    def _keep(self, key: Hashable, tape: Tape) -> None:
-        """Keeps the tape if the bound allows; asked again after each use, since tapes grow."""
-        self._tapes.pop(key, None)
+    def _keep(self, key: Hashable, forward: ForwardPass) -> None:
+        """Keeps the pass if the bound allows; asked again after each use, since passes grow."""
+        self._forwards.pop(key, None)
         left = self.cache_bytes - self.kept_bytes()
-        while tape.kept_bytes() > left and tape.drop_halt():
+        while forward.kept_bytes() > left and forward.drop_checkpoint():
             pass
-        if tape.kept_bytes() <= left:
-            self._tapes[key] = tape
+        if forward.kept_bytes() <= left:
+            self._forwards[key] = forward
 
     def forget(self) -> None:
-        """Lets go of the kept tapes."""
-        self._tapes.clear()
+        """Lets go of the kept forwards."""
+        self._forwards.clear()
 
     def kept_bytes(self) -> int:
-        """Memory that the kept tapes take."""
-        return sum(tape.kept_bytes() for tape in self._tapes.values())
+        """Memory that the kept forwards take."""
+        return sum(forward.kept_bytes() for forward in self._forwards.values())
 
 
 def _channels(layer: nn.Module | None) -> int:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lrpsweep.attribution.lrp.balance import Ledger
+from lrpsweep.attribution.lrp.balance import Balance
 from lrpsweep.attribution.lrp.graph import Step, pixelwise, reached, readers
 from lrpsweep.attribution.lrp.record import Record
 from lrpsweep.attribution.lrp.rules import Arriving
@@ -22,19 +22,19 @@ NEEDS_VALUES = ("winner", "average", "sum", "affine", "custom")
 """Kinds of steps whose inputs are kept; of the others' the shapes are enough."""
 
 
-MOST_HALTS = 16
+MOST_CHECKPOINTS = 16
 """How many stops on the way down a batch keeps; the one that was not used for longest goes."""
 
 
 @dataclass(frozen=True)
-class Halt:
+class Checkpoint:
     """The state of relevance at one place on its way down."""
 
     pending: Mapping[int, Arriving]
-    ledger: Ledger
+    balance: Balance
 
 
-class Tape:
+class ForwardPass:
     """A batch as the network saw it: what each step read, and a `Record` per weighted one.
 
     Everything is kept by a step's place, so that a layer used twice has two records. given: what
@@ -48,7 +48,7 @@ class Tape:
         self.given: dict[int, tuple[Tensor, ...]] = {}
         self.rectified: dict[int, Tensor] = {}
         self._winners: dict[int, Tensor] = {}
-        self._halts: dict[Hashable, Halt] = {}
+        self._checkpoints: dict[Hashable, Checkpoint] = {}
         self._seen: set[int] = set()
         self.output = self._run(images)
 
@@ -129,7 +129,7 @@ class Tape:
             )[1]
         return self._winners[place]
 
-    def halt(self, key: Hashable, halt: Halt) -> None:
+    def checkpoint(self, key: Hashable, checkpoint: Checkpoint) -> None:
         """Keeps what has arrived somewhere, under all that it depends on, from the second time on.
 
         What comes once would only take memory: of a grid's points, most share no lower blocks.
@@ -137,31 +137,41 @@ class Tape:
         if hash(key) not in self._seen:
             self._seen.add(hash(key))
             return
-        self._halts[key] = halt
-        while len(self._halts) > MOST_HALTS:
-            del self._halts[next(iter(self._halts))]
+        self._checkpoints[key] = checkpoint
+        while len(self._checkpoints) > MOST_CHECKPOINTS:
+            del self._checkpoints[next(iter(self._checkpoints))]
 
-    def halted(self, key: Hashable) -> Halt | None:
+    def checkpoint_at(self, key: Hashable) -> Checkpoint | None:
         """What has arrived under that key before."""
-        halt = self._halts.pop(key, None)
-        if halt is not None:
-            self._halts[key] = halt
-        return halt
+        checkpoint = self._checkpoints.pop(key, None)
+        if checkpoint is not None:
+            self._checkpoints[key] = checkpoint
+        return checkpoint
 
-    def drop_halt(self) -> bool:
-        """Lets go of the halt that was not used for longest; False when there is none."""
-        if not self._halts:
+    def drop_checkpoint(self) -> bool:
+        """Lets go of the checkpoint that was not used for longest; False when there is none."""
+        if not self._checkpoints:
             return False
-        del self._halts[next(iter(self._halts))]
+        del self._checkpoints[next(iter(self._checkpoints))]
         return True
 
     def kept_bytes(self) -> int:
-        """Memory that keeping this tape costs."""
-        halted = [a.relevance for halt in self._halts.values() for a in halt.pending.values()]
+        """Memory that keeping this pass costs."""
+        checkpoint_at = [
+            a.relevance
+            for checkpoint in self._checkpoints.values()
+            for a in checkpoint.pending.values()
+        ]
         recorded = [tensor for record in self.records.values() for tensor in record.kept()]
         given = [tensor for tensors in self.given.values() for tensor in tensors]
         others = (self._winners, self.rectified)
-        kept = [self.output, *given, *(t for o in others for t in o.values()), *recorded, *halted]
+        kept = [
+            self.output,
+            *given,
+            *(t for o in others for t in o.values()),
+            *recorded,
+            *checkpoint_at,
+        ]
         storages = [tensor.untyped_storage() for tensor in kept]
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 

@@ -4,8 +4,8 @@ In every rule x is the layer's input, w and b its weights, z = Σ_j x_j w_jk + b
 R_k the relevance that arrives there. ⁺ and ⁻ are positive and negative parts. A contribution has a
 sign of its own: z⁺ = x⁺w⁺ + x⁻w⁻ and z⁻ = x⁺w⁻ + x⁻w⁺ (sums over j, without bias).
 
-Every rule but `pass` divides by a denominator that `Ledger.divide` keeps away from zero, and that
-ledger writes down what bias and stabilizer take, so that an explanation accounts for its whole
+Every rule but `pass` divides by a denominator that `Balance.divide` keeps away from zero, and that
+balance writes down what bias and stabilizer take, so that an explanation accounts for its whole
 score. A norm rule (contributions x_j over their sum) is not among them: where there are weights,
 contributions are x_j w_jk and it is LRP-0; it is what the engine does at sums and average poolings.
 """
@@ -20,7 +20,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution.lrp.balance import Ledger, signs
+from lrpsweep.attribution.lrp.balance import Balance, signs
 from lrpsweep.attribution.lrp.record import Record, by_sign, part, where_negative, where_positive
 from lrpsweep.registry import Registry
 
@@ -38,14 +38,14 @@ class Arriving:
 def zero(
     record: Record,
     arriving: Arriving,
-    ledger: Ledger,
+    balance: Balance,
     *,
     stabilizer: float,
     stabilize: str = "signed",
 ) -> Tensor:
     """LRP-0: R_j = Σ_k x_j w_jk / z_k · R_k. On a ReLU network, gradient × input."""
     z, sign = _output(record, arriving)
-    s = ledger.divide(arriving.relevance, z, record.bias, stabilizer, sign, stabilize)
+    s = balance.divide(arriving.relevance, z, record.bias, stabilizer, sign, stabilize)
     return record.pull(record.weight, s).mul_(record.x)
 
 
@@ -59,7 +59,7 @@ def _output(record: Record, arriving: Arriving) -> tuple[Tensor, int | None]:
 def epsilon(
     record: Record,
     arriving: Arriving,
-    ledger: Ledger,
+    balance: Balance,
     *,
     epsilon: float,
     stabilizer: float,
@@ -71,11 +71,11 @@ def epsilon(
     forms are those of `_added`; the stabilizer then keeps their sum with z away from zero.
     """
     if form == "signed":
-        return zero(record, arriving, ledger, stabilizer=max(epsilon, stabilizer))
+        return zero(record, arriving, balance, stabilizer=max(epsilon, stabilizer))
     z, sign = _output(record, arriving)
     added = _added(record, z, epsilon, form)
-    s = ledger.divide(arriving.relevance, z + added, record.bias, stabilizer, sign)
-    ledger.drop(added * s)
+    s = balance.divide(arriving.relevance, z + added, record.bias, stabilizer, sign)
+    balance.drop(added * s)
     return record.pull(record.weight, s).mul_(record.x)
 
 
@@ -98,7 +98,7 @@ def _added(record: Record, z: Tensor, epsilon: float, form: str) -> Tensor | flo
 def gamma(
     record: Record,
     arriving: Arriving,
-    ledger: Ledger,
+    balance: Balance,
     *,
     gamma: float,
     stabilizer: float,
@@ -115,7 +115,7 @@ def gamma(
     set_bias_to_zero), which then may have the other sign, or none. With these two, γ = inf is no
     limit of large γ where z has its sign from the bias alone: there nothing is passed on.
     """
-    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    divide = partial(balance.divide, stabilizer=stabilizer, stabilize=stabilize)
     z, sign = _output(record, arriving)
     total = _gamma_total(record, z, sign, gamma, bias)
     taken = partial(_taken, record.bias, gamma, bias)
@@ -124,8 +124,8 @@ def gamma(
         return record.signed_pull(lambda side: _favoured(record.weight, gamma, side), s)
     s = divide(arriving.relevance, total, None)
     above, below = where_positive(s, z), where_negative(s, z)
-    ledger.take_bias(above, taken(1))
-    ledger.take_bias(below, taken(-1))
+    balance.take_bias(above, taken(1))
+    balance.take_bias(below, taken(-1))
     if gamma == 0:
         return record.pull(record.weight, above.add_(below)).mul_(record.x)
     if not math.isinf(gamma):
@@ -170,7 +170,7 @@ def _favoured(weight: Tensor, gamma: float, sign: int) -> Tensor:
 def alpha_beta(
     record: Record,
     arriving: Arriving,
-    ledger: Ledger,
+    balance: Balance,
     *,
     alpha: float,
     stabilizer: float,
@@ -181,7 +181,7 @@ def alpha_beta(
     The denominators include b⁺ and b⁻. Source: Bach et al. 2015, eq. 60, with the sign of β as in
     Montavon et al. 2019 (α − β = 1, β ≥ 0).
     """
-    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    divide = partial(balance.divide, stabilizer=stabilizer, stabilize=stabilize)
     positive = _alpha_beta_branch(record, alpha * arriving.relevance, divide, sign=1)
     if math.isclose(alpha, 1.0, rel_tol=0, abs_tol=1e-12):
         return positive
@@ -201,21 +201,21 @@ def _alpha_beta_branch(
 def z_plus(
     record: Record,
     arriving: Arriving,
-    ledger: Ledger,
+    balance: Balance,
     *,
     stabilizer: float,
     stabilize: str = "signed",
 ) -> Tensor:
     """LRP-z⁺, which is LRP-αβ with α = 1, β = 0. Source: Montavon et al. 2017."""
     return alpha_beta(
-        record, arriving, ledger, alpha=1.0, stabilizer=stabilizer, stabilize=stabilize
+        record, arriving, balance, alpha=1.0, stabilizer=stabilizer, stabilize=stabilize
     )
 
 
 def z_box(
     record: Record,
     arriving: Arriving,
-    ledger: Ledger,
+    balance: Balance,
     *,
     stabilizer: float,
     stabilize: str = "signed",
@@ -230,7 +230,7 @@ def z_box(
         low, high = (record.per_channel(bound) for bound in bounds)
         record = replace(record, low=low, high=high)
     sign = 1 if record.within else None
-    s = ledger.divide(arriving.relevance, record.boxed, None, stabilizer, sign, stabilize)
+    s = balance.divide(arriving.relevance, record.boxed, None, stabilizer, sign, stabilize)
     low, high = record.bounds
     pulled_low = record.pull(record.weight.clamp(min=0), s).mul_(low)
     pulled_high = record.pull(record.weight.clamp(max=0), s).mul_(high)
@@ -240,7 +240,7 @@ def z_box(
 def w_square(
     record: Record,
     arriving: Arriving,
-    ledger: Ledger,
+    balance: Balance,
     *,
     stabilizer: float,
     stabilize: str = "signed",
@@ -250,14 +250,14 @@ def w_square(
     Padding counts as no input; the bias takes nothing (zennit's adds b² to the denominator unless
     told not to). Source: Montavon et al. 2017.
     """
-    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    divide = partial(balance.divide, stabilizer=stabilizer, stabilize=stabilize)
     return _by_weight(record, arriving.relevance, divide, record.weight.square())
 
 
 def flat(
     record: Record,
     arriving: Arriving,
-    ledger: Ledger,
+    balance: Balance,
     *,
     stabilizer: float,
     stabilize: str = "signed",
@@ -266,7 +266,7 @@ def flat(
 
     Padding counts as no input; the bias takes nothing.
     """
-    divide = partial(ledger.divide, stabilizer=stabilizer, stabilize=stabilize)
+    divide = partial(balance.divide, stabilizer=stabilizer, stabilize=stabilize)
     return _by_weight(record, arriving.relevance, divide, torch.ones_like(record.weight))
 
 
@@ -278,7 +278,7 @@ def _by_weight(
     return record.pull(weight, divide(relevance, z, None, sign=1))
 
 
-def unchanged(record: Record, arriving: Arriving, ledger: Ledger) -> Tensor:
+def unchanged(record: Record, arriving: Arriving, balance: Balance) -> Tensor:
     """The rule `pass`: R_j = R_j, for layers whose output has the shape of their input."""
     return arriving.relevance
 
@@ -336,7 +336,7 @@ class Option:
 class Rule:
     """A rule by its name in a study, and all that a study, a table or an export has to know of it.
 
-    function: (record, arriving, ledger, **settings) -> relevance of the layer's input, (N, *in);
+    function: (record, arriving, balance, **settings) -> relevance of the layer's input, (N, *in);
     settings are the rule's parameters, options and, if `bounded`, bounds. keeps_support: whether
     an input of 0 gets no relevance: what passes a ReLU is 0 wherever the ReLU is. title: as papers
     write it.
