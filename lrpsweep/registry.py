@@ -8,7 +8,6 @@ arguments that calls `register`.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -147,41 +146,33 @@ def register_again(entries: Mapping[str, Iterable[Any]]) -> None:
 
 
 _loading: Plugin | None = None
-_loaded: dict[str, Plugin] | None = None
 
 
 def load_plugins() -> tuple[Plugin, ...]:
     """The installed packages that add entries; each is loaded once.
 
-    Raises InputError that names a package which cannot be loaded.
+    Raises InputError that names a package which cannot be loaded, at every call.
     """
-    global _loaded
-    if _loaded is None:
-        _loaded = {}
-        for point in entry_points(group=GROUP):
-            plugin = Plugin(*_distribution(point))
-            with _adding(plugin):
-                _load(point, plugin)
-            _loaded[plugin.name] = plugin
-    return tuple(_loaded.values())
+    if not _loaded:
+        _loaded.append(())  # what a package looks up while it is loaded
+        try:
+            _loaded[0] = tuple(dict.fromkeys(map(_load, entry_points(group=GROUP))))
+        except InputError as error:
+            _loaded[0] = error
+    if isinstance(_loaded[0], InputError):
+        raise _loaded[0]
+    return _loaded[0]
 
 
-def _distribution(point: EntryPoint) -> tuple[str, str]:
-    dist = point.dist
-    return (point.name, "unknown") if dist is None else (dist.name, dist.version)
+_loaded: list[tuple[Plugin, ...] | InputError] = []
+"""What `load_plugins` has found, once it was called."""
 
 
-@contextlib.contextmanager
-def _adding(plugin: Plugin) -> Iterator[None]:
+def _load(point: EntryPoint) -> Plugin:
     global _loading
+    dist = point.dist
+    plugin = Plugin(point.name, "unknown") if dist is None else Plugin(dist.name, dist.version)
     _loading = plugin
-    try:
-        yield
-    finally:
-        _loading = None
-
-
-def _load(point: EntryPoint, plugin: Plugin) -> None:
     try:
         point.load()()
     except Exception as error:
@@ -190,3 +181,6 @@ def _load(point: EntryPoint, plugin: Plugin) -> None:
             f"which fails ({type(error).__name__}: {error}); expected a function that registers "
             "entries. Mend or uninstall it"
         ) from error
+    finally:
+        _loading = None
+    return plugin

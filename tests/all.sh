@@ -9,4 +9,4 @@ export MLFLOW_DISABLE_TELEMETRY=true RAY_USAGE_STATS_ENABLED=0
 .venv/bin/ruff format --check .
 .venv/bin/mypy lrpsweep
 .venv/bin/lint-imports --no-cache
-exec .venv/bin/python -m pytest "$@"
+exec .venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder "$@"

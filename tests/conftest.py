@@ -9,6 +9,7 @@ from fabricated import SMALL_STUDY, fabricate_study
 from lrpsweep.results import StudyResults
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # as many processes as processors test at once
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 
@@ -23,3 +24,18 @@ def small_study(tmp_path: Path) -> Path:
 def study() -> StudyResults:
     """A finished study of 49 trials; frozen, so one serves all tests."""
     return fabricate_study()
+
+
+LONGEST_FIRST = ("test_pages.py", "test_study.py", "test_notebooks.py", "test_quickstart.py")
+"""Files that take a minute or more: begun last, they would leave other processors idle."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files are handed to processes in this order."""
+    items.sort(
+        key=lambda item: (
+            LONGEST_FIRST.index(item.path.name)
+            if item.path.name in LONGEST_FIRST
+            else len(LONGEST_FIRST)
+        )
+    )
