@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution import Composite, Explainer, list_layers
+from lrpsweep.attribution import Composite, Engine, list_layers
 from lrpsweep.commands.composite_json import composite_of, read_composite
 from lrpsweep.data import read_image
 from lrpsweep.errors import InputError, guess
@@ -26,7 +26,7 @@ class TunedExplainer:
 
     model: Model
     composite: Composite
-    explainer: Explainer
+    explainer: Engine
 
     def read(self, paths: Sequence[str | Path]) -> Tensor:
         """Image files as the model's input, (N, 3, H, W), preprocessed as in the study."""
@@ -49,7 +49,8 @@ class TunedExplainer:
         """
         wanted = self.predict(images) if targets is None else targets.to(images.device)
         self._check_targets(images, wanted)
-        return self.explainer.attribute(images, wanted, self.composite).heatmaps
+        rules = self.composite.rules(list_layers(self.model.net))
+        return self.explainer.attribute(images, wanted, rules).heatmaps
 
     def _check_targets(self, images: Tensor, targets: Tensor) -> None:
         with torch.no_grad():
@@ -98,8 +99,8 @@ def load_composite(
             f"{found.fingerprint[:12]}…; expected the same weights and preprocessing, or "
             "permission to use others (--other-weights)."
         )
-    explainer = Explainer(found.net, found.pixel_bounds)
-    explainer.check(composite)
+    explainer = Engine(found.net, found.pixel_bounds)
+    explainer.check(composite.rules(list_layers(found.net)))
     return TunedExplainer(found, composite, explainer)
 
 

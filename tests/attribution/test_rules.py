@@ -21,10 +21,9 @@ from torch import Tensor, nn
 from zennit import rules as zr
 from zennit.core import Stabilizer
 
-from lrpsweep.attribution.lrp.balance import Balance
+from lrpsweep.attribution.lrp.balance import Arriving, Balance
 from lrpsweep.attribution.lrp.record import Record
-from lrpsweep.attribution.lrp.rules import RULES, Arriving, keeps_shape
-from lrpsweep.composites.rules import OPTIONS, hyperparameters, options
+from lrpsweep.attribution.lrp.rules import RULES, keeps_shape
 
 LOW, HIGH = -2.5, 2.75
 
@@ -228,16 +227,18 @@ def scale(case, reference):
 
 
 def test_every_rule_is_tested_here():
-    assert {*FORMULAS, "flat", "pass"} == set(RULES)
+    of_layers = {name for name, rule in RULES.items() if rule.on == "weighted"}
+    assert {*FORMULAS, "flat", "pass"} == of_layers
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_a_rule_takes_what_studies_may_say_of_it(rule):
-    parameters = inspect.signature(RULES[rule].function).parameters.values()
+@pytest.mark.parametrize("name", RULES)
+def test_a_function_takes_the_settings_that_its_rule_lists(name):
+    rule = RULES[name]
+    parameters = inspect.signature(rule.function).parameters.values()
     found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    usual = {option: OPTIONS[option][0] for option in options(rule) if option != "pooling"}
-    bounds = {"bounds": None} if rule == "z_box" else {}
-    assert found == dict.fromkeys(hyperparameters(rule), inspect.Parameter.empty) | usual | bounds
+    required = {parameter.name: inspect.Parameter.empty for parameter in rule.parameters}
+    usual = {option.name: option.values[0] for option in rule.options}
+    assert found == required | usual | ({"bounds": None} if rule.bounded else {})
 
 
 @pytest.mark.parametrize("rule", FORMULAS)
