@@ -1,4 +1,4 @@
-"""Layer-wise relevance propagation: rules, composites, and the engine that applies them."""
+"""Methods that give images relevance, above all layer-wise relevance propagation."""
 
 from lrpsweep.attribution.lrp.balance import BlockBalance
 from lrpsweep.attribution.lrp.composite import (
@@ -8,7 +8,7 @@ from lrpsweep.attribution.lrp.composite import (
     assign_parts,
     decayed,
 )
-from lrpsweep.attribution.lrp.diagnose import Instability, doubtful, find_instability
+from lrpsweep.attribution.lrp.diagnose import UNEXPLAINED, Instability, doubtful, find_instability
 from lrpsweep.attribution.lrp.engine import Engine, Explanation
 from lrpsweep.attribution.lrp.layers import LayerInfo, list_layers, select_layers
 from lrpsweep.attribution.lrp.operations.kinds import register, registrations
@@ -20,9 +20,12 @@ from lrpsweep.attribution.lrp.rules import (
     canonical,
     mixes_images,
 )
+from lrpsweep.attribution.methods import METHODS, Method
 
 __all__ = [
+    "METHODS",
     "RULES",
+    "UNEXPLAINED",
     "Block",
     "BlockBalance",
     "Composite",
@@ -31,6 +34,7 @@ __all__ = [
     "Instability",
     "LayerInfo",
     "LayerRule",
+    "Method",
     "Parameter",
     "Rule",
     "assign_layers",

@@ -42,18 +42,25 @@ class Instability:
 def doubtful(explanation: Explanation) -> Tensor:
     """Which images may be explained unstably, (N,): a sign that costs nothing to look for.
 
-    Σ |R| that leaves a block has grown out of proportion to the score. What grows in one step and
-    cancels again within the same block is not seen.
+    Σ |R| that leaves a group of layers has grown out of proportion to the score. What grows in one
+    step and cancels again within the same group is not seen. Explanations that account for no
+    layers are judged by their heatmaps alone.
     """
+    if not explanation.blocks:
+        return _artefact(explanation)
     sizes = torch.stack([block.size for block in explanation.blocks.values()])
     return _wrong(explanation) | (sizes.amax(0) > GROWTH * explanation.score.abs())
 
 
 def _wrong(explanation: Explanation) -> Tensor:
-    heatmaps = explanation.heatmaps
     rest = explanation.unexplained.abs() > UNEXPLAINED * explanation.score.abs()
+    return rest | _artefact(explanation)
+
+
+def _artefact(explanation: Explanation) -> Tensor:
+    heatmaps = explanation.heatmaps
     hot = largest(heatmaps) > HOT_SPOT * size(heatmaps)
-    return rest | hot | ~heatmaps.flatten(1).isfinite().all(1)
+    return hot | ~heatmaps.flatten(1).isfinite().all(1)
 
 
 def find_instability(

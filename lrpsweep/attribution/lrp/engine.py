@@ -53,6 +53,17 @@ class Explanation:
         """Relevance summed over channels, (N, *spatial) or (N, T, *spatial)."""
         return self.relevance.sum(self.score.ndim)
 
+    @classmethod
+    def stacked(cls, explanations: Sequence[Explanation]) -> Explanation:
+        """T explanations of the same images as one."""
+        tensors = ("relevance", "score", "bias", "stabilizer", "unexplained")
+        together = {n: torch.stack([getattr(e, n) for e in explanations], 1) for n in tensors}
+        blocks = {
+            name: BlockBalance.stacked([found.blocks[name] for found in explanations])
+            for name in explanations[0].blocks
+        }
+        return cls(**together, blocks=blocks)
+
     def balance(self) -> Mapping[str, float]:
         """Mean over the scores of each part's size relative to the score's: never negative."""
         size = self.score.abs().clamp(min=torch.finfo(torch.float32).tiny)
@@ -103,7 +114,7 @@ class Engine:
         self._pixels = pixelwise(self.steps)
         self._state = _state(self.net)
 
-    def _refresh(self) -> None:
+    def refresh(self) -> None:
         """Reads the network anew if it has changed, and forgets what was computed before."""
         if _state(self.net) != self._state:
             self.forget()
@@ -127,18 +138,16 @@ class Engine:
         Raises InputError for images, targets or rules that do not fit the network, and when the
         network computes something else than its layers one by one.
         """
-        self._refresh()
+        self.check_batch(images, targets)
         resolved = self.rules_by_place(rules)
-        self._check_images(images)
-        _check_targets(targets, len(images))
         forward = self._forward(images, key)
-        _check_classes(targets, forward.output.shape[1])
+        self.check_classes(targets, forward.output)
         keep = key is not None and watch is None
         columns = targets.long().to(images.device).view(len(images), -1).unbind(1)
         found = [self._explain(forward, column, resolved, watch, keep=keep) for column in columns]
         if key is not None:
             self._keep(key, forward)
-        return found[0] if targets.ndim == 1 else _stacked(found)
+        return found[0] if targets.ndim == 1 else Explanation.stacked(found)
 
     def _explain(
         self,
@@ -228,6 +237,24 @@ class Engine:
                 "each low one below its high one"
             )
 
+    def check_batch(self, images: Tensor, targets: Tensor) -> None:
+        """Raises InputError for images or targets that the network cannot take as they are.
+
+        Before, the network is read anew if it has changed, which may be refused as well.
+        """
+        self.refresh()
+        self._check_images(images)
+        _check_targets(targets, len(images))
+
+    def check_classes(self, targets: Tensor, scores: Tensor) -> None:
+        """Raises InputError for targets that the scores (N, classes) do not have."""
+        wrong = targets[(targets < 0) | (targets >= scores.shape[1])]
+        if wrong.numel():
+            raise InputError(
+                f"targets: the model has no class {int(wrong[0])}; expected 0 to "
+                f"{scores.shape[1] - 1}"
+            )
+
     def _check_images(self, images: Tensor) -> None:
         if not isinstance(images, Tensor) or images.ndim < 2 or not len(images):
             found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
@@ -244,7 +271,7 @@ class Engine:
         kept = self._forwards.get(key)
         if kept is not None:
             return kept
-        expected = None if key in self._compared else self._scores(images)
+        expected = None if key in self._compared else self.scores(images)
         forward = ForwardPass(self.steps, images, self.bounds)
         if expected is not None:
             self._compare(expected, forward.output)
@@ -252,8 +279,8 @@ class Engine:
             self._compared.add(key)
         return forward
 
-    def _scores(self, images: Tensor) -> Tensor:
-        """What the network itself gives, (N, classes)."""
+    def scores(self, images: Tensor) -> Tensor:
+        """The network's own class scores, (N, classes). Raises InputError when it cannot."""
         try:
             scores = self.net(images.clone())
         except (RuntimeError, ValueError, IndexError) as error:
@@ -353,26 +380,6 @@ def _check_targets(targets: Tensor, images: int) -> None:
             f"targets: found {found}; expected a tensor of whole numbers, ({images},) or "
             f"({images}, T), classes of the images"
         )
-
-
-def _check_classes(targets: Tensor, classes: int) -> None:
-    wrong = targets[(targets < 0) | (targets >= classes)]
-    if wrong.numel():
-        raise InputError(
-            f"targets: the model has no class {int(wrong[0])}; expected 0 to {classes - 1}"
-        )
-
-
-def _stacked(explanations: Sequence[Explanation]) -> Explanation:
-    """T explanations of the same images as one."""
-    first = explanations[0]
-    blocks = {
-        name: BlockBalance.stacked([found.blocks[name] for found in explanations])
-        for name in first.blocks
-    }
-    tensors = ("relevance", "score", "bias", "stabilizer", "unexplained")
-    together = {n: torch.stack([getattr(e, n) for e in explanations], 1) for n in tensors}
-    return Explanation(**together, blocks=blocks)
 
 
 def _channels(layer: nn.Module | None) -> int:
