@@ -44,14 +44,14 @@ def batch() -> tuple[Tensor, Tensor]:
 
 
 def with_lrpsweep(name: str) -> Explain:
-    from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+    from lrpsweep.attribution import Block, Composite, Engine, list_layers
 
     net, (images, targets) = network(name), batch()
     images = images.contiguous(memory_format=torch.channels_last)
     layers = [layer for layer in list_layers(net) if layer.weighted]
     first, convs = layers[0].name, [x.name for x in layers[1:] if x.kind == "Conv2d"]
     dense = tuple(layer.name for layer in layers if layer.kind == "Linear")
-    explainer = Explainer(net, (LOW, HIGH), cache_bytes=4 * 2**30)
+    engine = Engine(net, (LOW, HIGH), cache_bytes=4 * 2**30)
 
     def explain(gamma: float) -> Tensor:
         blocks = (
@@ -59,7 +59,8 @@ def with_lrpsweep(name: str) -> Explain:
             Block("body", tuple(convs), "gamma", {"gamma": gamma, "stabilizer": 1e-6}),
             Block("head", dense, "epsilon", {"epsilon": 1e-6, "stabilizer": 1e-6}),
         )
-        return explainer.attribute(images, targets, Composite(blocks), key="batch").relevance
+        rules = Composite(blocks).rules(layers)
+        return engine.attribute(images, targets, rules, key="batch").relevance
 
     return explain
 

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from lrpsweep.attribution import register
     from lrpsweep.commands.explain import TunedExplainer, load_composite
     from lrpsweep.commands.handover import run
+    from lrpsweep.explainer import Explainer
     from lrpsweep.study import load_study
 
 __version__ = "0.1.0"
-__all__ = ["TunedExplainer", "load_composite", "load_study", "register", "run"]
+__all__ = ["Explainer", "TunedExplainer", "load_composite", "load_study", "register", "run"]
 
 _ROOMS = {
+    "Explainer": "explainer",
     "TunedExplainer": "commands.explain",
     "load_composite": "commands.explain",
     "load_study": "study",

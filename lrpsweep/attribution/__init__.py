@@ -1,4 +1,4 @@
-"""Layer-wise relevance propagation: rules, composites, and the engine that applies them."""
+"""Methods that give images relevance, above all layer-wise relevance propagation."""
 
 from lrpsweep.attribution.lrp.balance import BlockBalance
 from lrpsweep.attribution.lrp.composite import (
@@ -8,27 +8,43 @@ from lrpsweep.attribution.lrp.composite import (
     assign_parts,
     decayed,
 )
-from lrpsweep.attribution.lrp.diagnose import Instability, doubtful, find_instability
-from lrpsweep.attribution.lrp.engine import Explainer, Explanation
+from lrpsweep.attribution.lrp.diagnose import UNEXPLAINED, Instability, doubtful, find_instability
+from lrpsweep.attribution.lrp.engine import Engine, Explanation
 from lrpsweep.attribution.lrp.layers import LayerInfo, list_layers, select_layers
 from lrpsweep.attribution.lrp.operations.kinds import register, registrations
-from lrpsweep.attribution.lrp.rules import RULES
+from lrpsweep.attribution.lrp.rules import (
+    RULES,
+    LayerRule,
+    Parameter,
+    Rule,
+    canonical,
+    mixes_images,
+)
+from lrpsweep.attribution.methods import METHODS, Method
 
 __all__ = [
+    "METHODS",
     "RULES",
+    "UNEXPLAINED",
     "Block",
     "BlockBalance",
     "Composite",
-    "Explainer",
+    "Engine",
     "Explanation",
     "Instability",
     "LayerInfo",
+    "LayerRule",
+    "Method",
+    "Parameter",
+    "Rule",
     "assign_layers",
     "assign_parts",
+    "canonical",
     "decayed",
     "doubtful",
     "find_instability",
     "list_layers",
+    "mixes_images",
     "register",
     "registrations",
     "select_layers",

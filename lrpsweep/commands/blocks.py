@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torchvision
 
-from lrpsweep.attribution import Explainer, LayerInfo, list_layers
+from lrpsweep.attribution import Engine, LayerInfo, list_layers
 from lrpsweep.attribution.lrp.graph import pixelwise
 from lrpsweep.attribution.lrp.stages import Stages, as_selectors, find_stages
 from lrpsweep.errors import InputError, guess
@@ -20,7 +20,7 @@ from lrpsweep.study import FACTORY, ModelSpec, Proposal, blocks_text, find_study
 HANDLED = {
     "relu": "relevance goes on unchanged",
     "pass": "relevance goes on unchanged",
-    "winner": "relevance goes to the largest value",
+    "max_pool": "relevance goes to the largest value",
     "average": "relevance is shared by contribution",
     "affine": "relevance is shared with the shift, a bias",
     "route": "relevance moves as the values do",
@@ -97,7 +97,7 @@ def find_blocks(
 
     Raises InputError when the network does not take such images.
     """
-    layers, steps = list_layers(model.net), Explainer(model.net).steps
+    layers, steps = list_layers(model.net), Engine(model.net).steps
     image = torch.zeros(1, 3, *size, device=next(model.net.parameters()).device)
     try:
         stages = find_stages(steps, layers, image)

@@ -51,7 +51,7 @@ def composite_document(
         "provenance": _provenance(context, results, record),
         **({"parity": dict(parity)} if parity is not None else {}),
     }
-    _check(document, "composite")
+    check_composite(document, "composite")
     return document
 
 
@@ -149,7 +149,7 @@ def read_composite(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"{path}: larger than {LARGEST_FILE} bytes; expected a composite.json")
         document = json.loads(path.read_text(encoding="utf-8"))
-        _check(document, str(path))
+        check_composite(document, str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
@@ -159,7 +159,8 @@ def read_composite(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def _check(document: Any, where: str) -> None:
+def check_composite(document: Any, where: str) -> None:
+    """Raises InputError, beginning with `where`, when it is not the content of such a file."""
     schema = json.loads(resources.files("lrpsweep").joinpath("composite.schema.json").read_text())
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version is not None and version != 1:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torchvision
 
-from lrpsweep.attribution import Block, Composite, Explainer, LayerInfo, list_layers
+from lrpsweep.attribution import Block, Composite, Engine, LayerInfo, list_layers
 from lrpsweep.attribution.lrp.composite import plain
 from lrpsweep.commands.blocks import find_blocks, propose
 from lrpsweep.commands.composite_json import composite_of, read_composite
@@ -155,7 +155,7 @@ def describe_composite(wanted: str, model: Model) -> dict[str, Any]:
             f"--composite: there is no '{wanted}'; expected the path of a composite.json, or one "
             f"of {', '.join(PRESETS)}.{guess(wanted, PRESETS)}"
         )
-    Explainer(model.net, model.pixel_bounds).check(composite)
+    Engine(model.net, model.pixel_bounds).check(composite.rules(layers))
     return {
         "title": f"{title}, on {model.name}",
         "blocks": [plain(block) for block in composite.blocks],

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution import Composite, Explainer, list_layers
+from lrpsweep.attribution import UNEXPLAINED, Composite, list_layers
 from lrpsweep.commands.composite_json import composite_of, read_composite
 from lrpsweep.data import read_image
 from lrpsweep.errors import InputError, guess
+from lrpsweep.explainer import Explainer
 from lrpsweep.models import Model, load_model, wrap_model
 from lrpsweep.study import FACTORY, ModelSpec, Preprocess
 
@@ -48,17 +49,7 @@ class TunedExplainer:
         targets: (N,), the classes to explain; the predicted ones when None.
         """
         wanted = self.predict(images) if targets is None else targets.to(images.device)
-        self._check_targets(images, wanted)
-        return self.explainer.attribute(images, wanted, self.composite).heatmaps
-
-    def _check_targets(self, images: Tensor, targets: Tensor) -> None:
-        with torch.no_grad():
-            classes = self.model.net(images[:1]).shape[1]
-        wrong = [int(t) for t in targets if not 0 <= int(t) < classes]
-        if wrong:
-            raise InputError(
-                f"target: the model has no class {wrong[0]}; expected 0 to {classes - 1}"
-            )
+        return self.explainer(images, wanted, self.composite).heatmaps
 
 
 def load_composite(
@@ -70,14 +61,15 @@ def load_composite(
     device: str = "cpu",
     other_weights: bool = False,
     allow_code: bool = False,
+    unexplained: float | None = UNEXPLAINED,
 ) -> TunedExplainer:
     """Loads a composite.json and the model it was tuned on.
 
     net: your model, of which a copy is explained in eval mode; else `model` ('scenes', a
     torchvision name, or a factory 'module:function', which wants `allow_code`) and `weights` (an
-    enum name or a file), by default those that the file names. Raises InputError when a layer of
-    the composite is not in the model, or when its weights are not those it was tuned on, unless
-    `other_weights`.
+    enum name or a file), by default those that the file names. unexplained: as `Explainer` has it.
+    Raises InputError when a layer of the composite is not in the model, or when its weights are not
+    those it was tuned on, unless `other_weights`.
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("--device: 'cuda' was asked for, but this machine has no usable GPU.")
@@ -98,8 +90,8 @@ def load_composite(
             f"{found.fingerprint[:12]}…; expected the same weights and preprocessing, or "
             "permission to use others (--other-weights)."
         )
-    explainer = Explainer(found.net, found.pixel_bounds)
-    explainer.check(composite)
+    explainer = Explainer(found.net, bounds=found.pixel_bounds, unexplained=unexplained)
+    explainer.engine.check(composite.rules(explainer.layers))
     return TunedExplainer(found, composite, explainer)
 
 

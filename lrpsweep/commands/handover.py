@@ -310,12 +310,12 @@ def export_composite(
         )
     context = _prepared_as_run(spec, results, given)
     composite = context.composite(Task(values=record.values))
-    bounds = context.model.pixel_bounds
+    rules, bounds = composite.rules(context.layers), context.model.pixel_bounds
     if for_zennit:
-        data = zennit_data(context.model.net, composite, bounds)
+        data = zennit_data(context.model.net, rules, bounds)
     images = context.model.normalize(context.split.search.images[:COMPARED])
     targets = torch.as_tensor(context.targets["search"][:COMPARED], device=images.device)
-    parity = certify(context.model.net, composite, bounds, images, targets)
+    parity = certify(context.model.net, rules, bounds, images, targets)
     compared = _compared(parity)
     if for_zennit:
         _check_same(parity)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lrpsweep.attribution import (
     Block,
     Composite,
-    Explainer,
+    Engine,
     Explanation,
     Instability,
     LayerInfo,
@@ -108,7 +108,7 @@ class Packed:
             self.spec,
             model,
             list_layers(model.net),
-            Explainer(model.net, bounds, kept),
+            Engine(model.net, bounds, kept),
             self.split,
             self.targets,
             self.split.search.images.mean((0, 1, 2)),
@@ -128,7 +128,7 @@ class Context:
     spec: StudySpec
     model: Model
     layers: tuple[LayerInfo, ...]
-    explainer: Explainer
+    explainer: Engine
     split: Split
     targets: Mapping[SplitName, np.ndarray]
     fill: np.ndarray
@@ -170,14 +170,16 @@ class Context:
     def explain(self, composite: Composite, split: SplitName, first: int, last: int) -> Explanation:
         """Explains images first..last of a split; what no composite changes is kept."""
         images, targets = self._batch(split, first, last)
-        return self.explainer.attribute(images, targets, composite, key=(split, first, last))
+        rules = composite.rules(self.layers)
+        return self.explainer.attribute(images, targets, rules, key=(split, first, last))
 
     def instability(
         self, composite: Composite, split: SplitName, first: int, last: int
     ) -> Instability | None:
         """Where the relevance of images first..last of a split grows out of proportion."""
         batch = self._batch(split, first, last)
-        return find_instability(self.explainer, *batch, composite, key=(split, first, last))
+        rules = composite.rules(self.layers)
+        return find_instability(self.explainer, *batch, rules, key=(split, first, last))
 
     def _batch(self, split: SplitName, first: int, last: int) -> tuple[Tensor, Tensor]:
         images = self.model.normalize(self.inputs(split).images[first:last])
@@ -264,7 +266,8 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
     context.looked = looked
     _check_depths(context)
     for values in _with_every_choice(context):
-        context.explainer.check(context.composite(Task(values=values)))
+        composite = context.composite(Task(values=values))
+        context.explainer.check(composite.rules(context.layers))
     return context
 
 

@@ -17,7 +17,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrpsweep.attribution import BlockBalance, Composite, Explanation, doubtful
+from lrpsweep.attribution import (
+    BlockBalance,
+    Composite,
+    Explanation,
+    LayerRule,
+    doubtful,
+    mixes_images,
+)
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import (
     BLIND_ORDERS,
@@ -83,7 +90,7 @@ def run_trial(context: Context, task: Task) -> TrialResult:
 
 def _mixes_images(composite: Composite) -> bool:
     """Whether another batch would give other heatmaps."""
-    return any(block.options.get("form") == "rms_batch" for block in composite.blocks)
+    return any(mixes_images(LayerRule(b.rule, b.options)) for b in composite.blocks)
 
 
 def _out_of_memory(error: Exception) -> bool:

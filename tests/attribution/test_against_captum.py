@@ -10,7 +10,7 @@ from captum.attr import LRP
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRule
 from torch import nn
 
-from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+from lrpsweep.attribution import Block, Composite, Engine, list_layers
 from lrpsweep.attribution.lrp import engine
 
 
@@ -59,12 +59,14 @@ def explained_by_captum(net, x, targets, rules):
 def uniform(net, rule, **hyper):
     names = tuple(layer.name for layer in list_layers(net) if layer.weighted)
     options = {"bias": "kept"} if rule == "gamma" else {}
-    return Composite((Block("all", names, rule, {**hyper, "stabilizer": 1e-9}, options),))
+    return Composite((Block("all", names, rule, {**hyper, "stabilizer": 1e-9}, options),)).rules(
+        list_layers(net)
+    )
 
 
 def assert_equal(net, x, targets, ours, rules):
     expected = explained_by_captum(net, x, targets, rules)
-    found = Explainer(net).attribute(x, targets, ours).relevance
+    found = Engine(net).attribute(x, targets, ours).relevance
     assert float(expected.abs().max()) > 0
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-6
 
@@ -99,7 +101,7 @@ def test_vgg11_with_three_rules(monkeypatch):
             Block("high", tuple(convs[4:]), "gamma", {"gamma": 0.25, **stable}, {"bias": "kept"}),
             Block("head", dense, "epsilon", {"epsilon": 0.01, **stable}),
         )
-    )
+    ).rules(list_layers(net))
     names = {module: name for name, module in net.named_modules()}
 
     def rules(layer):

@@ -8,7 +8,7 @@ from zennit import rules as zr
 from zennit.composites import EpsilonGammaBox, EpsilonPlus, NameMapComposite
 from zennit_reference import explained_by_zennit
 
-from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+from lrpsweep.attribution import Block, Composite, Engine, list_layers
 
 LOW, HIGH = torch.tensor([-2.1, -2.0, -1.8]), torch.tensor([2.2, 2.4, 2.6])
 
@@ -49,7 +49,7 @@ def relative_error(ours, theirs):
 
 def uniform(net, rule, **hyper):
     names = tuple(layer.name for layer in list_layers(net) if layer.weighted)
-    return Composite((Block("all", names, rule, hyper),))
+    return Composite((Block("all", names, rule, hyper),)).rules(list_layers(net))
 
 
 Z_BOX = zr.ZBox(LOW.view(1, 3, 1, 1), HIGH.view(1, 3, 1, 1))
@@ -77,7 +77,7 @@ def test_every_rule_on_every_kind_of_layer(rule, hyper, theirs, bias):
         [([n for n, m in net.named_modules() if isinstance(m, kind)], r) for kind, r in kinds]
     )
     expected = explained_by_zennit(net, x, targets, same)
-    found = Explainer(net).attribute(x, targets, uniform(net, rule, **hyper))
+    found = Engine(net).attribute(x, targets, uniform(net, rule, **hyper))
     assert expected.abs().max() > 0
     assert relative_error(found.relevance, expected) < 1e-9
 
@@ -98,8 +98,10 @@ def test_epsilon_gamma_box_on_vgg16(gamma):
     net = torchvision.models.vgg16(weights=None).eval().double()
     x, targets = images(1, 64), torch.tensor([17])
     blocks, first = box_first(net, "gamma", gamma=gamma)
-    ours = Composite((Block("pixel", (first,), "z_box", {"stabilizer": 1e-6}), *blocks))
-    found = Explainer(net, (LOW, HIGH)).attribute(x, targets, ours)
+    ours = Composite((Block("pixel", (first,), "z_box", {"stabilizer": 1e-6}), *blocks)).rules(
+        list_layers(net)
+    )
+    found = Engine(net, (LOW, HIGH)).attribute(x, targets, ours)
     box = EpsilonGammaBox(LOW.view(1, 3, 1, 1), HIGH.view(1, 3, 1, 1), gamma=gamma)
     assert relative_error(found.relevance, explained_by_zennit(net, x, targets, box)) < 1e-6
 
@@ -112,8 +114,10 @@ def test_epsilon_gamma_box_where_branches_are_joined_and_scores_rectified(name):
     targets = net(x).argmax(1)
     blocks, first = box_first(net, "gamma", gamma=0.25)
     blocks = tuple(block for block in blocks if block.layers)
-    ours = Composite((Block("pixel", (first,), "z_box", {"stabilizer": 1e-6}), *blocks))
-    found = Explainer(net, (LOW, HIGH)).attribute(x, targets, ours)
+    ours = Composite((Block("pixel", (first,), "z_box", {"stabilizer": 1e-6}), *blocks)).rules(
+        list_layers(net)
+    )
+    found = Engine(net, (LOW, HIGH)).attribute(x, targets, ours)
     box = EpsilonGammaBox(LOW.view(1, 3, 1, 1), HIGH.view(1, 3, 1, 1))
     expected = explained_by_zennit(net, x, targets, box)
     assert relative_error(found.relevance, expected) < 1e-6
@@ -125,7 +129,9 @@ def test_epsilon_plus_on_vgg16():
     net = torchvision.models.vgg16(weights=None).eval().double()
     x, targets = images(1, 64), torch.tensor([17])
     blocks, first = box_first(net, "z_plus")
-    ours = Composite((Block("pixel", (first,), "z_plus", {"stabilizer": 1e-6}), *blocks))
-    found = Explainer(net).attribute(x, targets, ours)
+    ours = Composite((Block("pixel", (first,), "z_plus", {"stabilizer": 1e-6}), *blocks)).rules(
+        list_layers(net)
+    )
+    found = Engine(net).attribute(x, targets, ours)
     theirs = explained_by_zennit(net, x, targets, EpsilonPlus())
     assert relative_error(found.relevance, theirs) < 1e-6

@@ -13,7 +13,7 @@ from zennit.composites import EpsilonGammaBox, EpsilonPlus
 from zennit.torchvision import ResNetCanonizer, VGGCanonizer
 from zennit_reference import explained_by_zennit
 
-from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+from lrpsweep.attribution import Block, Composite, Engine, list_layers
 
 LOW, HIGH = torch.tensor([-2.1, -2.0, -1.8]), torch.tensor([2.2, 2.4, 2.6])
 NETWORKS = [
@@ -51,13 +51,13 @@ def composite(net, first, rule, **hyper):
             Block("body", tuple(convs), rule, hyper | stable),
             Block("head", tuple(names["Linear"]), "epsilon", {"epsilon": 1e-6} | stable),
         )
-    )
+    ).rules(list_layers(net))
 
 
 def assert_equal(net, ours, theirs):
     x, targets = images(), torch.tensor([3, 500])
     expected = explained_by_zennit(net, x, targets, theirs)
-    found = Explainer(net, (LOW, HIGH)).attribute(x, targets, ours)
+    found = Engine(net, (LOW, HIGH)).attribute(x, targets, ours)
     assert float((found.relevance - expected).abs().max() / expected.abs().max()) < 1e-6
     size = float(found.score.abs().max() + found.relevance.abs().sum())
     assert float(found.unexplained.abs().max()) < 1e-9 * size
@@ -79,7 +79,7 @@ def test_float32_points_the_same_way_and_orders_patches_alike(name, canonizer):
     expected = explained_by_zennit(net, x, targets, theirs).sum(1)
     ours = composite(net, "z_box", "gamma", gamma=0.25)
     single = x.float().contiguous(memory_format=torch.channels_last)
-    found = Explainer(net.float(), (LOW, HIGH)).attribute(single, targets, ours).heatmaps
+    found = Engine(net.float(), (LOW, HIGH)).attribute(single, targets, ours).heatmaps
     cosine = nn.functional.cosine_similarity(found.double().flatten(1), expected.flatten(1))
     assert float(cosine.min()) > 1 - 1e-6
     orders = [nn.functional.avg_pool2d(h[:, None], 4).flatten(1) for h in (found, expected)]

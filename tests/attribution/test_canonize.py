@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+from lrpsweep.attribution import Block, Composite, Engine, list_layers
 from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.graph import run
 from lrpsweep.attribution.lrp.tracing import trace
@@ -135,15 +135,17 @@ def test_explained_with_merged_layers_is_gradient_times_input():
     leaf = x.clone().requires_grad_()
     net(leaf).gather(1, targets[:, None]).sum().backward()
     names = tuple(layer.name for layer in list_layers(net) if layer.weighted)
-    composite = Composite((Block("all", names, "zero", {"stabilizer": 0.0}),))
-    found = Explainer(net).attribute(x, targets, composite)
+    composite = Composite((Block("all", names, "zero", {"stabilizer": 0.0}),)).rules(
+        list_layers(net)
+    )
+    found = Engine(net).attribute(x, targets, composite)
     torch.testing.assert_close(found.relevance, leaf.grad * x, rtol=1e-9, atol=1e-12)
 
 
 def test_batch_norms_that_use_the_batchs_statistics_are_refused():
     net = randomised(CASES["into the convolution before"][0])
     with pytest.raises(InputError, match=r"'1' of type BatchNorm2d is in training mode.*eval\(\)"):
-        Explainer(copy.deepcopy(net).train())
+        Engine(copy.deepcopy(net).train())
     own = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4, track_running_stats=False)).eval()
     with pytest.raises(InputError, match="'1' of type BatchNorm2d"):
-        Explainer(own)
+        Engine(own)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lrpsweep.attribution import RULES, Block, Composite, Explainer, list_layers
+from lrpsweep.attribution import RULES, Block, Composite, Engine, list_layers
 from lrpsweep.errors import InputError
 
 BOUNDS = (torch.full((3,), -2.0), torch.full((3,), 2.0))
@@ -50,11 +50,11 @@ def batch(n=3, seed=1):
 
 def uniform(net, rule, **hyper):
     names = tuple(layer.name for layer in list_layers(net) if layer.weighted)
-    return Composite((Block("all", names, rule, hyper),))
+    return Composite((Block("all", names, rule, hyper),)).rules(list_layers(net))
 
 
 def test_every_rule_is_tested_here():
-    assert set(HYPER) | {"z_box", "pass"} == set(RULES)
+    assert set(HYPER) | {"z_box", "pass", "winner", "sum"} == set(RULES)
 
 
 def test_forward_is_the_models_own_bit_for_bit_and_the_model_is_left_alone():
@@ -63,7 +63,7 @@ def test_forward_is_the_models_own_bit_for_bit_and_the_model_is_left_alone():
     x = x.float()
     before = copy.deepcopy(net.state_dict())
     expected = net(x.clone())
-    found = Explainer(net).attribute(x, targets, uniform(net, "gamma", **HYPER["gamma"]))
+    found = Engine(net).attribute(x, targets, uniform(net, "gamma", **HYPER["gamma"]))
     assert torch.equal(found.score, expected.gather(1, targets[:, None])[:, 0].double())
     assert all(torch.equal(before[k], v) for k, v in net.state_dict().items())
     assert all(not m._forward_hooks and not m._backward_hooks for m in net.modules())
@@ -74,7 +74,7 @@ def test_images_are_not_overwritten_by_a_relu_in_place():
     net = nn.Sequential(nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(360, 4)).eval().double()
     x, targets = batch()
     before = x.clone()
-    Explainer(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
+    Engine(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
     assert torch.equal(x, before)
 
 
@@ -92,7 +92,7 @@ def test_uniform_zero_is_gradient_times_input(rule, hyper):
     x, targets = batch()
     leaf = x.clone().requires_grad_()
     net(leaf).gather(1, targets[:, None]).sum().backward()
-    found = Explainer(net).attribute(x, targets, uniform(net, rule, **hyper))
+    found = Engine(net).attribute(x, targets, uniform(net, rule, **hyper))
     torch.testing.assert_close(found.relevance, leaf.grad * x, rtol=1e-9, atol=1e-12)
 
 
@@ -100,8 +100,10 @@ def test_z_box_breaks_that_equality():
     net, (x, targets) = network(), batch()
     names = [layer.name for layer in list_layers(net) if layer.weighted]
     rest = Block("rest", tuple(names[1:]), "zero", {"stabilizer": 0.0})
-    boxed = Composite((Block("pixel", (names[0],), "z_box", {"stabilizer": 0.0}), rest))
-    explainer = Explainer(net, BOUNDS)
+    boxed = Composite((Block("pixel", (names[0],), "z_box", {"stabilizer": 0.0}), rest)).rules(
+        list_layers(net)
+    )
+    explainer = Engine(net, BOUNDS)
     plain = explainer.attribute(x, targets, uniform(net, "zero", stabilizer=0.0)).relevance
     assert (explainer.attribute(x, targets, boxed).relevance - plain).abs().max() > 0.01
 
@@ -110,7 +112,7 @@ def test_z_box_breaks_that_equality():
 @given(rule=st.sampled_from(sorted(HYPER)), seed=st.integers(0, 99), bias=st.booleans())
 def test_the_balance_accounts_for_the_whole_score(rule, seed, bias):
     net, (x, targets) = network(seed, bias), batch(seed=seed)
-    found = Explainer(net).attribute(x, targets, uniform(net, rule, **HYPER[rule]))
+    found = Engine(net).attribute(x, targets, uniform(net, rule, **HYPER[rule]))
     scale = found.relevance.abs().sum() + found.score.abs().sum()
     assert found.unexplained.abs().max() <= 1e-9 * scale
     if not bias:
@@ -120,7 +122,7 @@ def test_the_balance_accounts_for_the_whole_score(rule, seed, bias):
 @pytest.mark.parametrize("rule", ["zero", "gamma"])
 def test_relevance_is_conserved_without_bias_and_stabilizer(rule):
     net, (x, targets) = network(bias=False), batch()
-    found = Explainer(net).attribute(
+    found = Engine(net).attribute(
         x, targets, uniform(net, rule, **HYPER[rule] | {"stabilizer": 0.0})
     )
     total = found.relevance.sum((1, 2, 3))
@@ -130,10 +132,10 @@ def test_relevance_is_conserved_without_bias_and_stabilizer(rule):
 
 def test_infinite_gamma_is_the_limit_of_large_ones():
     net, (x, targets) = network(), batch()
-    limit = Explainer(net).attribute(
+    limit = Engine(net).attribute(
         x, targets, uniform(net, "gamma", gamma=float("inf"), stabilizer=0.0)
     )
-    large = Explainer(net).attribute(x, targets, uniform(net, "gamma", gamma=1e9, stabilizer=0.0))
+    large = Engine(net).attribute(x, targets, uniform(net, "gamma", gamma=1e9, stabilizer=0.0))
     torch.testing.assert_close(limit.relevance, large.relevance, rtol=1e-5, atol=1e-8)
 
 
@@ -141,7 +143,7 @@ def test_the_first_of_tied_maxima_takes_all():
     net = nn.Sequential(nn.MaxPool2d(2), nn.Flatten(), nn.Linear(1, 1, bias=False)).eval()
     nn.init.ones_(net[2].weight)
     x = torch.full((1, 1, 2, 2), 5.0)
-    found = Explainer(net).attribute(x, torch.tensor([0]), uniform(net, "zero", stabilizer=0.0))
+    found = Engine(net).attribute(x, torch.tensor([0]), uniform(net, "zero", stabilizer=0.0))
     assert found.relevance.tolist() == [[[[5.0, 0.0], [0.0, 0.0]]]]
 
 
@@ -167,7 +169,7 @@ def test_summed_pools_share_relevance_by_the_size_of_what_they_read(pool):
         Block("a", ("0",), "zero", zero, {"pooling": "sum"}),
         Block("b", ("4",), "zero", zero),
     )
-    found = Explainer(net).attribute(x, targets, Composite(blocks))
+    found = Engine(net).attribute(x, targets, Composite(blocks).rules(list_layers(net)))
     above = values.flatten(1) * net[4].weight[targets]
     above = above / net(x).gather(1, targets[:, None]) * found.score[:, None]
     expected = torch.zeros_like(x)
@@ -196,7 +198,7 @@ def test_only_pools_that_read_the_block_are_summed():
     def explained(*options):
         names = ("1", "4", "8")
         blocks = [Block(n, (n,), "zero", zero, o) for n, o in zip(names, options, strict=True)]
-        return Explainer(net).attribute(x, targets, Composite(tuple(blocks)))
+        return Engine(net).attribute(x, targets, Composite(tuple(blocks)).rules(list_layers(net)))
 
     summed = {"pooling": "sum"}
     relevance = {
@@ -219,23 +221,25 @@ def test_only_pools_that_read_the_block_are_summed():
 
 def test_a_summed_pool_with_gaps_is_refused():
     net, _, _ = pooled(nn.MaxPool2d(2, dilation=2))
-    with pytest.raises(InputError, match="'2': a max pool with gaps"):
-        Explainer(net).check(
-            Composite((Block("a", ("0", "4"), "zero", {"stabilizer": 0.0}, {"pooling": "sum"}),))
+    with pytest.raises(InputError, match=r"composite\.a\.rule: sum on '2', a max pool with gaps"):
+        Engine(net).check(
+            Composite(
+                (Block("a", ("0", "4"), "zero", {"stabilizer": 0.0}, {"pooling": "sum"}),)
+            ).rules(list_layers(net))
         )
 
 
 def test_kept_tapes_change_nothing_and_stay_within_the_bound():
     net, (x, targets) = network(), batch()
     composite = uniform(net, "gamma", **HYPER["gamma"])
-    fresh = Explainer(net).attribute(x, targets, composite).relevance
-    explainer = Explainer(net, cache_bytes=10**7)
+    fresh = Engine(net).attribute(x, targets, composite).relevance
+    explainer = Engine(net, cache_bytes=10**7)
     for _ in range(2):
         again = explainer.attribute(x, targets, composite, key="a").relevance
         assert torch.equal(again, fresh)
     kept = explainer.kept_bytes()
     assert 0 < kept <= 10**7
-    small = Explainer(net, cache_bytes=kept + kept // 2)
+    small = Engine(net, cache_bytes=kept + kept // 2)
     small.attribute(x, targets, composite, key="a")
     small.attribute(x, targets, composite, key="b")
     assert 0 < small.kept_bytes() <= kept + kept // 2
@@ -244,8 +248,8 @@ def test_kept_tapes_change_nothing_and_stay_within_the_bound():
 def test_relevance_of_one_image_does_not_depend_on_its_neighbours():
     net, (x, targets) = network(), batch()
     composite = uniform(net, "epsilon", epsilon=0.1, stabilizer=0.0)
-    together = Explainer(net).attribute(x, targets, composite).relevance
-    alone = Explainer(net).attribute(x[1:2], targets[1:2], composite).relevance
+    together = Engine(net).attribute(x, targets, composite).relevance
+    alone = Engine(net).attribute(x[1:2], targets[1:2], composite).relevance
     torch.testing.assert_close(together[1:2], alone, rtol=1e-12, atol=1e-14)
 
 
@@ -259,8 +263,8 @@ def test_unsigned_epsilon_is_added_as_it_is():
             ),
             Block("b", ("1",), "zero", {"stabilizer": 0.0}),
         )
-    )
-    found = Explainer(net).attribute(x, targets, composite)
+    ).rules(list_layers(net))
+    found = Engine(net).attribute(x, targets, composite)
     hidden = net[0](x)
     relevance = hidden * net[1].weight[targets]
     relevance = relevance / net(x).gather(1, targets[:, None]) * found.score[:, None]
@@ -286,10 +290,10 @@ def test_branches_are_joined_and_part_again():
     net, (x, targets) = Joined(-3).eval().double(), batch()
     leaf = x.clone().requires_grad_()
     net(leaf).gather(1, targets[:, None]).sum().backward()
-    found = Explainer(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
+    found = Engine(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
     torch.testing.assert_close(found.relevance, leaf.grad * x, rtol=1e-9, atol=1e-12)
     with pytest.raises(InputError, match=r"cat\(\) in forward\(\) of Joined"):
-        Explainer(Joined(0))
+        Engine(Joined(0))
 
 
 class Pair(nn.Module):
@@ -304,7 +308,7 @@ class Pair(nn.Module):
 
 def test_a_network_with_two_outputs_is_refused():
     with pytest.raises(InputError, match=r"Pair: forward\(\) returns .* expected one tensor"):
-        Explainer(Pair())
+        Engine(Pair())
 
 
 class Branching(nn.Module):
@@ -314,20 +318,20 @@ class Branching(nn.Module):
 
 def test_an_operation_without_a_rule_is_named():
     with pytest.raises(InputError, match="'1' of type Softmax2d"):
-        Explainer(nn.Sequential(nn.Conv2d(3, 2, 1), nn.Softmax2d(), nn.Flatten()))
+        Engine(nn.Sequential(nn.Conv2d(3, 2, 1), nn.Softmax2d(), nn.Flatten()))
     with pytest.raises(InputError, match="cannot be traced"):
-        Explainer(Branching())
+        Engine(Branching())
 
 
 def test_padding_without_a_rule_is_refused():
     with pytest.raises(InputError, match="padding"):
-        Explainer(nn.Sequential(nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect")))
+        Engine(nn.Sequential(nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect")))
 
 
 def test_z_box_away_from_the_pixels_is_refused():
     net, (x, targets) = network(), batch()
     with pytest.raises(InputError, match=r"composite\.all\.rule: z_box on '2'"):
-        Explainer(net, BOUNDS).attribute(x, targets, uniform(net, "z_box", stabilizer=1e-6))
+        Engine(net, BOUNDS).attribute(x, targets, uniform(net, "z_box", stabilizer=1e-6))
 
 
 class Transformed(nn.Module):
@@ -350,7 +354,7 @@ def boxed(net, **bounds):
             Block("pixel", (first,), "z_box", hyper, **bounds),
             Block("rest", tuple(rest), "gamma", {"gamma": 0.1, **hyper}),
         )
-    )
+    ).rules(list_layers(net))
 
 
 def test_z_box_knows_the_bounds_of_pixels_that_are_transformed_first():
@@ -360,10 +364,10 @@ def test_z_box_knows_the_bounds_of_pixels_that_are_transformed_first():
     shifts = torch.tensor([0.3, -0.2, 0.1]).double()
     low, high = (scales * bound + shifts for bound in BOUNDS)
     net = Transformed(inner, scales.tolist(), shifts.tolist())
-    found = Explainer(net, BOUNDS).attribute(x, targets, boxed(net))
+    found = Engine(net, BOUNDS).attribute(x, targets, boxed(net))
     ends = (torch.minimum(low, high), torch.maximum(low, high))
     outside = x * scales.view(3, 1, 1) + shifts.view(3, 1, 1)
-    expected = Explainer(inner, ends).attribute(outside, targets, boxed(inner))
+    expected = Engine(inner, ends).attribute(outside, targets, boxed(inner))
     torch.testing.assert_close(found.relevance, expected.relevance, rtol=1e-10, atol=1e-12)
     assert float(found.unexplained.abs().max()) < 1e-9
 
@@ -373,15 +377,15 @@ def test_z_box_takes_bounds_of_its_own_anywhere():
     net = network()
     x, own = x.clamp(-0.7, 1.1), ((-0.7,) * 3, (1.1,))  # no numbers that float32 has
     bounds = tuple(torch.full((3,), end[0], dtype=torch.float64) for end in own)
-    known = Explainer(net, bounds).attribute(x, targets, boxed(net))
-    found = Explainer(net).attribute(x, targets, boxed(net, bounds=own))
+    known = Engine(net, bounds).attribute(x, targets, boxed(net))
+    found = Engine(net).attribute(x, targets, boxed(net, bounds=own))
     torch.testing.assert_close(found.relevance, known.relevance, rtol=1e-12, atol=1e-14)
-    wider = Explainer(net).attribute(x, targets, boxed(net, bounds=((-9.0,), (9.0,))))
+    wider = Engine(net).attribute(x, targets, boxed(net, bounds=((-9.0,), (9.0,))))
     assert not torch.allclose(wider.relevance, known.relevance)
     inside = Block(
         "all", ("0", "2", "7", "9"), "z_box", {"stabilizer": 1e-9}, {}, ((-1.0,), (5.0,))
     )
-    found = Explainer(net).attribute(x, targets, Composite((inside,)))
+    found = Engine(net).attribute(x, targets, Composite((inside,)).rules(list_layers(net)))
     assert float(found.unexplained.abs().max()) < 1e-9
 
 
@@ -390,7 +394,7 @@ def test_bounds_for_another_number_of_channels_are_refused():
     net = network()
     composite = boxed(net, bounds=((-1.0, -1.0), (1.0,)))
     with pytest.raises(InputError, match=r"composite\.pixel\.low: 2 numbers; expected one, or 3"):
-        Explainer(net).attribute(x, targets, composite)
+        Engine(net).attribute(x, targets, composite)
 
 
 def test_pass_is_refused_where_shapes_differ_and_leaves_relevance_alone_elsewhere():
@@ -398,12 +402,12 @@ def test_pass_is_refused_where_shapes_differ_and_leaves_relevance_alone_elsewher
     names = [layer.name for layer in list_layers(net) if layer.weighted]
     zero = {"stabilizer": 0.0}
     with pytest.raises(InputError, match=r"composite\.all\.rule: pass on '0', whose output"):
-        Explainer(net).check(uniform(net, "pass"))
+        Engine(net).check(uniform(net, "pass"))
     passed = Block("a", (names[1],), "pass", {})
     rest = Block("b", tuple(n for n in names if n != names[1]), "zero", zero)
-    found = Explainer(net).attribute(x, targets, Composite((passed, rest)))
+    found = Engine(net).attribute(x, targets, Composite((passed, rest)).rules(list_layers(net)))
     above = nn.Sequential(*net[3:])
-    hidden = Explainer(above).attribute(net[:3](x), targets, uniform(above, "zero", **zero))
+    hidden = Engine(above).attribute(net[:3](x), targets, uniform(above, "zero", **zero))
     leaf = x.clone().requires_grad_()
     first = net[0](leaf)
     (pulled,) = torch.autograd.grad(first, leaf, hidden.relevance / first.detach())
@@ -428,7 +432,7 @@ def test_a_pool_used_twice_is_not_confused_with_itself():
     net, (x, targets) = Shared().eval().double(), batch()
     leaf = x.clone().requires_grad_()
     net(leaf).gather(1, targets[:, None]).sum().backward()
-    found = Explainer(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
+    found = Engine(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
     torch.testing.assert_close(found.relevance, leaf.grad * x, rtol=1e-9, atol=1e-12)
 
 
@@ -447,7 +451,7 @@ def test_a_layer_with_weights_used_twice_has_its_rule_in_both_places():
     net, (x, targets) = Repeated().eval().double(), batch()
     leaf = x.clone().requires_grad_()
     net(leaf).gather(1, targets[:, None]).sum().backward()
-    found = Explainer(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
+    found = Engine(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
     torch.testing.assert_close(found.relevance, leaf.grad * x, rtol=1e-9, atol=1e-12)
 
 
@@ -459,17 +463,17 @@ def in_blocks(lower, upper, head=0.0):
         tuple(
             Block(f"b{i}", n, "gamma", h) for i, (n, h) in enumerate(zip(names, hyper, strict=True))
         )
-    )
+    ).rules(())
 
 
 def test_what_upper_blocks_have_in_common_is_taken_up_and_changes_nothing():
     net, (x, targets) = network(), batch()
-    explainer = Explainer(net, cache_bytes=10**8)
+    explainer = Engine(net, cache_bytes=10**8)
     order = [(0.1, 0.2), (0.3, 0.2), (0.1, 0.5), (0.3, 0.5), (0.7, 0.2), (0.7, 0.5), (0.1, 0.2)]
     for lower, upper in order:
         composite = in_blocks(lower, upper)
         found = explainer.attribute(x, targets, composite, key="a")
-        fresh = Explainer(net).attribute(x, targets, composite)
+        fresh = Engine(net).attribute(x, targets, composite)
         assert torch.equal(found.relevance, fresh.relevance)
         assert torch.equal(found.bias, fresh.bias)
         assert torch.equal(found.stabilizer, fresh.stabilizer)
@@ -479,20 +483,18 @@ def test_what_upper_blocks_have_in_common_is_taken_up_and_changes_nothing():
 
 def test_other_targets_take_up_nothing():
     net, (x, targets) = network(), batch()
-    explainer = Explainer(net, cache_bytes=10**8)
+    explainer = Engine(net, cache_bytes=10**8)
     for shift in (0, 0, 0, 1, 1, 2):
         wanted = (targets + shift) % 4
         found = explainer.attribute(x, wanted, in_blocks(0.1, 0.2), key="a").relevance
-        assert torch.equal(
-            found, Explainer(net).attribute(x, wanted, in_blocks(0.1, 0.2)).relevance
-        )
+        assert torch.equal(found, Engine(net).attribute(x, wanted, in_blocks(0.1, 0.2)).relevance)
 
 
 def test_kept_relevance_goes_before_the_batch_does():
     net, (x, targets) = network(), batch()
-    plain = Explainer(net, cache_bytes=10**8)
+    plain = Engine(net, cache_bytes=10**8)
     plain.attribute(x, targets, in_blocks(0.1, 0.2), key="a")
-    small = Explainer(net, cache_bytes=plain.kept_bytes() + 100)
+    small = Engine(net, cache_bytes=plain.kept_bytes() + 100)
     for lower in (0.1, 0.2, 0.3, 0.4):
         small.attribute(x, targets, in_blocks(lower, 0.2), key="a")
         assert 0 < small.kept_bytes() <= small.cache_bytes

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from torchvision.ops import SqueezeExcitation
 
 import lrpsweep
-from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+from lrpsweep.attribution import Block, Composite, Engine, list_layers
 from lrpsweep.attribution.lrp import engine
 from lrpsweep.attribution.lrp.operations import kinds as operations
 from lrpsweep.errors import InputError
@@ -37,11 +37,11 @@ def batch():
 
 def zero(net):
     names = tuple(layer.name for layer in list_layers(net) if layer.weighted)
-    return Composite((Block("all", names, "zero", {"stabilizer": 0.0}),))
+    return Composite((Block("all", names, "zero", {"stabilizer": 0.0}),)).rules(list_layers(net))
 
 
 def explained(net, x, targets):
-    found = Explainer(net).attribute(x, targets, zero(net))
+    found = Engine(net).attribute(x, targets, zero(net))
     size = found.relevance.abs().sum() + found.score.abs().sum()
     assert found.unexplained.abs().max() <= 1e-9 * size
     return found
@@ -215,7 +215,8 @@ def test_a_dense_layer_at_every_place_has_the_rule_of_a_1x1_convolution():
         (Block("all", ("conv", "other", "head"), "gamma", {"gamma": 0.5, "stabilizer": 1e-6}),)
     )
     one, other = (
-        Explainer(net.double().eval()).attribute(x, targets, composite) for net in (tokens, maps)
+        Engine(net.double().eval()).attribute(x, targets, composite.rules(list_layers(net)))
+        for net in (tokens, maps)
     )
     torch.testing.assert_close(one.relevance, other.relevance, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(one.bias, other.bias)
@@ -239,7 +240,7 @@ REFUSED = {
 def test_what_has_no_rule_is_refused_by_name(case):
     function, message = REFUSED[case]
     with pytest.raises(InputError, match=message):
-        Explainer(Calls(function, 192, other=nn.Softmax2d()).eval())
+        Engine(Calls(function, 192, other=nn.Softmax2d()).eval())
 
 
 class Rescaled(nn.Conv2d):
@@ -249,7 +250,7 @@ class Rescaled(nn.Conv2d):
 
 def test_a_subclass_that_computes_something_else_is_not_taken_for_its_parent():
     with pytest.raises(InputError, match=r"conv2d\(\) in forward\(\) of 'other' of type Rescaled"):
-        Explainer(Calls(lambda net, x: net.other(x), 192, other=Rescaled(4, 4, 1)).eval())
+        Engine(Calls(lambda net, x: net.other(x), 192, other=Rescaled(4, 4, 1)).eval())
 
 
 def _two_names(net, x):
@@ -263,18 +264,18 @@ def test_a_forward_pass_that_does_more_than_its_trace_is_refused():
     x, targets = batch()
     net = Calls(_two_names, 192).double().eval()
     with pytest.raises(InputError, match="does more than can be traced"):
-        Explainer(net).attribute(x, targets, zero(net))
+        Engine(net).attribute(x, targets, zero(net))
     hooked = Calls(lambda net, x: x, 192).double().eval()
     hooked.register_forward_hook(lambda module, given, output: output + 1)
     with pytest.raises(InputError, match="hooks that change values"):
-        Explainer(hooked).attribute(x, targets, zero(hooked))
+        Engine(hooked).attribute(x, targets, zero(hooked))
 
 
 def test_mixing_images_is_refused():
     x, targets = batch()
     net = Calls(lambda net, x: x.reshape(-1, 4, 3, 8).reshape(-1, 192), 192).double().eval()
     with pytest.raises(InputError, match=r"'reshape' gives \(4, 4, 3, 8\) for 2 images"):
-        Explainer(net).attribute(x, targets, zero(net))
+        Engine(net).attribute(x, targets, zero(net))
 
 
 class Swish(nn.Module):
@@ -298,7 +299,7 @@ def test_a_registered_module_passes_relevance():
     known = Calls(lambda net, x: net.other(x), 192, other=nn.SiLU()).double().eval()
     x, targets = batch()
     with pytest.raises(InputError, match=r"mul\(\) in forward\(\) of 'other' of type Swish"):
-        Explainer(net)
+        Engine(net)
     lrpsweep.register(Swish, "pass")
     expected = explained(known, x, targets).relevance
     torch.testing.assert_close(explained(net, x, targets).relevance, expected)
@@ -321,10 +322,10 @@ def test_a_registered_function_says_how_relevance_goes_back():
     with pytest.raises(
         InputError, match=r"'other' of type Doubling: the registered function.*8, 6"
     ):
-        Explainer(net).attribute(x, targets, zero(net))
+        Engine(net).attribute(x, targets, zero(net))
     lrpsweep.register(Doubling, "pass")
     with pytest.raises(InputError, match=r"'other': relevance cannot pass unchanged"):
-        Explainer(net).attribute(x, targets, zero(net))
+        Engine(net).attribute(x, targets, zero(net))
 
 
 @pytest.mark.usefixtures("registry")

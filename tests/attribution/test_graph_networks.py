@@ -14,7 +14,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+from lrpsweep.attribution import Block, Composite, Engine, list_layers
 from lrpsweep.attribution.lrp import engine
 from lrpsweep.errors import InputError
 
@@ -33,7 +33,7 @@ def batch(size=64):
 
 def uniform(net, rule, **hyper):
     names = tuple(layer.name for layer in list_layers(net) if layer.weighted)
-    return Composite((Block("all", names, rule, hyper),))
+    return Composite((Block("all", names, rule, hyper),)).rules(list_layers(net))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_uniform_zero_is_gradient_times_input_on_relu_networks(name, monkeypatch
     leaf = x.clone().requires_grad_()
     net(leaf).gather(1, targets[:, None]).sum().backward()
     expected = leaf.grad / scale * read
-    found = Explainer(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0)).relevance
+    found = Engine(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0)).relevance
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-8
 
 
@@ -73,7 +73,7 @@ def test_balances_add_up_and_the_network_is_left_alone(name):
         copy.deepcopy(net.state_dict()),
         {n: set(vars(m)) for n, m in net.named_modules()},
     )
-    found = Explainer(net).attribute(x, targets, uniform(net, "gamma", gamma=0.25, stabilizer=1e-6))
+    found = Engine(net).attribute(x, targets, uniform(net, "gamma", gamma=0.25, stabilizer=1e-6))
     assert found.relevance.abs().max() > 0
     size = found.relevance.abs().sum() + found.score.abs().max() + found.bias.abs().max()
     assert found.unexplained.abs().max() <= 1e-9 * (size + found.stabilizer.abs().max())
@@ -135,7 +135,7 @@ def test_resnet20_is_gradient_times_input_where_nothing_stabilizes(monkeypatch):
     leaf = x.clone().requires_grad_()
     net(leaf).gather(1, targets[:, None]).sum().backward()
     expected = leaf.grad * x
-    found = Explainer(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0)).relevance
+    found = Engine(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0)).relevance
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-8
     merged = [layer for layer in list_layers(net) if layer.handling.startswith("merged")]
     assert len(merged) == 19
@@ -160,7 +160,7 @@ def test_the_real_resnet20_is_right_as_often_as_known_and_explained():
         rows = list(csv.DictReader(file))
     images = torch.stack([_pixels(root / row["path"]) for row in rows])
     x, labels = (images / 255 - mean) / std, torch.tensor([int(r["class_index"]) for r in rows])
-    explainer = Explainer(
+    explainer = Engine(
         net, ((0 - mean).flatten() / std.flatten(), (1 - mean).flatten() / std.flatten())
     )
     first, *rest = [layer.name for layer in list_layers(net) if layer.weighted]
@@ -169,7 +169,7 @@ def test_the_real_resnet20_is_right_as_often_as_known_and_explained():
             Block("pixel", (first,), "z_box", {"stabilizer": 1e-6}),
             Block("rest", tuple(rest), "gamma", {"gamma": 0.25, "stabilizer": 1e-6}),
         )
-    )
+    ).rules(list_layers(net))
     found = explainer.attribute(x, labels, composite)
     scores = net(x)
     assert int((scores.argmax(1) == labels).sum()) == 179

@@ -9,7 +9,9 @@ from __future__ import annotations
 import copy
 import inspect
 import math
+import re
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -21,10 +23,17 @@ from torch import Tensor, nn
 from zennit import rules as zr
 from zennit.core import Stabilizer
 
-from lrpsweep.attribution.lrp.balance import Balance
+from lrpsweep.attribution.lrp.balance import Arriving, Balance
 from lrpsweep.attribution.lrp.record import Record
-from lrpsweep.attribution.lrp.rules import RULES, Arriving, keeps_shape
-from lrpsweep.composites.rules import OPTIONS, hyperparameters, options
+from lrpsweep.attribution.lrp.rules import (
+    RULES,
+    LayerRule,
+    canonical,
+    keeps_shape,
+    mixes_images,
+    resolve,
+    rules_table,
+)
 
 LOW, HIGH = -2.5, 2.75
 
@@ -228,16 +237,18 @@ def scale(case, reference):
 
 
 def test_every_rule_is_tested_here():
-    assert {*FORMULAS, "flat", "pass"} == set(RULES)
+    of_layers = {name for name, rule in RULES.items() if rule.on == "weighted"}
+    assert {*FORMULAS, "flat", "pass"} == of_layers
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_a_rule_takes_what_studies_may_say_of_it(rule):
-    parameters = inspect.signature(RULES[rule].function).parameters.values()
+@pytest.mark.parametrize("name", RULES)
+def test_a_function_takes_the_settings_that_its_rule_lists(name):
+    rule = RULES[name]
+    parameters = inspect.signature(rule.function).parameters.values()
     found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
-    usual = {option: OPTIONS[option][0] for option in options(rule) if option != "pooling"}
-    bounds = {"bounds": None} if rule == "z_box" else {}
-    assert found == dict.fromkeys(hyperparameters(rule), inspect.Parameter.empty) | usual | bounds
+    required = {parameter.name: inspect.Parameter.empty for parameter in rule.parameters}
+    usual = {option.name: option.values[0] for option in rule.options}
+    assert found == required | usual | ({"bounds": None} if rule.bounded else {})
 
 
 @pytest.mark.parametrize("rule", FORMULAS)
@@ -460,3 +471,80 @@ def test_gamma_with_a_kept_or_dropped_bias_is_captums(bias, case, gamma):
     expected = LRP(Scores(case.layer)).attribute(x, target).detach()
     expected[best <= 0] = 0
     assert float((found - expected).abs().max()) < 1e-10 * scale(ours, expected)
+
+
+def settings_of(rule):
+    """Draws settings of a rule from its table, among them those at which it is another one."""
+    numbers = {
+        p.name: st.sampled_from([v for v in (0.0, 1e-6, 0.25, 1.0, 2.0) if p.allows(v)])
+        for p in RULES[rule].parameters
+    }
+    words = {option.name: st.sampled_from(option.values) for option in RULES[rule].options}
+    return st.fixed_dictionaries({**numbers, **words})
+
+
+@pytest.mark.parametrize("rule", [name for name, rule in RULES.items() if rule.same_as])
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_rules_that_are_called_the_same_do_the_same(rule, data):
+    resolved = resolve(LayerRule(rule, data.draw(settings_of(rule))), "rule")
+    other = RULES[rule].same_as(resolved.settings)
+    if other is None:
+        return
+    assert canonical(resolved) == canonical(other)
+    case = data.draw(cases())
+    expected, _ = explained(rule, case, resolved.settings)
+    found, _ = explained(other.rule, case, resolve(other, "rule").settings)
+    assert float((found - expected).abs().max()) < 1e-10 * scale(case, expected)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (("gamma", {"gamma": 0}), ("zero", {}), True),
+        (("gamma", {"gamma": 0, "bias": "kept"}), ("zero", {}), True),
+        (("gamma", {"gamma": 0, "bias": "dropped"}), ("zero", {}), False),
+        (("gamma", {"gamma": 1e-6}), ("zero", {}), False),
+        (("epsilon", {"epsilon": 1e-7}), ("zero", {}), True),
+        (("epsilon", {"epsilon": 1e-5}), ("zero", {}), False),
+        (("epsilon", {"epsilon": 0, "form": "rms"}), ("zero", {}), True),
+        (("epsilon", {"epsilon": 0, "form": "rms_batch"}), ("zero", {}), False),
+        (("alpha_beta", {"alpha": 1}), ("z_plus", {}), True),
+        (("alpha_beta", {"alpha": 2}), ("z_plus", {}), False),
+        (("alpha_beta", {"alpha": 1, "stabilizer": 0.1}), ("z_plus", {}), False),
+        (("zero", {"stabilize": "none"}), ("zero", {"stabilizer": 0}), True),
+        (("zero", {"stabilize": "clip"}), ("zero", {}), False),
+        (("z_box", {}), ("z_box", {"bounds": ((0.0,), (1.0,))}), False),
+        (("z_box", {"bounds": ((0.0,), (1.0,))}), ("z_box", {"bounds": ((0.0,), (1.0,))}), True),
+    ],
+)
+def test_which_rules_are_the_same(one, other, same):
+    assert (canonical(LayerRule(*one, "a")) == canonical(LayerRule(*other, "b"))) == same
+    hash(canonical(LayerRule(*one)))
+
+
+def test_only_one_option_mixes_images():
+    found = {
+        (name, option.name, value)
+        for name, rule in RULES.items()
+        for option in rule.options
+        for value in option.values
+        if mixes_images(LayerRule(name, {option.name: value}))
+    }
+    assert found == {("epsilon", "form", "rms_batch")}
+    assert not mixes_images(LayerRule("epsilon", {"epsilon": 0.1}))
+
+
+DOCS = Path(__file__).parents[2]
+
+
+def test_the_table_in_the_docs_is_that_of_the_rules():
+    assert rules_table() in (DOCS / "docs" / "engine.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_the_readme_names_every_rule_parameter_and_option(name):
+    rule = RULES[name]
+    options = [word for option in rule.options for word in (option.name, *option.values)]
+    text = re.findall(r"[\w⁺²♭]+", (DOCS / "README.md").read_text(encoding="utf-8"))
+    assert {name, *(p.name for p in rule.parameters), *options} <= set(text)

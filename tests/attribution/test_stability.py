@@ -9,7 +9,7 @@ from torch import nn
 from lrpsweep.attribution import (
     Block,
     Composite,
-    Explainer,
+    Engine,
     doubtful,
     find_instability,
 )
@@ -45,19 +45,19 @@ def images(count=3, side=18):
     return torch.randn(count, 3, side, side, generator=generator), torch.arange(count)
 
 
-def composite(lower="epsilon", gamma=0.1):
+def rules(lower="epsilon", gamma=0.1):
     return Composite(
         (
             Block("lower", ("stem", "right"), lower, {"epsilon": 0.1, **HYPER}),
             Block("middle", ("left",), "gamma", {"gamma": gamma, **HYPER}),
             Block("head", ("last",), "epsilon", {"epsilon": 0.5, **HYPER}),
         )
-    )
+    ).rules(())
 
 
 def test_balances_of_blocks_add_up_to_that_of_the_whole(residual):
     x, targets = images()
-    found = Explainer(residual).attribute(x, targets, composite())
+    found = Engine(residual).attribute(x, targets, rules())
     assert list(found.blocks) == ["head", "lower", "middle"]
     for part in ("bias", "stabilizer", "unexplained"):
         whole = sum(getattr(block, part) for block in found.blocks.values())
@@ -69,10 +69,10 @@ def test_balances_of_blocks_add_up_to_that_of_the_whole(residual):
 
 def test_balances_are_the_same_where_upper_blocks_are_taken_up(residual):
     x, targets = images()
-    kept, anew = Explainer(residual, cache_bytes=2**30), Explainer(residual)
+    kept, anew = Engine(residual, cache_bytes=2**30), Engine(residual)
     for gamma in (0.1, 0.2, 0.3, 0.2):
-        found = kept.attribute(x, targets, composite(gamma=gamma), key="batch")
-        expected = anew.attribute(x, targets, composite(gamma=gamma))
+        found = kept.attribute(x, targets, rules(gamma=gamma), key="batch")
+        expected = anew.attribute(x, targets, rules(gamma=gamma))
         for name, block in expected.blocks.items():
             for part in ("bias", "stabilizer", "unexplained", "hot_spot"):
                 value = getattr(block, part)
@@ -88,9 +88,9 @@ def test_every_step_is_watched_from_the_output_down(residual):
         if layer == "last":
             torch.testing.assert_close(size(arriving).float(), found.score.abs().float())
 
-    explainer = Explainer(residual)
-    found = explainer.attribute(x, targets, composite())
-    explainer.attribute(x, targets, composite(), watch=watch)
+    explainer = Engine(residual)
+    found = explainer.attribute(x, targets, rules())
+    explainer.attribute(x, targets, rules(), watch=watch)
     assert [name for name in seen if name in ("last", "left", "right", "stem")] == [
         "last",
         "right",
@@ -125,12 +125,12 @@ def cancelling():
 def even_above(rule, **hyper):
     """Flat on the last layer, so that the unit that is next to nothing gets its share."""
     lower = Block("lower", ("first", "second"), rule, {**hyper, "stabilizer": 1e-9})
-    return Composite((lower, Block("head", ("last",), "flat", HYPER)))
+    return Composite((lower, Block("head", ("last",), "flat", HYPER))).rules(())
 
 
 def test_the_layer_in_which_relevance_explodes_is_named(cancelling):
     x, targets = images(side=8)
-    found = find_instability(Explainer(cancelling), x, targets, even_above("zero"))
+    found = find_instability(Engine(cancelling), x, targets, even_above("zero"))
     assert found is not None
     assert found.layer == "second"
     times, images_hit = re.search(
@@ -142,17 +142,17 @@ def test_the_layer_in_which_relevance_explodes_is_named(cancelling):
 
 def test_rules_without_cancellation_are_stable(cancelling, residual):
     x, targets = images(side=8)
-    explainer = Explainer(cancelling)
+    explainer = Engine(cancelling)
     assert find_instability(explainer, x, targets, even_above("w_square")) is None
     x, targets = images()
-    explainer = Explainer(residual)
-    assert find_instability(explainer, x, targets, composite()) is None
-    assert not bool(doubtful(explainer.attribute(x, targets, composite())).any())
+    explainer = Engine(residual)
+    assert find_instability(explainer, x, targets, rules()) is None
+    assert not bool(doubtful(explainer.attribute(x, targets, rules())).any())
 
 
 def test_a_hot_spot_and_infinite_relevance_are_doubtful(residual):
     x, targets = images()
-    found = Explainer(residual).attribute(x, targets, composite())
+    found = Engine(residual).attribute(x, targets, rules())
     found.relevance[0, 0, 3, 4] += 1e4
     found.relevance[2, 0, 3, 4] = float("inf")
     assert doubtful(found).tolist() == [True, False, True]

@@ -7,14 +7,14 @@ import torch
 import torchvision
 from torch import nn
 
-from lrpsweep.attribution import Explainer, assign_parts, list_layers, select_layers
+from lrpsweep.attribution import Engine, assign_parts, list_layers, select_layers
 from lrpsweep.attribution.lrp.stages import as_selectors, find_stages
 
 
 def stages_of(name, size):
     net = getattr(torchvision.models, name)(weights=None).eval()
     layers = list_layers(net)
-    return layers, find_stages(Explainer(net).steps, layers, torch.zeros(1, 3, size, size))
+    return layers, find_stages(Engine(net).steps, layers, torch.zeros(1, 3, size, size))
 
 
 def test_stages_of_vgg_lie_between_its_poolings():

@@ -12,7 +12,7 @@ from networks import with_statistics
 from torch import nn
 from torch.nn import functional as F
 
-from lrpsweep.attribution import Block, Composite, Explainer, list_layers, register
+from lrpsweep.attribution import Block, Composite, Engine, LayerRule, list_layers, register
 from lrpsweep.attribution.zennit.export import certify, zennit_data, zennit_source
 from lrpsweep.attribution.zennit.loader import explain_with
 from lrpsweep.errors import InputError
@@ -64,9 +64,13 @@ def composite(net: nn.Module, *body: Block) -> Composite:
     )
 
 
-def difference(net: nn.Module, wanted: Composite, size: int = 64) -> float:
+def rules(net: nn.Module, *body: Block) -> dict[str, LayerRule]:
+    return composite(net, *body).rules(list_layers(net))
+
+
+def difference(net: nn.Module, wanted: dict[str, LayerRule], size: int = 64) -> float:
     x, targets = images(size), torch.tensor([1, 2])
-    relevance = Explainer(net, (LOW, HIGH)).attribute(x, targets, wanted).relevance
+    relevance = Engine(net, (LOW, HIGH)).attribute(x, targets, wanted).relevance
     assert relevance.abs().max() > 0
     found = certify(net, wanted, (LOW, HIGH), x, targets)
     assert found is not None
@@ -77,14 +81,14 @@ def difference(net: nn.Module, wanted: Composite, size: int = 64) -> float:
 @pytest.mark.parametrize("name", ["squeezenet1_1", "googlenet", "densenet121", "mobilenet_v2"])
 def test_networks_of_torchvision(name):
     net = network(name)
-    assert difference(net, composite(net)) < 1e-9
+    assert difference(net, rules(net)) < 1e-9
 
 
 @pytest.mark.parametrize("name", ["vgg11_bn", "resnet18"])
 def test_the_written_file_needs_torch_and_zennit_alone(name, tmp_path):
     net = network(name).double()
     x, targets = images(40).double(), torch.tensor([3, 500])
-    flat_first = composite(
+    flat_first = rules(
         net, Block("body", (), "gamma", {"gamma": 0.1} | SMALL), Block("flat", (), "flat", SMALL)
     )
     data = zennit_data(net, flat_first, (LOW, HIGH))
@@ -94,7 +98,7 @@ def test_the_written_file_needs_torch_and_zennit_alone(name, tmp_path):
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     found = torch.load(tmp_path / "found.pt")
-    expected = Explainer(net, (LOW, HIGH)).attribute(x, targets, flat_first).relevance
+    expected = Engine(net, (LOW, HIGH)).attribute(x, targets, flat_first).relevance
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-6
 
 
@@ -137,7 +141,7 @@ class Own(nn.Module):
 @pytest.mark.parametrize(("rule", "hyper", "options"), RULES)
 def test_every_rule_and_option(rule, hyper, options):
     net = drawn(Own())
-    wanted = composite(net, Block("body", (), rule, hyper, options))
+    wanted = rules(net, Block("body", (), rule, hyper, options))
     assert difference(net, wanted, 8) < 1e-9
 
 
@@ -158,8 +162,8 @@ class Sized(nn.Module):
 
 def test_functions_with_sizes():
     net = Sized().eval().requires_grad_(False)
-    assert difference(net, composite(net), 12) < 1e-9
-    assert difference(net, composite(net), 20) < 1e-9
+    assert difference(net, rules(net), 12) < 1e-9
+    assert difference(net, rules(net), 20) < 1e-9
 
 
 def test_bounds_of_a_block():
@@ -167,9 +171,10 @@ def test_bounds_of_a_block():
     first, *others = composite(net).blocks
     bounds = ((-3.0,), (2.0, 3.0, 4.0))
     boxed = Composite((Block("pixel", first.layers, "z_box", SMALL, {}, bounds), *others))
-    found = explain_with(zennit_data(net, boxed, (LOW, HIGH)), net, x, targets)
+    given = boxed.rules(list_layers(net))
+    found = explain_with(zennit_data(net, given, (LOW, HIGH)), net, x, targets)
     low, high = torch.full((3,), -3.0), torch.tensor([2.0, 3.0, 4.0])
-    expected = Explainer(net, (low, high)).attribute(x, targets, composite(net)).relevance
+    expected = Engine(net, (low, high)).attribute(x, targets, rules(net)).relevance
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-9
 
 
@@ -184,7 +189,7 @@ def test_plain_areas_are_compared_in_one_memory_format():
         *(nn.Conv2d(8, 8, 3, padding=1), nn.Flatten(), nn.Linear(8 * 256, 4)),
     ).eval()
     x = x.contiguous(memory_format=torch.channels_last)
-    found = certify(net, composite(net), (LOW, HIGH), x, torch.tensor([1]))
+    found = certify(net, rules(net), (LOW, HIGH), x, torch.tensor([1]))
     assert found is not None
     assert found["largest_relative_difference"] < 1e-9
 
@@ -201,14 +206,14 @@ class Turned(nn.Module):
 def test_pixels_that_forward_changes_have_other_bounds():
     net = drawn(Turned())
     with pytest.raises(InputError, match=r"composite\.pixel\.rule: z_box on 'conv'.* low and high"):
-        zennit_data(net, composite(net), (LOW, HIGH))
+        zennit_data(net, rules(net), (LOW, HIGH))
 
 
 def test_the_network_is_left_as_it_was():
     net = drawn(Own())
     before = {name: value.clone() for name, value in net.state_dict().items()}
     names = [name for name, _ in net.named_modules()]
-    assert difference(net, composite(net), 8) < 1e-9
+    assert difference(net, rules(net), 8) < 1e-9
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
     assert [name for name, _ in net.named_modules()] == names
     assert "forward" not in vars(net)
@@ -219,14 +224,14 @@ def test_the_network_is_left_as_it_was():
     [
         (("gamma", {"gamma": float("inf")} | SMALL, {}), r"composite\.body\.gamma: inf"),
         (("gamma", {"gamma": 0.5} | SMALL, {"bias": "kept"}), r"composite\.body\.bias: kept"),
-        (("zero", SMALL, {"pooling": "sum"}), r"composite\.body\.pooling: sum"),
+        (("zero", SMALL, {"pooling": "sum"}), r"composite\.body\.rule: sum on 'max_pool2d'"),
     ],
 )
 def test_a_rule_that_zennit_lacks_is_named(block, said):
     net = drawn(Own())
     rule, hyper, options = block
     with pytest.raises(InputError, match=said):
-        zennit_data(net, composite(net, Block("body", (), rule, hyper, options)), (LOW, HIGH))
+        zennit_data(net, rules(net, Block("body", (), rule, hyper, options)), (LOW, HIGH))
 
 
 class Squared(nn.Module):
@@ -264,8 +269,8 @@ def test_a_network_that_zennit_cannot_follow_is_refused(change, said):
     register(Squared, lambda module, inputs, relevance: relevance)
     net = drawn(Shared(change))
     with pytest.raises(InputError, match=said):
-        zennit_data(net, composite(net), (LOW, HIGH))
-    found = certify(net, composite(net), (LOW, HIGH), images(8), torch.tensor([0, 1]))
+        zennit_data(net, rules(net), (LOW, HIGH))
+    found = certify(net, rules(net), (LOW, HIGH), images(8), torch.tensor([0, 1]))
     assert found is not None
     assert said in found["not_expressible"]
 
@@ -279,19 +284,19 @@ class Overwrites(Own):
 
 def test_what_zennit_does_not_see_shows_in_the_comparison():
     net = drawn(Overwrites())
-    assert difference(net, composite(net), 8) > 1e-3
+    assert difference(net, rules(net), 8) > 1e-3
 
 
 def test_without_zennit_nothing_is_compared_but_the_file_is_written(monkeypatch):
     net = drawn(Own())
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert certify(net, composite(net), (LOW, HIGH), images(8), torch.tensor([0, 1])) is None
-    assert "def explain(" in zennit_source(zennit_data(net, composite(net), (LOW, HIGH)), "Own.")
+    assert certify(net, rules(net), (LOW, HIGH), images(8), torch.tensor([0, 1])) is None
+    assert "def explain(" in zennit_source(zennit_data(net, rules(net), (LOW, HIGH)), "Own.")
 
 
 def test_the_data_is_plain():
     net = drawn(Own())
-    data = zennit_data(net, composite(net), (LOW, HIGH))
+    data = zennit_data(net, rules(net), (LOW, HIGH))
     assert json.loads(json.dumps(data)) == data
     assert data["network"]["merged"] == [[["one"], "norm"]]
     assert data["network"]["calls"]["sum"] == ["add", "add_1"]

@@ -18,7 +18,7 @@ import torch
 from fabricated import SMALL_STUDY
 from PIL import Image
 
-from lrpsweep.attribution import Explainer
+from lrpsweep.attribution import Engine, list_layers
 from lrpsweep.cli import main
 from lrpsweep.commands.explain import load_composite
 from lrpsweep.data.scenes import draw_scenes
@@ -133,7 +133,8 @@ def test_export_for_zennit_is_a_file_that_explains_the_same(ran, tmp_path):
     assert used.returncode == 0, used.stderr
     found = torch.load(tmp_path / "heatmaps.pt")
     bounds = tuple(bound.double() for bound in tuned.model.pixel_bounds)
-    expected = Explainer(net, bounds).attribute(images, targets, tuned.composite).heatmaps
+    rules = tuned.composite.rules(list_layers(net))
+    expected = Engine(net, bounds).attribute(images, targets, rules).heatmaps
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-6
     wrong = lrpsweep("export", "small", "--format", "zennit", "-o", "c.json", cwd=ran)
     refused(wrong, "c.json", ".py")

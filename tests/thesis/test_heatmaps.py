@@ -21,7 +21,7 @@ import torchvision
 from cases import IMAGENET, Case, scenes
 from environment import ask_package
 
-from lrpsweep.attribution import Composite, Explainer, list_layers
+from lrpsweep.attribution import Composite, Engine, list_layers
 from lrpsweep.attribution.lrp import engine
 from lrpsweep.models import wrap_model
 from lrpsweep.study import PresetSpec, substitute
@@ -98,10 +98,11 @@ def differences(
     kind = torch.from_numpy(np.zeros(0, precision)).dtype
     case.model.net.to(kind)
     low, high = (bound.to(kind) for bound in case.model.pixel_bounds)
-    explainer, images = Explainer(case.model.net, (low, high)), case.pixels.to(kind)
+    explainer, images = Engine(case.model.net, (low, high)), case.pixels.to(kind)
     result = {}
     for name, composite in found.items():
-        ours = explainer.attribute(images, torch.as_tensor(case.targets), composite)
+        rules = composite.rules(list_layers(case.model.net))
+        ours = explainer.attribute(images, torch.as_tensor(case.targets), rules)
         for variant in VARIANTS:
             key = f"{name}/{variant}"
             result[key] = Difference.between(ours.relevance.numpy(), theirs[f"{key}/relevance"])

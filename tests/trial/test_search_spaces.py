@@ -8,7 +8,7 @@ import pytest
 import torch
 import torchvision
 
-from lrpsweep.attribution import Explainer, list_layers
+from lrpsweep.attribution import Engine, list_layers
 from lrpsweep.commands.describe import layer_table
 from lrpsweep.study import PRESETS, axes, decode, grid, parse_study, substitute
 from lrpsweep.study.writing import dump
@@ -33,7 +33,7 @@ def vgg16():
     with torch.device("meta"):
         net = torchvision.models.vgg16(weights=None).eval()
     bounds = (torch.zeros(3), torch.ones(3))
-    return list_layers(net), Explainer(net, bounds)
+    return list_layers(net), Engine(net, bounds)
 
 
 def read(example):
@@ -56,7 +56,7 @@ def test_every_example_is_a_study_of_vgg16(vgg16, example):
     spec = read(example)
     assert axes(spec.search)
     for _, composite in composites(spec, layers):
-        explainer.check(composite)
+        explainer.check(composite.rules(layers))
 
 
 def example_with(word):

@@ -1,7 +1,8 @@
-"""Relevance on its way from the output to the images, under one composite.
+"""Relevance from the output to the images, under one set of rules.
 
-Composites of a sweep often agree in their upper blocks. What arrives at the first block that is
-not the same depends on those alone, so it is kept with the batch and taken up there.
+The rules of a sweep's trials often agree in their upper groups of layers. The relevance that
+arrives below those depends on them alone, so it is kept with the batch, and the next trial that
+agrees begins there.
 """
 
 from __future__ import annotations
@@ -11,54 +12,49 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lrpsweep.attribution.lrp.balance import Account, Balance, per_image
-from lrpsweep.attribution.lrp.composite import Block
+from lrpsweep.attribution.lrp.balance import Account, Arriving, Balance, per_image
 from lrpsweep.attribution.lrp.forward import Checkpoint, ForwardPass
 from lrpsweep.attribution.lrp.operations.relevance import BACKWARD, Propagation
-from lrpsweep.attribution.lrp.rules import RULES, Arriving
+from lrpsweep.attribution.lrp.rules import RULES, LayerRule
 
 Watch = Callable[[str, Tensor, Sequence[Tensor]], None]
 
 
 @dataclass(frozen=True)
 class BackwardPass:
-    """The way down through a batch's network.
+    """One backward pass through a batch's network.
 
-    rules: the block of every layer, by name. summed: places of the max pools that share relevance
-    instead of giving it to the winner. stabilizer: of averages and sums. watch: told, step by step,
-    the step's name, what arrives and what it passes on.
+    rules: of every step that takes one, by place, with all of their settings. stabilizer: of
+    averages and sums. watch: called for each step with its name, the relevance of its output, and
+    that of its inputs.
     """
 
     forward: ForwardPass
-    rules: Mapping[str, Block]
-    summed: frozenset[int]
+    rules: Mapping[int, LayerRule]
     stabilizer: float
     watch: Watch | None = None
 
     def propagate(self, start: Tensor, balance: Balance, *, keep: bool) -> Tensor:
-        """Relevance (N, classes) at the output -> (N, C, H, W) at the images.
+        """Relevance (N, classes) of the output -> (N, C, *spatial) of the images.
 
-        keep: whether what arrives at each block is kept for composites with the same upper blocks.
+        keep: whether the relevance that arrives at each group of layers is kept for passes whose
+        upper groups have the same rules.
         """
         begins = dict(self._begins())
         checkpoints = dict(self._checkpoints(start, begins)) if keep else {}
-        place, pending = self._taken_up(checkpoints, balance)
-        if pending is None:
-            place, pending = (
-                len(self.forward.steps) - 1,
-                {len(self.forward.steps) - 1: Arriving(start)},
-            )
+        last = len(self.forward.steps) - 1
+        place, pending = self._resume(checkpoints, balance) or (last, {last: Arriving(start)})
         account = None
         for now in range(place, -1, -1):
             if now in begins or account is None:
-                on_its_way = [arriving.relevance for arriving in pending.values()]
+                unspent = [arriving.relevance for arriving in pending.values()]
                 if account is not None:
-                    account.close(on_its_way)
+                    account.close(unspent)
                     if now in checkpoints:
                         self.forward.checkpoint(
                             checkpoints[now], Checkpoint(dict(pending), balance.copy())
                         )
-                account = Account(begins[now], on_its_way, balance)
+                account = Account(begins[now], unspent, balance)
             arriving = pending.pop(now, None)
             if arriving is not None:
                 self._pass_on(now, arriving, pending, balance)
@@ -67,35 +63,35 @@ class BackwardPass:
         return pending[-1].relevance
 
     def _begins(self) -> Iterator[tuple[int, str]]:
-        """The places where a block begins, with its name; the uppermost begins at the output."""
-        block = None
+        """The places where a group begins, with its name; the uppermost begins at the output."""
+        group = None
         for place in sorted(self.forward.records, reverse=True):
-            found = self.rules[self.forward.steps[place].name]
-            if found is not block:
-                yield (len(self.forward.steps) - 1 if block is None else place), found.name
-            block = found
+            found = self.rules[place].group
+            if found != group:
+                yield (len(self.forward.steps) - 1 if group is None else place), found
+            group = found
 
-    def _taken_up(
+    def _resume(
         self, checkpoints: Mapping[int, Hashable], balance: Balance
-    ) -> tuple[int, dict[int, Arriving] | None]:
-        """The lowest place that was checkpoint_at at before, and what was pending there."""
+    ) -> tuple[int, dict[int, Arriving]] | None:
+        """The lowest place with a kept checkpoint, and the relevance pending there."""
         for place in sorted(checkpoints):
             checkpoint = self.forward.checkpoint_at(checkpoints[place])
             if checkpoint is not None:
                 balance.take(checkpoint.balance)
                 return place, dict(checkpoint.pending)
-        return -1, None
+        return None
 
     def _checkpoints(
         self, start: Tensor, begins: Mapping[int, str]
     ) -> Iterator[tuple[int, Hashable]]:
-        """The places where a lower block begins, with all that decides what arrives there."""
+        """The places where a lower group begins, with all that decides what arrives there."""
         above: list[Hashable] = [start.cpu().numpy().tobytes(), self.stabilizer]
-        for place in sorted(self.forward.records, reverse=True):
+        for place in sorted(self.rules, reverse=True):
             if place in begins and len(above) > 2:
-                yield place, (tuple(above), frozenset(p for p in self.summed if p > place))
-            block = self.rules[self.forward.steps[place].name]
-            above.append((place, block.name, block.rule, tuple(sorted(block.arguments.items()))))
+                yield place, tuple(above)
+            rule = self.rules[place]
+            above.append((place, rule.group, rule.rule, tuple(sorted(rule.settings.items()))))
 
     def _pass_on(
         self, place: int, arriving: Arriving, pending: dict[int, Arriving], balance: Balance
@@ -107,8 +103,7 @@ class BackwardPass:
         if step.kind == "weighted":
             lower = [self._weighted(place, arriving, balance)]
         else:
-            propagation = Propagation(self.forward, place, arriving, balance, self.stabilizer)
-            lower = BACKWARD["sum_pool" if place in self.summed else step.kind](propagation)
+            lower = self._unweighted(place, arriving, balance)
         if self.watch is not None:
             self.watch(step.name, arriving.relevance, [part.relevance for part in lower])
         for source, part in zip(step.heirs, lower, strict=True):
@@ -116,12 +111,21 @@ class BackwardPass:
             pending[source] = part if before is None else _both(before, part)
 
     def _weighted(self, place: int, arriving: Arriving, balance: Balance) -> Arriving:
-        """By the block's rule, (N, *out) -> (N, *in)."""
-        forward, block = self.forward, self.rules[self.forward.steps[place].name]
+        """By the layer's rule, (N, *out) -> (N, *in)."""
+        forward, chosen = self.forward, self.rules[place]
         arriving = Arriving(forward.channels_first(place, arriving.relevance), arriving.rectified)
-        rule = RULES[block.rule]
-        lower = rule.function(forward.records[place], arriving, balance, **block.arguments)
+        rule = RULES[chosen.rule]
+        lower = rule.function(forward.records[place], arriving, balance, **chosen.settings)
         return Arriving(forward.channels_last(place, lower), rule.keeps_support)
+
+    def _unweighted(self, place: int, arriving: Arriving, balance: Balance) -> list[Arriving]:
+        """By the operation's rule, if it takes one, else by its kind."""
+        propagation = Propagation(self.forward, place, arriving, balance, self.stabilizer)
+        chosen = self.rules.get(place)
+        if chosen is None:
+            return BACKWARD[self.forward.steps[place].kind](propagation)
+        lower: list[Arriving] = RULES[chosen.rule].function(propagation, **chosen.settings)
+        return lower
 
 
 def _both(one: Arriving, other: Arriving) -> Arriving:

@@ -1,18 +1,26 @@
-"""What relevance loses on its way down, written down, so that the whole score is accounted for."""
+"""What bias and stabilizer take of the relevance, so that the whole score is accounted for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Arriving:
+    """Relevance (N, *out) of a step's output. rectified: it is 0 wherever ReLU(z) is 0."""
+
+    relevance: Tensor
+    rectified: bool = False
+
+
+@dataclass(frozen=True)
 class BlockBalance:
-    """What became of the relevance that a block's layers were given, per image (N,).
+    """What became of the relevance that a group of layers was given, per image (N,).
 
     bias, stabilizer: what they took of it. unexplained: what is missing besides, which is rounding,
     and what rules without conservation add or take. size: Σ |R| of what leaves, over places,
@@ -26,7 +34,7 @@ class BlockBalance:
     hot_spot: Tensor
 
     def __add__(self, other: BlockBalance) -> BlockBalance:
-        """Both together, where a block's layers do not follow each other."""
+        """Both together, where a group's layers do not follow each other."""
         return BlockBalance(
             self.bias + other.bias,
             self.stabilizer + other.stabilizer,
@@ -35,12 +43,18 @@ class BlockBalance:
             torch.maximum(self.hot_spot, other.hot_spot),
         )
 
+    @classmethod
+    def stacked(cls, balances: Sequence[BlockBalance]) -> BlockBalance:
+        """Those of T explanations, (N, T)."""
+        names = [item.name for item in fields(cls)]
+        return cls(*(torch.stack([getattr(b, name) for b in balances], 1) for name in names))
+
 
 @dataclass
 class Balance:
-    """What bias and stabilizer take from the relevance on its way down, per image (N,).
+    """What bias and stabilizer have taken of the relevance so far, per image (N,).
 
-    blocks: the same for each block that is behind.
+    blocks: what became of the relevance in each group of layers that it has left.
     """
 
     bias: Tensor
@@ -58,7 +72,7 @@ class Balance:
         return Balance(self.bias.clone(), self.stabilizer.clone(), dict(self.blocks))
 
     def take(self, other: Balance) -> None:
-        """Has the other's entries in place of its own."""
+        """Replaces its entries by the other's."""
         self.bias.copy_(other.bias)
         self.stabilizer.copy_(other.stabilizer)
         self.blocks.update(other.blocks)
@@ -92,7 +106,7 @@ class Balance:
         return quotient
 
     def take_bias(self, quotient: Tensor, bias: Tensor | None) -> None:
-        """Writes what biases (K,) get of R / z."""
+        """Counts what biases (K,) get of R / z."""
         self._take_bias(_per_unit(quotient), bias)
 
     def _take_bias(self, units: Tensor, bias: Tensor | None) -> None:
@@ -100,14 +114,14 @@ class Balance:
             self.bias += units @ bias.double()
 
     def drop(self, relevance: Tensor) -> None:
-        """Writes relevance that goes no further on the stabilizer's account."""
+        """Counts relevance that is passed on to nothing as the stabilizer's."""
         self.stabilizer += per_image(relevance)
 
 
 class Account:
-    """One block's entries in a balance, from where relevance comes to the block on.
+    """The balance of one group of layers, begun where relevance comes to it.
 
-    block: its name. pending: all relevance on its way down, there.
+    block: the group's name. pending: the relevance of all steps that have not passed it on yet.
     """
 
     def __init__(self, block: str, pending: Iterable[Tensor], balance: Balance) -> None:
@@ -117,7 +131,7 @@ class Account:
         self._before = balance.copy()
 
     def close(self, pending: Iterable[Tensor]) -> None:
-        """Writes the block's balance, where relevance has left it."""
+        """Adds the group's entry to the balance. pending: the relevance that has left it."""
         left = tuple(pending)
         bias = self._balance.bias - self._before.bias
         stabilizer = self._balance.stabilizer - self._before.stabilizer

@@ -50,13 +50,17 @@ class Composite:
         """The block of every layer, by the layer's name."""
         return {layer: block for block in self.blocks for layer in block.layers}
 
-    def rules(self) -> dict[str, LayerRule]:
-        """What the engine gets: the rule of every layer, by the layer's name."""
-        return {
-            layer: LayerRule(block.rule, block.arguments, block.name)
-            for block in self.blocks
-            for layer in block.layers
-        }
+    def rules(self, layers: Sequence[LayerInfo]) -> dict[str, LayerRule]:
+        """What the engine gets: the rule of every layer and max pool, by its name."""
+        found: dict[str, LayerRule] = {}
+        pools = {layer.name: layer.pools for layer in layers}
+        for block in self.blocks:
+            rule = LayerRule(block.rule, block.arguments, block.name)
+            found |= dict.fromkeys(block.layers, rule)
+            if "pooling" in block.options:
+                shared = LayerRule(block.options["pooling"], group=block.name)
+                found |= {pool: shared for name in block.layers for pool in pools[name]}
+        return found
 
 
 def plain(block: Block) -> dict[str, Any]:

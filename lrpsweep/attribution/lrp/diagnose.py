@@ -1,4 +1,4 @@
-"""Whether relevance has grown out of all proportion on its way down, and in which layer.
+"""Whether relevance grows out of all proportion to the score, and in which layer.
 
 Where a denominator is near zero, a few units get relevance that is orders of magnitude too large,
 with both signs: patches of such relevance are what Bermudez Schettino found for small γ, and hot
@@ -8,15 +8,15 @@ spots what users of ResNets report. In float32 the sum is then no longer the sco
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from lrpsweep.attribution.lrp.balance import largest, size
-from lrpsweep.attribution.lrp.composite import Composite
-from lrpsweep.attribution.lrp.engine import Explainer, Explanation
+from lrpsweep.attribution.lrp.engine import Engine, Explanation
+from lrpsweep.attribution.lrp.rules import LayerRule
 
 UNEXPLAINED = 0.01
 """Of the score: a sum that is off by more is not the score any more."""
@@ -42,30 +42,37 @@ class Instability:
 def doubtful(explanation: Explanation) -> Tensor:
     """Which images may be explained unstably, (N,): a sign that costs nothing to look for.
 
-    Σ |R| that leaves a block has grown out of proportion to the score. What grows in one step and
-    cancels again within the same block is not seen.
+    Σ |R| that leaves a group of layers has grown out of proportion to the score. What grows in one
+    step and cancels again within the same group is not seen. Explanations that account for no
+    layers are judged by their heatmaps alone.
     """
+    if not explanation.blocks:
+        return _artefact(explanation)
     sizes = torch.stack([block.size for block in explanation.blocks.values()])
     return _wrong(explanation) | (sizes.amax(0) > GROWTH * explanation.score.abs())
 
 
 def _wrong(explanation: Explanation) -> Tensor:
-    heatmaps = explanation.heatmaps
     rest = explanation.unexplained.abs() > UNEXPLAINED * explanation.score.abs()
+    return rest | _artefact(explanation)
+
+
+def _artefact(explanation: Explanation) -> Tensor:
+    heatmaps = explanation.heatmaps
     hot = largest(heatmaps) > HOT_SPOT * size(heatmaps)
-    return rest | hot | ~heatmaps.flatten(1).isfinite().all(1)
+    return hot | ~heatmaps.flatten(1).isfinite().all(1)
 
 
 def find_instability(
-    explainer: Explainer,
+    engine: Engine,
     images: Tensor,
     targets: Tensor,
-    composite: Composite,
+    rules: Mapping[str, LayerRule],
     key: Hashable = None,
 ) -> Instability | None:
     """Where relevance first grows out of proportion; None when that happens to no image.
 
-    Arguments as for `Explainer.attribute`.
+    Arguments as for `Engine.attribute`.
     """
     growth: dict[str, Tensor] = {}
 
@@ -75,7 +82,7 @@ def find_instability(
         known = growth.get(layer)
         growth[layer] = factor if known is None else torch.maximum(known, factor)
 
-    explanation = explainer.attribute(images, targets, composite, key, watch)
+    explanation = engine.attribute(images, targets, rules, key, watch)
     factors = torch.stack(list(growth.values())).nan_to_num(nan=torch.inf)
     grown = (factors > GROWTH).any(0)
     found = grown | _wrong(explanation)

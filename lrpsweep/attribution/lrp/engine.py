@@ -1,8 +1,8 @@
-"""The engine: one forward pass per batch, then relevance for as many composites as one likes.
+"""The engine: one forward pass per batch, then relevance under as many rules as one likes.
 
 What belongs to the batch (every layer's input, z, z⁺) is recorded once and kept, within a bound,
-so that a further composite costs little more than one transposed convolution per layer, and nothing
-for the blocks from the output down that it has in common with an earlier one.
+so that further rules cost little more than one transposed convolution per layer, and nothing for
+the groups of layers from the output down that get the same as before.
 """
 
 from __future__ import annotations
@@ -16,12 +16,16 @@ from torch import Tensor, nn
 from lrpsweep.attribution.lrp.backward import BackwardPass, Watch
 from lrpsweep.attribution.lrp.balance import Balance, BlockBalance, per_image
 from lrpsweep.attribution.lrp.canonize import canonize
-from lrpsweep.attribution.lrp.composite import Block, Composite
-from lrpsweep.attribution.lrp.forward import ForwardPass, pool_arguments
-from lrpsweep.attribution.lrp.graph import Step, layer_below, pixelwise, reached
-from lrpsweep.attribution.lrp.rules import keeps_shape
+from lrpsweep.attribution.lrp.forward import ForwardPass
+from lrpsweep.attribution.lrp.graph import Step, pixelwise, reached
+from lrpsweep.attribution.lrp.rules import (
+    RULES,
+    LayerRule,
+    default_rule,
+    resolve,
+)
 from lrpsweep.attribution.lrp.tracing import trace
-from lrpsweep.errors import InputError
+from lrpsweep.errors import InputError, guess
 
 POOLING_STABILIZER = 1e-6
 """Of the denominators in averages and sums, as in zennit's `Norm`."""
@@ -29,11 +33,12 @@ POOLING_STABILIZER = 1e-6
 
 @dataclass(frozen=True)
 class Explanation:
-    """relevance: (N, C, H, W). score: (N,), the explained logits.
+    """Relevance of one class score per image, or of T, and what became of the rest of the score.
 
-    bias, stabilizer: (N,), what they took of the score on the way down; unexplained: (N,), what
-    is left of score − Σ relevance after that, which only rounding explains. blocks: the same by
-    block, from the output down.
+    relevance: (N, C, *spatial), or (N, T, C, *spatial). score: (N,) or (N, T), the explained
+    logits. bias, stabilizer: shaped like the score, what they took of it; unexplained: what is left
+    of score − Σ relevance after that, which only rounding explains. blocks: the same for each group
+    of layers, from the output to the images.
     """
 
     relevance: Tensor
@@ -45,11 +50,22 @@ class Explanation:
 
     @property
     def heatmaps(self) -> Tensor:
-        """Relevance summed over channels, (N, H, W)."""
-        return self.relevance.sum(1)
+        """Relevance summed over channels, (N, *spatial) or (N, T, *spatial)."""
+        return self.relevance.sum(self.score.ndim)
+
+    @classmethod
+    def stacked(cls, explanations: Sequence[Explanation]) -> Explanation:
+        """T explanations of the same images as one."""
+        tensors = ("relevance", "score", "bias", "stabilizer", "unexplained")
+        together = {n: torch.stack([getattr(e, n) for e in explanations], 1) for n in tensors}
+        blocks = {
+            name: BlockBalance.stacked([found.blocks[name] for found in explanations])
+            for name in explanations[0].blocks
+        }
+        return cls(**together, blocks=blocks)
 
     def balance(self) -> Mapping[str, float]:
-        """Mean over the images of each part's size relative to the score's: never negative."""
+        """Mean over the scores of each part's size relative to the score's: never negative."""
         size = self.score.abs().clamp(min=torch.finfo(torch.float32).tiny)
         parts = {
             "bias": self.bias,
@@ -59,13 +75,14 @@ class Explanation:
         return {name: float((part.abs() / size).mean()) for name, part in parts.items()}
 
 
-class Explainer:
-    """LRP with any composite, for one network.
+class Engine:
+    """LRP under any rules, for one network.
 
     net: in eval mode, on the device and in the precision of the images; it is never changed. Its
-    own modules compute the forward pass, but for layers that have taken in a batch norm: those are
-    copies. bounds: (low, high), each (C,), of a normalised pixel, for z_box. cache_bytes: how much
-    memory forwards may keep between calls.
+    own modules compute the forward pass, but for layers that a batch norm was merged into: those
+    are copies. A network whose weights, modules or mode have changed since the last call is read
+    anew. bounds: (low, high), each (C,), of a normalised pixel, for z_box. cache_bytes: how much
+    memory forward passes may keep between calls.
     """
 
     def __init__(
@@ -74,117 +91,233 @@ class Explainer:
         bounds: tuple[Tensor, Tensor] | None = None,
         cache_bytes: int = 0,
     ):
-        steps = trace(net)
-        _check_mode(steps)
-        self.steps = canonize(steps)
-        self._reached = reached(self.steps)
-        self._pooled = _pooled(self.steps)
-        self._pixels = pixelwise(self.steps)
-        self._net: nn.Module | None = net  # until its output has been compared
+        self.net = net
         self.bounds = bounds
         self.cache_bytes = cache_bytes
         self._forwards: dict[Hashable, ForwardPass] = {}
+        self._compared: set[Hashable] = set()
+        self._read()
+
+    def _read(self) -> None:
+        """Traces the network as it is now."""
+        hooked = _hooked(self.net)
+        if hooked:
+            raise InputError(
+                f"{type(self.net).__name__}: a hook hangs on {', '.join(hooked)}; expected a "
+                "network without hooks that change values: remove them first, with the handle that "
+                "registering them has returned"
+            )
+        steps = trace(self.net)
+        _check_mode(steps)
+        self.steps = canonize(steps)
+        self._reached = reached(self.steps)
+        self._pixels = pixelwise(self.steps)
+        self._state = _state(self.net)
+
+    def refresh(self) -> None:
+        """Reads the network anew if it has changed, and forgets what was computed before."""
+        if _state(self.net) != self._state:
+            self.forget()
+            self._read()
 
     @torch.no_grad()
     def attribute(
         self,
         images: Tensor,
         targets: Tensor,
-        composite: Composite,
+        rules: Mapping[str, LayerRule],
         key: Hashable = None,
         watch: Watch | None = None,
     ) -> Explanation:
-        """Explains the logits `targets` (N,) of `images` (N, C, H, W).
+        """Explains the logits `targets` of `images` (N, C, *spatial).
 
-        key: names the batch; a batch with a known key must hold the same images as before. watch:
-        is told of every step, which then is taken anew.
+        targets: (N,), or (N, T) for T explanations of each image from one forward pass. rules: of
+        every layer with weights, and of max pools that shall not give to the winner, by name. key:
+        names the batch; a batch with a known key must hold the same images as before, and is
+        compared with the network only once. watch: is told of every step, which then is taken anew.
+        Raises InputError for images, targets or rules that do not fit the network, and when the
+        network computes something else than its layers one by one.
         """
-        self.check(composite)
-        forward = self._forwards.get(key) or ForwardPass(self.steps, images, self.bounds)
-        self._compare(images[:1], forward.output[:1])
-        rules = composite.by_layer()
-        balance = Balance.empty(len(images), forward.output)
-        score = forward.output.gather(1, targets[:, None])
-        start = torch.zeros_like(forward.output).scatter_(1, targets[:, None], score)
-        backward = BackwardPass(
-            forward, rules, frozenset(self._summed(rules)), POOLING_STABILIZER, watch
-        )
-        relevance = backward.propagate(start, balance, keep=key is not None and watch is None)
+        self.check_batch(images, targets)
+        resolved = self.rules_by_place(rules)
+        forward = self._forward(images, key)
+        self.check_classes(targets, forward.output)
+        keep = key is not None and watch is None
+        columns = targets.long().to(images.device).view(len(images), -1).unbind(1)
+        found = [self._explain(forward, column, resolved, watch, keep=keep) for column in columns]
         if key is not None:
             self._keep(key, forward)
+        return found[0] if targets.ndim == 1 else Explanation.stacked(found)
+
+    def _explain(
+        self,
+        forward: ForwardPass,
+        targets: Tensor,
+        rules: Mapping[int, LayerRule],
+        watch: Watch | None,
+        *,
+        keep: bool,
+    ) -> Explanation:
+        """targets: (N,). rules: by place. keep: as `BackwardPass.propagate` has it."""
+        balance = Balance.empty(len(targets), forward.output)
+        score = forward.output.gather(1, targets[:, None])
+        start = torch.zeros_like(forward.output).scatter_(1, targets[:, None], score)
+        backward = BackwardPass(forward, rules, POOLING_STABILIZER, watch)
+        relevance = backward.propagate(start, balance, keep=keep)
         score = score[:, 0].double()
         rest = score - per_image(relevance) - balance.bias - balance.stabilizer
         return Explanation(relevance, score, balance.bias, balance.stabilizer, rest, balance.blocks)
 
-    def check(self, composite: Composite) -> None:
-        """Raises InputError when a layer has no block, or one whose rule is not for it."""
-        blocks = composite.by_layer()
-        for place, step in enumerate(self.steps):
-            if step.kind != "weighted" or place not in self._reached:
-                continue
-            if step.name not in blocks:
-                raise InputError(f"composite: layer '{step.name}' is in no block")
-            self._check_rule(step, blocks[step.name])
-        for place in self._summed(blocks):
-            if pool_arguments(self.steps[place].module)[3] not in (1, (1, 1)):
-                raise InputError(
-                    f"'{self.steps[place].name}': a max pool with gaps in its windows has no "
-                    "pooling: sum; expected pooling: winner"
-                )
+    def check(self, rules: Mapping[str, LayerRule]) -> None:
+        """Raises InputError when a layer has no rule, a rule no layer, or one is not for it."""
+        self.rules_by_place(rules)
 
-    def _summed(self, blocks: Mapping[str, Block]) -> set[int]:
-        """Places of max pools whose relevance is shared: those that read a block with that."""
+    def rules_by_place(self, rules: Mapping[str, LayerRule]) -> dict[int, LayerRule]:
+        """The rules of all steps that take one, by place in `steps`, with all of their settings.
+
+        Raises InputError as `check` does.
+        """
+        taking = {rule.on for rule in RULES.values()}
+        places = [place for place, step in enumerate(self.steps) if step.kind in taking]
+        names = {self.steps[place].name for place in places}
+        for name in rules:
+            if name not in names:
+                raise InputError(
+                    f"composite: no layer '{name}' takes a rule; expected names of layers with "
+                    f"weights, or of max pools.{guess(name, names)}"
+                )
         return {
-            place
-            for place, name in self._pooled.items()
-            if blocks[name].options.get("pooling") == "sum"
+            place: self._rule_of(self.steps[place], rules)
+            for place in places
+            if place in self._reached
         }
 
-    def _check_rule(self, step: Step, block: Block) -> None:
+    def _rule_of(self, step: Step, rules: Mapping[str, LayerRule]) -> LayerRule:
+        given = rules.get(step.name) or default_rule(step.kind)
+        if given is None:
+            raise InputError(f"composite: layer '{step.name}' is in no block")
+        where = f"composite.{given.group or step.name}"
+        resolved = resolve(given, where)
+        rule = RULES[resolved.rule]
+        if rule.on != step.kind:
+            fitting = ", ".join(other.name for other in RULES.values() if other.on == step.kind)
+            raise InputError(
+                f"{where}.rule: {rule.name} on '{step.name}', which is of kind {step.kind}; "
+                f"expected one of {fitting}"
+            )
         assert step.module is not None
-        known = self.bounds is not None and step.sources[0] in self._pixels
-        if block.bounds is not None:
-            self._check_bounds(step, block)
-        elif block.rule == "z_box" and not known:
-            raise InputError(
-                f"composite.{block.name}.rule: z_box on '{step.name}', which does not read the "
-                "images; expected z_box on layers that read pixels, whose bounds are known, or the "
-                "bounds of what it reads as low and high"
-            )
-        if block.rule == "pass" and not keeps_shape(step.module):
-            raise InputError(
-                f"composite.{block.name}.rule: pass on '{step.name}', whose output has another "
-                "shape than its input; expected pass on layers that keep the shape"
-            )
+        refused = None if rule.refusal is None else rule.refusal(step.module)
+        if refused is not None:
+            raise InputError(f"{where}.rule: {rule.name} on '{step.name}', {refused}")
+        if rule.bounded:
+            self._check_bounds(step, resolved, where)
+        return resolved
 
-    def _check_bounds(self, step: Step, block: Block) -> None:
-        assert block.bounds is not None
+    def _check_bounds(self, step: Step, rule: LayerRule, where: str) -> None:
+        bounds = rule.settings.get("bounds")
+        if bounds is None:
+            if self.bounds is None or step.sources[0] not in self._pixels:
+                raise InputError(
+                    f"{where}.rule: {rule.rule} on '{step.name}', which does not read the images; "
+                    f"expected {rule.rule} on layers that read pixels, whose bounds are known, or "
+                    "the bounds of what it reads as low and high"
+                )
+            return
         reads = _channels(step.module)
-        for name, bound in zip(("low", "high"), block.bounds, strict=True):
+        for name, bound in zip(("low", "high"), bounds, strict=True):
             if len(bound) not in (1, reads):
                 raise InputError(
-                    f"composite.{block.name}.{name}: {len(bound)} numbers; expected one, or "
-                    f"{reads}, one for each channel that '{step.name}' reads"
+                    f"{where}.{name}: {len(bound)} numbers; expected one, or {reads}, one for each "
+                    f"channel that '{step.name}' reads"
                 )
+        low, high = (torch.tensor(bound, dtype=torch.float64) for bound in bounds)
+        if not bool((low < high).all()):
+            raise InputError(
+                f"{where}.low: found low {list(bounds[0])} and high {list(bounds[1])}; expected "
+                "each low one below its high one"
+            )
 
-    def _compare(self, image: Tensor, found: Tensor) -> None:
-        """Refuses, once, a network whose steps do not compute what the network computes.
+    def check_batch(self, images: Tensor, targets: Tensor) -> None:
+        """Raises InputError for images or targets that the network cannot take as they are.
+
+        Before, the network is read anew if it has changed, which may be refused as well.
+        """
+        self.refresh()
+        self._check_images(images)
+        _check_targets(targets, len(images))
+
+    def check_classes(self, targets: Tensor, scores: Tensor) -> None:
+        """Raises InputError for targets that the scores (N, classes) do not have."""
+        wrong = targets[(targets < 0) | (targets >= scores.shape[1])]
+        if wrong.numel():
+            raise InputError(
+                f"targets: the model has no class {int(wrong[0])}; expected 0 to "
+                f"{scores.shape[1] - 1}"
+            )
+
+    def _check_images(self, images: Tensor) -> None:
+        if not isinstance(images, Tensor) or images.ndim < 2 or not len(images):
+            found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise InputError(f"images: found {found}; expected a tensor (N, C, *spatial)")
+        weight = next((p for p in self.net.parameters() if p.is_floating_point()), images)
+        if (images.dtype, images.device) != (weight.dtype, weight.device):
+            raise InputError(
+                f"images: found {images.dtype} on {images.device}; expected what the network's "
+                f"weights are, {weight.dtype} on {weight.device}"
+            )
+
+    def _forward(self, images: Tensor, key: Hashable) -> ForwardPass:
+        """The batch's forward pass: the kept one, or a new one that equals the network's own."""
+        kept = self._forwards.get(key)
+        if kept is not None:
+            return kept
+        expected = None if key in self._compared else self.scores(images)
+        forward = ForwardPass(self.steps, images, self.bounds)
+        if expected is not None:
+            self._compare(expected, forward.output)
+        if key is not None:
+            self._compared.add(key)
+        return forward
+
+    def scores(self, images: Tensor) -> Tensor:
+        """The network's own class scores, (N, classes). Raises InputError when it cannot."""
+        try:
+            scores = self.net(images.clone())
+        except (RuntimeError, ValueError, IndexError) as error:
+            if isinstance(error, torch.OutOfMemoryError) or "memory" in str(error):
+                raise
+            raise InputError(
+                f"images: the network fails on images of shape {tuple(images.shape)} ({error}); "
+                "expected the shape that it is made for"
+            ) from error
+        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
+            found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+            raise InputError(
+                f"{type(self.net).__name__}: forward() gives {found} for {len(images)} images; "
+                "expected class scores (N, classes)"
+            )
+        return scores
+
+    def _compare(self, expected: Tensor, found: Tensor) -> None:
+        """Refuses a network whose steps do not compute what the network computes.
 
         The last guard against explaining something else: a forward pass may do what its trace does
-        not show, as a tensor overwritten under two names.
+        not show, as a tensor overwritten under two names. What differs is measured image by image,
+        by its largest score; one without any, by the batch's.
         """
-        if self._net is None:
-            return
-        expected = self._net(image.clone())
-        allowed = 10 * torch.finfo(found.dtype).eps ** 0.5 * float(expected.abs().max())
-        if not torch.allclose(found, expected, rtol=0, atol=allowed, equal_nan=True):
+        precision = torch.finfo(found.dtype).eps ** 0.5
+        largest = expected.abs().amax(1, keepdim=True)
+        allowed = 10 * precision * largest.clamp(min=precision * float(largest.max()))
+        apart = (found - expected).abs()
+        same = (apart <= allowed) | (found.isnan() & expected.isnan()) | (found == expected)
+        if not bool(same.all()):
             raise InputError(
-                f"{type(self._net).__name__}: its forward pass does more than can be traced: its "
-                f"output differs by {float((found - expected).abs().max()):.3g} from that of its "
-                "layers one by one. Expected a network without hooks that change values, and "
-                "without tensors that are overwritten while they are used elsewhere"
+                f"{type(self.net).__name__}: its forward pass does more than can be traced: its "
+                f"output differs by {float(apart.max()):.3g} from that of its layers one by one, "
+                f"in {int((~same).any(1).sum())} of {len(found)} images. Expected a network "
+                "without tensors that are overwritten while they are used elsewhere; after a "
+                "change of weights by way of `.data`, call `forget()`"
             )
-        self._net = None
 
     def _keep(self, key: Hashable, forward: ForwardPass) -> None:
         """Keeps the pass if the bound allows; asked again after each use, since passes grow."""
@@ -196,20 +329,63 @@ class Explainer:
             self._forwards[key] = forward
 
     def forget(self) -> None:
-        """Lets go of the kept forwards."""
+        """Drops all that was computed from weights and images; the next call computes it anew.
+
+        Changed weights are noticed without it, unless they were written by way of `.data`, which
+        torch does not count as a change.
+        """
         self._forwards.clear()
+        self._compared.clear()
+        self._state = ()
 
     def kept_bytes(self) -> int:
-        """Memory that the kept forwards take."""
+        """Memory that the kept forward passes take."""
         return sum(forward.kept_bytes() for forward in self._forwards.values())
+
+
+def _state(net: nn.Module) -> tuple[object, ...]:
+    """Equal as long as modules, weights, modes and hooks stay what they are.
+
+    A weight's version counts the changes in place that autograd knows of.
+    """
+    modules = tuple(net.named_modules())
+    modes = tuple(module.training for _, module in modules)
+    tensors = (*net.named_parameters(), *net.named_buffers())
+    versions = tuple(
+        (name, t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors
+    )
+    return modules, modes, versions, tuple(_hooked(net))
+
+
+def _hooked(net: nn.Module) -> list[str]:
+    """The modules with a forward hook, by name."""
+    return [
+        f"'{name}'" if name else "the network"
+        for name, module in net.named_modules()
+        if module._forward_hooks or module._forward_pre_hooks
+    ]
+
+
+def _check_targets(targets: Tensor, images: int) -> None:
+    whole = isinstance(targets, Tensor) and targets.dtype in (
+        *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+    )
+    if not whole or targets.ndim not in (1, 2) or len(targets) != images or not targets.numel():
+        found = (
+            f"{targets.dtype} of shape {tuple(targets.shape)}"
+            if isinstance(targets, Tensor)
+            else repr(targets)
+        )
+        raise InputError(
+            f"targets: found {found}; expected a tensor of whole numbers, ({images},) or "
+            f"({images}, T), classes of the images"
+        )
 
 
 def _channels(layer: nn.Module | None) -> int:
     """How many channels, or features, a layer with weights reads."""
-    if isinstance(layer, nn.Conv2d):
-        return layer.in_channels
-    assert isinstance(layer, nn.Linear)
-    return layer.in_features
+    channels = getattr(layer, "in_channels", None)
+    return int(getattr(layer, "in_features", 0) if channels is None else channels)
 
 
 def _check_mode(steps: Sequence[Step]) -> None:
@@ -219,13 +395,3 @@ def _check_mode(steps: Sequence[Step]) -> None:
                 f"layer '{step.name}' of type {type(step.module).__name__} is in training mode; "
                 "expected a network in eval mode: call `net.eval()` first"
             )
-
-
-def _pooled(steps: Sequence[Step]) -> dict[int, str]:
-    """Places of the max pools that relevance comes to, with the layer that each one reads."""
-    below, relevant = layer_below(steps), reached(steps)
-    return {
-        place: steps[below[place]].name
-        for place, step in enumerate(steps)
-        if step.kind == "winner" and place in relevant and below[place] >= 0
-    }

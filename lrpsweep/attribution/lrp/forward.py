@@ -10,15 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lrpsweep.attribution.lrp.balance import Balance
+from lrpsweep.attribution.lrp.balance import Arriving, Balance
 from lrpsweep.attribution.lrp.graph import Step, pixelwise, reached, readers
 from lrpsweep.attribution.lrp.record import Record
-from lrpsweep.attribution.lrp.rules import Arriving
 from lrpsweep.errors import InputError
 
 Range = tuple[Tensor, Tensor]
 
-NEEDS_VALUES = ("winner", "average", "sum", "affine", "custom")
+NEEDS_VALUES = ("max_pool", "average", "sum", "affine", "custom")
 """Kinds of steps whose inputs are kept; of the others' the shapes are enough."""
 
 

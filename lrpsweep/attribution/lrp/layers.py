@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from lrpsweep.attribution.lrp.canonize import canonize
-from lrpsweep.attribution.lrp.graph import Step, averaged, depths, reached
+from lrpsweep.attribution.lrp.graph import Step, averaged, depths, layer_below, reached
 from lrpsweep.attribution.lrp.tracing import trace
 from lrpsweep.composites.depths import depth_ends
 from lrpsweep.errors import InputError, guess
@@ -25,7 +25,7 @@ class LayerInfo:
     rule), 'merged into NAME' (a batch norm), 'gate' (it only feeds a gate, which gets none), '' (it
     computes nothing, or forward() does not use it), or a kind of `operations`: 'pass', 'relu', ….
     on_map: whether its output is averaged over places in the end: a dense layer there, as
-    ConvNeXt's, is a convolution of size 1.
+    ConvNeXt's, is a convolution of size 1. pools: names of the max pools that read its output.
     """
 
     index: int
@@ -34,6 +34,7 @@ class LayerInfo:
     depth: int
     handling: str = ""
     on_map: bool = False
+    pools: tuple[str, ...] = ()
 
     @property
     def weighted(self) -> bool:
@@ -50,12 +51,25 @@ def list_layers(net: nn.Module) -> tuple[LayerInfo, ...]:
     steps = canonize(trace(net))
     depth, handling = depths(steps), _handling(steps)
     maps = {steps[place].name for place in averaged(steps) if place >= 0}
+    pools = _pools(steps)
     return tuple(
         LayerInfo(
-            i, name, type(m).__name__, depth.get(name, 0), handling.get(name, ""), name in maps
+            *(i, name, type(m).__name__, depth.get(name, 0), handling.get(name, "")),
+            on_map=name in maps,
+            pools=tuple(pools.get(name, ())),
         )
         for i, (name, m) in enumerate(leaves)
     )
+
+
+def _pools(steps: Sequence[Step]) -> dict[str, list[str]]:
+    """By the name of a layer with weights, the max pools with relevance that read its output."""
+    below, relevant = layer_below(steps), reached(steps)
+    found: dict[str, list[str]] = {}
+    for place, step in enumerate(steps):
+        if step.kind == "max_pool" and place in relevant and below[place] >= 0:
+            found.setdefault(steps[below[place]].name, []).append(step.name)
+    return found
 
 
 def _handling(steps: Sequence[Step]) -> dict[str, str]:

@@ -13,26 +13,27 @@ contributions are x_j w_jk and it is LRP-0; it is what the engine does at sums a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
-from lrpsweep.attribution.lrp.balance import Balance, signs
+from lrpsweep.attribution.lrp.balance import Arriving, Balance, signs
+from lrpsweep.attribution.lrp.operations.relevance import window_sum, winner
 from lrpsweep.attribution.lrp.record import Record, by_sign, part, where_negative, where_positive
+from lrpsweep.errors import InputError, guess
 from lrpsweep.registry import Registry
 
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
+WEIGHTED = "weighted"
+"""The kind of operation that layers with weights are."""
 
-
-@dataclass(frozen=True)
-class Arriving:
-    """Relevance (N, *out) on its way down. rectified: it is 0 wherever ReLU(z) is 0."""
-
-    relevance: Tensor
-    rectified: bool = False
+Settings = Mapping[str, Any]
+"""What a rule's function is called with, by name: floats, words, and `bounds`."""
 
 
 def zero(
@@ -283,19 +284,6 @@ def unchanged(record: Record, arriving: Arriving, balance: Balance) -> Tensor:
     return arriving.relevance
 
 
-def keeps_shape(layer: nn.Module) -> bool:
-    """Whether a layer's output always has the shape of its input, as `pass` asks for."""
-    if isinstance(layer, nn.Linear):
-        return layer.in_features == layer.out_features
-    if not isinstance(layer, nn.Conv2d) or layer.in_channels != layer.out_channels:
-        return False
-    if isinstance(layer.padding, str):
-        return layer.padding == "same"
-    return layer.stride == (1, 1) and all(
-        2 * layer.padding[i] == layer.dilation[i] * (layer.kernel_size[i] - 1) for i in (0, 1)
-    )
-
-
 @dataclass(frozen=True)
 class Parameter:
     """A number that a rule takes.
@@ -314,7 +302,7 @@ class Parameter:
 
     def allows(self, value: float) -> bool:
         """Whether the parameter may have this value."""
-        return self.infinite if math.isinf(value) else self.low <= value <= self.high
+        return self.infinite if value == math.inf else self.low <= value <= self.high
 
     @property
     def requirement(self) -> str:
@@ -326,29 +314,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Option:
-    """A choice between named variants of a rule, the usual one first."""
+    """A choice between named variants of a rule, the usual one first.
 
-    name: str
-    values: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule by its name in a study, and all that a study, a table or an export has to know of it.
-
-    function: (record, arriving, balance, **settings) -> relevance of the layer's input, (N, *in);
-    settings are the rule's parameters, options and, if `bounded`, bounds. keeps_support: whether
-    an input of 0 gets no relevance: what passes a ReLU is 0 wherever the ReLU is. title: as papers
-    write it.
+    mixes_images: the variants under which an image's relevance depends on the batch it is in.
     """
 
     name: str
-    function: Callable[..., Tensor]
-    title: str
-    parameters: tuple[Parameter, ...] = ()
-    options: tuple[Option, ...] = ()
-    keeps_support: bool = False
-    bounded: bool = False
+    values: tuple[str, ...]
+    mixes_images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -360,8 +333,130 @@ class LayerRule:
     """
 
     rule: str
-    settings: Mapping[str, float | str | Bounds] = field(default_factory=dict)
+    settings: Settings = field(default_factory=dict)
     group: str = ""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule by its name in a study, and all that a study, a table or an export has to know of it.
+
+    function: of a layer with weights, (record, arriving, balance, **settings) -> relevance of the
+    layer's input, (N, *in); of another operation, (propagation, **settings) -> the `Arriving` of
+    each of its inputs. Settings are the rule's parameters, options and, if `bounded`, bounds.
+    title: as papers write it. keeps_support: whether an input of 0 gets no relevance: what passes a
+    ReLU is 0 wherever the ReLU is. on: the kind of operation that the rule is for. refusal: what is
+    wrong with a module for which the rule cannot be, None: nothing. same_as: the other rule that
+    does the same under these settings, if there is one. zennit: the settings as zennit's rule, for
+    `zennit.loader.build_rule`, None: no rule of zennit's is needed; raises InputError for settings
+    that zennit lacks.
+    """
+
+    name: str
+    function: Callable[..., Any]
+    title: str
+    parameters: tuple[Parameter, ...] = ()
+    options: tuple[Option, ...] = ()
+    keeps_support: bool = False
+    bounded: bool = False
+    on: str = WEIGHTED
+    refusal: Callable[[nn.Module], str | None] | None = None
+    same_as: Callable[[Settings], LayerRule | None] | None = None
+    zennit: Callable[[Settings], Mapping[str, Any] | None] | None = None
+
+
+def keeps_shape(layer: nn.Module) -> bool:
+    """Whether a layer's output always has the shape of its input, as `pass` asks for."""
+    if isinstance(layer, nn.Linear):
+        return layer.in_features == layer.out_features
+    if not isinstance(layer, _ConvNd) or layer.in_channels != layer.out_channels:
+        return False
+    if isinstance(layer.padding, str):
+        return layer.padding == "same"
+    sizes = zip(layer.padding, layer.dilation, layer.kernel_size, layer.output_padding, strict=True)
+    return set(layer.stride) == {1} and all(2 * p == d * (k - 1) + o for p, d, k, o in sizes)
+
+
+def _changes_shape(layer: nn.Module) -> str | None:
+    if keeps_shape(layer):
+        return None
+    return (
+        "whose output has another shape than its input; expected pass on layers that keep the shape"
+    )
+
+
+def _has_gaps(pool: nn.Module) -> str | None:
+    if set(torch.as_tensor(getattr(pool, "dilation", 1)).view(-1).tolist()) == {1}:
+        return None
+    return "a max pool with gaps in its windows; expected dilation 1, or the rule winner"
+
+
+def _zero_if_gamma_is_0(settings: Settings) -> LayerRule | None:
+    if settings["gamma"] > 0 or settings["bias"] == "dropped":
+        return None
+    kept = {"stabilizer": settings["stabilizer"], "stabilize": settings["stabilize"]}
+    return LayerRule("zero", kept)
+
+
+def _zero_if_epsilon_changes_nothing(settings: Settings) -> LayerRule | None:
+    """Signed, the stabilizer counts anyway; over the batch, 1e-9 is added to an ε of 0."""
+    largest = {"signed": settings["stabilizer"], "rms_batch": -1.0}.get(settings["form"], 0.0)
+    if settings["epsilon"] > largest:
+        return None
+    return LayerRule("zero", {"stabilizer": settings["stabilizer"]})
+
+
+def _z_plus_if_alpha_is_1(settings: Settings) -> LayerRule | None:
+    kept = {"stabilizer": settings["stabilizer"], "stabilize": settings["stabilize"]}
+    is_1 = math.isclose(settings["alpha"], 1.0, rel_tol=0, abs_tol=1e-12)
+    return LayerRule("z_plus", kept) if is_1 else None
+
+
+def _in_zennit(kind: str, *, named: str = "stabilizer", **arguments: Any) -> Callable[..., Any]:
+    """zennit's class of that name, whose denominator is stabilized as the settings say."""
+
+    def data(settings: Settings) -> dict[str, Any]:
+        return {
+            "class": kind,
+            "arguments": arguments,
+            "denominator": {named: [[settings["stabilize"], settings["stabilizer"]]]},
+        }
+
+    return data
+
+
+def _epsilon_in_zennit(settings: Settings) -> dict[str, Any]:
+    epsilon, form, stabilizer = (settings[name] for name in ("epsilon", "form", "stabilizer"))
+    steps = [[form, epsilon], ["signed", stabilizer]]
+    if form == "signed":
+        steps = [["signed", max(epsilon, stabilizer)]]
+    return {"class": "Epsilon", "arguments": {}, "denominator": {"epsilon": steps}}
+
+
+def _gamma_in_zennit(settings: Settings) -> dict[str, Any]:
+    gamma, bias = settings["gamma"], settings["bias"]
+    if math.isinf(gamma):
+        raise InputError("gamma: inf; zennit's Gamma takes finite numbers")
+    if bias == "kept" and gamma > 0:
+        raise InputError("bias: kept; zennit's Gamma scales the bias or drops it")
+    dropped: dict[str, Any] = {"zero_params": ["bias"]} if bias == "dropped" else {}
+    data: dict[str, Any] = _in_zennit("Gamma", gamma=gamma, **dropped)(settings)
+    return data
+
+
+def _alpha_beta_in_zennit(settings: Settings) -> dict[str, Any]:
+    alpha = settings["alpha"]
+    data: dict[str, Any] = _in_zennit("AlphaBeta", alpha=alpha, beta=alpha - 1)(settings)
+    return data
+
+
+def _z_box_in_zennit(settings: Settings) -> dict[str, Any]:
+    low, high = (list(bound) for bound in settings["bounds"])
+    return {**_in_zennit("ZBox")(settings), "channels": {"low": low, "high": high}}
+
+
+def _pass_in_zennit(settings: Settings) -> dict[str, Any]:
+    return {"class": "Pass", "arguments": {}, "denominator": {}}
 
 
 GAMMA = Parameter("gamma", infinite=True, decays=True)
@@ -370,34 +465,139 @@ ALPHA = Parameter("alpha", low=1.0)
 STABILIZER = Parameter("stabilizer", default=1e-6)
 STABILIZE = Option("stabilize", ("signed", "unsigned", "clip", "none"))
 BIAS = Option("bias", ("scaled", "kept", "dropped"))
-FORM = Option("form", ("signed", "unsigned", "rms", "rms_batch"))
+FORM = Option("form", ("signed", "unsigned", "rms", "rms_batch"), mixes_images=("rms_batch",))
 
 RULES: Registry[Rule] = Registry(
     "rule",
     (
-        Rule("zero", zero, "LRP-0", (STABILIZER,), (STABILIZE,), keeps_support=True),
-        Rule("epsilon", epsilon, "LRP-ε", (EPSILON, STABILIZER), (FORM,), keeps_support=True),
         Rule(
-            "gamma",
-            gamma,
-            "generalised LRP-γ",
-            (GAMMA, STABILIZER),
-            (BIAS, STABILIZE),
+            *("zero", zero, "LRP-0", (STABILIZER,), (STABILIZE,)),
             keeps_support=True,
+            zennit=_in_zennit("Epsilon", named="epsilon"),
         ),
         Rule(
-            "alpha_beta",
-            alpha_beta,
-            "LRP-αβ",
-            (ALPHA, STABILIZER),
-            (STABILIZE,),
+            *("epsilon", epsilon, "LRP-ε", (EPSILON, STABILIZER), (FORM,)),
             keeps_support=True,
+            same_as=_zero_if_epsilon_changes_nothing,
+            zennit=_epsilon_in_zennit,
         ),
-        Rule("z_plus", z_plus, "LRP-z⁺", (STABILIZER,), (STABILIZE,), keeps_support=True),
-        Rule("z_box", z_box, "LRP-z^B", (STABILIZER,), (STABILIZE,), bounded=True),
-        Rule("w_square", w_square, "LRP-w²", (STABILIZER,), (STABILIZE,)),
-        Rule("flat", flat, "LRP-♭", (STABILIZER,), (STABILIZE,)),
-        Rule("pass", unchanged, "relevance unchanged"),
+        Rule(
+            *("gamma", gamma, "generalised LRP-γ", (GAMMA, STABILIZER), (BIAS, STABILIZE)),
+            keeps_support=True,
+            same_as=_zero_if_gamma_is_0,
+            zennit=_gamma_in_zennit,
+        ),
+        Rule(
+            *("alpha_beta", alpha_beta, "LRP-αβ", (ALPHA, STABILIZER), (STABILIZE,)),
+            keeps_support=True,
+            same_as=_z_plus_if_alpha_is_1,
+            zennit=_alpha_beta_in_zennit,
+        ),
+        Rule(
+            *("z_plus", z_plus, "LRP-z⁺", (STABILIZER,), (STABILIZE,)),
+            keeps_support=True,
+            zennit=_in_zennit("ZPlus"),
+        ),
+        Rule(
+            *("z_box", z_box, "LRP-z^B", (STABILIZER,), (STABILIZE,)),
+            bounded=True,
+            zennit=_z_box_in_zennit,
+        ),
+        Rule(
+            *("w_square", w_square, "LRP-w²", (STABILIZER,), (STABILIZE,)),
+            zennit=_in_zennit("WSquare", zero_params=["bias"]),
+        ),
+        Rule(*("flat", flat, "LRP-♭", (STABILIZER,), (STABILIZE,)), zennit=_in_zennit("Flat")),
+        Rule(
+            *("pass", unchanged, "relevance unchanged"),
+            refusal=_changes_shape,
+            zennit=_pass_in_zennit,
+        ),
+        Rule(*("winner", winner, "winner takes all"), on="max_pool", zennit=lambda settings: None),
+        Rule(*("sum", window_sum, "shares of the window's sum"), on="max_pool", refusal=_has_gaps),
     ),
 )
-"""Every rule: what a study may name, with its parameters' ranges and its options."""
+"""Every rule: what a study may name, with its parameters' ranges and its options.
+
+Of the rules for one kind of operation without weights, the first is what it gets if none is given.
+"""
+
+
+def default_rule(kind: str) -> LayerRule | None:
+    """What an operation gets if none is given; None: layers with weights have no default."""
+    names = (rule.name for rule in RULES.values() if rule.on == kind != WEIGHTED)
+    return next((LayerRule(name) for name in names), None)
+
+
+def resolve(given: LayerRule, place: str) -> LayerRule:
+    """The rule with all of its settings: what is not given has its default.
+
+    place: where the rule stands, for messages. `stabilize` 'none' is a stabilizer of 0. Raises
+    InputError for a rule or setting that there is not, and for a value that it may not have.
+    """
+    rule = RULES.find(given.rule, f"{place}.rule")
+    settings = dict(given.settings)
+    bounds = {"bounds": settings.pop("bounds")} if rule.bounded and "bounds" in settings else {}
+    known = [*(p.name for p in rule.parameters), *(o.name for o in rule.options)]
+    for name in settings:
+        if name not in known:
+            expected = ", ".join([*known, *(["bounds"] if rule.bounded else [])]) or "none"
+            raise InputError(
+                f"{place}.{name}: the rule {rule.name} has no such setting; expected one of "
+                f"{expected}.{guess(name, known)}"
+            )
+    numbers = {p.name: _number(p, settings.get(p.name, p.default), place) for p in rule.parameters}
+    words = {o.name: _word(o, settings.get(o.name, o.values[0]), place) for o in rule.options}
+    if words.get(STABILIZE.name) == "none":
+        words[STABILIZE.name], numbers[STABILIZER.name] = STABILIZE.values[0], 0.0
+    return replace(given, settings={**numbers, **words, **bounds})
+
+
+def _number(parameter: Parameter, value: Any, place: str) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not parameter.allows(value):
+        found = "nothing" if value is None else repr(value)
+        raise InputError(
+            f"{place}.{parameter.name}: found {found}; expected {parameter.requirement}"
+        )
+    return float(value)
+
+
+def _word(option: Option, value: Any, place: str) -> str:
+    if value not in option.values:
+        raise InputError(
+            f"{place}.{option.name}: found {value!r}; expected one of "
+            f"{', '.join(option.values)}.{guess(str(value), option.values)}"
+        )
+    return str(value)
+
+
+def canonical(given: LayerRule) -> Hashable:
+    """Equal for what does the same to a layer: rule and settings without defaults and synonyms."""
+    resolved = resolve(given, "composite")
+    same_as = RULES[resolved.rule].same_as
+    other = None if same_as is None else same_as(resolved.settings)
+    if other is not None:
+        return canonical(other)
+    return resolved.rule, tuple(sorted(resolved.settings.items()))
+
+
+def mixes_images(given: LayerRule) -> bool:
+    """Whether an image's relevance depends on the batch it is in."""
+    options = RULES[given.rule].options
+    return any(given.settings.get(option.name) in option.mixes_images for option in options)
+
+
+def rules_table() -> str:
+    """The rules as a Markdown table: name, title, parameters with range and default, options."""
+    lines = ["| rule | | parameters | options |", "|---|---|---|---|"]
+    for rule in RULES.values():
+        parameters = "; ".join(_described(parameter) for parameter in rule.parameters)
+        options = "; ".join(f"`{o.name}`: {', '.join(o.values)}" for o in rule.options)
+        lines.append(f"| `{rule.name}` | {rule.title} | {parameters} | {options} |")
+    return "\n".join(lines)
+
+
+def _described(parameter: Parameter) -> str:
+    default = "" if parameter.default is None else f"; {parameter.default:g} if not given"
+    return f"`{parameter.name}` ({parameter.requirement}{default})"

@@ -186,7 +186,7 @@ class _Network:
             return self._gate(node, kind)
         if kind is None or not self._supported(node, kind):
             return None
-        if kind == "winner":
+        if kind == "max_pool":
             pool = nn.MaxPool2d(**{k: v for k, v in _arguments(node).items() if k != "input"})
             return Step(node.name, kind, (self.places[self._tensors(node)[0]],), pool, pool)
         return self._plain(node, kind)
@@ -194,7 +194,7 @@ class _Network:
     def _supported(self, node: fx.Node, kind: str) -> bool:
         """Whether a call's arguments leave it what its kind says."""
         arguments = _arguments(node)
-        if kind in ("identity", "winner"):
+        if kind in ("identity", "max_pool"):
             return not arguments.get("training") and not arguments.get("return_indices")
         if node.target is F.pad:
             return arguments["mode"] == "constant" and not arguments["value"]

@@ -7,9 +7,8 @@ there too, by name; what zennit's rules cannot express is refused.
 from __future__ import annotations
 
 import copy
-import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from importlib import metadata, resources, util
 from pprint import pformat
 from typing import Any
@@ -17,29 +16,28 @@ from typing import Any
 from torch import Tensor, fx, nn
 
 from lrpsweep.attribution.lrp.canonize import canonize
-from lrpsweep.attribution.lrp.composite import Block, Composite, plain
-from lrpsweep.attribution.lrp.engine import POOLING_STABILIZER, Explainer
+from lrpsweep.attribution.lrp.engine import POOLING_STABILIZER, Engine
 from lrpsweep.attribution.lrp.graph import Step, reached
+from lrpsweep.attribution.lrp.rules import RULES, LayerRule, canonical
 from lrpsweep.attribution.lrp.tracing import Call, trace
 from lrpsweep.errors import InputError
 
-NATIVE = ("winner", "route", "join")
-"""Steps through which relevance goes as gradients do."""
+NATIVE = ("max_pool", "route", "join")
+"""Steps through which relevance goes as gradients do, if a rule of theirs says nothing else."""
 
 Bounds = tuple[Tensor, Tensor]
 
 
-def zennit_data(net: nn.Module, composite: Composite, bounds: Bounds) -> dict[str, Any]:
-    """What `zennit_loader.build_composite` builds from: plain values, by layer name.
+def zennit_data(net: nn.Module, rules: Mapping[str, LayerRule], bounds: Bounds) -> dict[str, Any]:
+    """What `loader.build_composite` builds from: plain values, by layer name.
 
-    bounds: (low, high), each (C,), of a normalised pixel. Raises InputError that names the block
-    and its option, or the layer, that zennit's rules cannot express.
+    rules: of every layer, by name. bounds: (low, high), each (C,), of a normalised pixel. Raises
+    InputError that names the group and its setting, or the layer, that zennit's rules cannot
+    express.
     """
     traced = trace(net)
     steps = canonize(traced)
-    for block in composite.blocks:
-        _check_block(block)
-    _check_boxes(steps, composite)
+    blocks = _blocks(steps, Engine(net, bounds).rules_by_place(rules), bounds)
     _check_used_once(traced)
     network: dict[str, Any] = {
         "unchanged": [],
@@ -48,7 +46,6 @@ def zennit_data(net: nn.Module, composite: Composite, bounds: Bounds) -> dict[st
         "merged": _merged(traced, steps),
         "leaves": _leaves(traced),
         "stabilizer": POOLING_STABILIZER,
-        "bounds": {"low": bounds[0].tolist(), "high": bounds[1].tolist()},
     }
     modules = dict(net.named_modules())
     for place in sorted(reached(steps)):
@@ -62,7 +59,7 @@ def zennit_data(net: nn.Module, composite: Composite, bounds: Bounds) -> dict[st
             _check_call(step)
             network["calls"][how].append(step.name)
     network |= {how: list(dict.fromkeys(network[how])) for how in ("unchanged", "shared")}
-    return {"blocks": [plain(block) for block in composite.blocks], "network": network}
+    return {"blocks": blocks, "network": network}
 
 
 def _how(step: Step) -> str:
@@ -133,27 +130,42 @@ def _leaves(traced: Sequence[Step]) -> list[str]:
     return [name for name, module in modules.items() if not tracer.is_leaf_module(module, name)]
 
 
-def _check_block(block: Block) -> None:
-    where, hyper, options = f"composite.{block.name}", block.hyper, block.options
-    if options.get("pooling") == "sum":
-        raise InputError(f"{where}.pooling: sum; zennit gives relevance to the winner alone")
-    if math.isinf(hyper.get("gamma", 0)):
-        raise InputError(f"{where}.gamma: inf; zennit's Gamma takes finite numbers")
-    if options.get("bias") == "kept" and hyper["gamma"] > 0:
-        raise InputError(f"{where}.bias: kept; zennit's Gamma scales the bias or drops it")
+def _blocks(
+    steps: Sequence[Step], rules: Mapping[int, LayerRule], bounds: Bounds
+) -> list[dict[str, Any]]:
+    """The layers that get the same, with zennit's rule for them as plain values, in order."""
+    found: dict[Hashable, dict[str, Any]] = {}
+    for place, rule in sorted(rules.items()):
+        name, same = steps[place].name, (rule.group, canonical(rule))
+        if same not in found:
+            found[same] = {"layers": [], "zennit": _in_zennit(steps[place], rule, bounds)}
+        elif "bounds" not in rule.settings and RULES[rule.rule].bounded:
+            _check_reads_images(steps[place], rule)
+        if name not in found[same]["layers"]:
+            found[same]["layers"].append(name)
+    return [block for block in found.values() if block["zennit"] is not None]
 
 
-def _check_boxes(steps: Sequence[Step], composite: Composite) -> None:
-    blocks = composite.by_layer()
-    for step in steps:
-        block = blocks.get(step.name)
-        if block is None or block.rule != "z_box" or block.bounds is not None:
-            continue
-        if step.kind == "weighted" and step.sources != (-1,):
-            raise InputError(
-                f"composite.{block.name}.rule: z_box on '{step.name}', which reads pixels that "
-                "forward() has changed; zennit wants their bounds, as low and high"
-            )
+def _in_zennit(step: Step, rule: LayerRule, bounds: Bounds) -> Mapping[str, Any] | None:
+    entry, where = RULES[rule.rule], f"composite.{rule.group or step.name}"
+    settings = rule.settings
+    if entry.zennit is None:
+        raise InputError(f"{where}.rule: {rule.rule} on '{step.name}'; zennit has no rule for that")
+    if entry.bounded and "bounds" not in settings:
+        _check_reads_images(step, rule)
+        settings = {**settings, "bounds": [bound.tolist() for bound in bounds]}
+    try:
+        return entry.zennit(settings)
+    except InputError as error:
+        raise InputError(f"{where}.{error}") from error
+
+
+def _check_reads_images(step: Step, rule: LayerRule) -> None:
+    if step.sources != (-1,):
+        raise InputError(
+            f"composite.{rule.group or step.name}.rule: {rule.rule} on '{step.name}', which reads "
+            "pixels that forward() has changed; zennit wants their bounds, as low and high"
+        )
 
 
 def zennit_source(data: Mapping[str, Any], about: str) -> str:
@@ -192,7 +204,11 @@ def explain(net: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 
 
 def certify(
-    net: nn.Module, composite: Composite, bounds: Bounds, images: Tensor, targets: Tensor
+    net: nn.Module,
+    rules: Mapping[str, LayerRule],
+    bounds: Bounds,
+    images: Tensor,
+    targets: Tensor,
 ) -> dict[str, Any] | None:
     """How far zennit's relevance of these images is from lrpsweep's, in float64.
 
@@ -203,17 +219,22 @@ def certify(
         return None
     against = {"against": f"zennit {metadata.version('zennit')}"}
     try:
-        data = zennit_data(net, composite, bounds)
+        data = zennit_data(net, rules, bounds)
     except InputError as error:
         return against | {"not_expressible": str(error)}
     return against | {
         "images": len(images),
-        "largest_relative_difference": _difference(net, composite, data, images, targets),
+        "largest_relative_difference": _difference(net, rules, data, bounds, images, targets),
     }
 
 
 def _difference(
-    net: nn.Module, composite: Composite, data: Mapping[str, Any], images: Tensor, targets: Tensor
+    net: nn.Module,
+    rules: Mapping[str, LayerRule],
+    data: Mapping[str, Any],
+    bounds: Bounds,
+    images: Tensor,
+    targets: Tensor,
 ) -> float:
     """Image by image: float64 takes memory enough.
 
@@ -223,12 +244,12 @@ def _difference(
     from lrpsweep.attribution.zennit.loader import explain_with
 
     net, images = copy.deepcopy(net).double(), images.double().contiguous()
-    low, high = (images.new_tensor(data["network"]["bounds"][end]) for end in ("low", "high"))
-    explainer = Explainer(net, (low, high))
+    low, high = (bound.to(images) for bound in bounds)
+    engine = Engine(net, (low, high))
     largest, apart = 0.0, 0.0
     for i in range(len(images)):
         image, target = images[i : i + 1], targets[i : i + 1]
-        ours = explainer.attribute(image, target, composite).relevance
+        ours = engine.attribute(image, target, rules).relevance
         theirs = explain_with(data, net, image, target)
         largest = max(largest, float(ours.abs().max()))
         apart = max(apart, float((ours - theirs).abs().max()))

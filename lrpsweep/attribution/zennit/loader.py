@@ -42,7 +42,7 @@ def build_composite(data: Mapping[str, Any]) -> NameMapComposite:
     network = data["network"]
     calls = {kind: [ADDED + name for name in names] for kind, names in network["calls"].items()}
     name_map = [
-        *((block["layers"], rule_of(block, network)) for block in data["blocks"]),
+        *((block["layers"], build_rule(block["zennit"])) for block in data["blocks"]),
         (network["unchanged"] + calls["unchanged"], rules.Pass()),
         (network["shared"] + calls["shared"] + calls["sum"], rules.Norm(network["stabilizer"])),
     ]
@@ -52,34 +52,14 @@ def build_composite(data: Mapping[str, Any]) -> NameMapComposite:
     return NameMapComposite(name_map, canonizers)
 
 
-def rule_of(block: Mapping[str, Any], network: Mapping[str, Any]) -> Hook:
-    """zennit's rule for a block of a composite."""
-    hyper, options = block["hyperparameters"], block.get("options", {})
-    if block["rule"] == "pass":
-        return rules.Pass()
-    stabilizer = _away_from_zero(hyper["stabilizer"], options.get("stabilize", "signed"))
-    match block["rule"]:
-        case "zero":
-            return rules.Epsilon(stabilizer)
-        case "epsilon":
-            form = options.get("form", "signed")
-            return rules.Epsilon(_with_epsilon(hyper["epsilon"], form, hyper["stabilizer"]))
-        case "gamma":
-            dropped = ["bias"] if options.get("bias") == "dropped" else None
-            return rules.Gamma(hyper["gamma"], stabilizer, zero_params=dropped)
-        case "alpha_beta":
-            return rules.AlphaBeta(hyper["alpha"], hyper["alpha"] - 1, stabilizer)
-        case "z_plus":
-            return rules.ZPlus(stabilizer)
-        case "z_box":
-            bounds = block.get("bounds", network["bounds"])
-            low, high = (_by_channel(bounds[end]) for end in ("low", "high"))
-            return rules.ZBox(low, high, stabilizer)
-        case "w_square":
-            return rules.WSquare(stabilizer, zero_params=["bias"])
-        case "flat":
-            return rules.Flat(stabilizer)
-    raise ValueError(f"unknown rule {block['rule']!r}")
+def build_rule(data: Mapping[str, Any]) -> Hook:
+    """The rule of zennit's class `class`: with `arguments` as they are, `channels` as tensors.
+
+    `denominator`: the argument that stabilizes, as steps (name of STEPS, number).
+    """
+    channels = {name: _by_channel(values) for name, values in data.get("channels", {}).items()}
+    denominators = {name: _denominator(steps) for name, steps in data["denominator"].items()}
+    return getattr(rules, data["class"])(**data["arguments"], **channels, **denominators)
 
 
 def _by_channel(values: list[float]) -> Tensor:
@@ -87,25 +67,25 @@ def _by_channel(values: list[float]) -> Tensor:
     return torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
 
 
-def _away_from_zero(stabilizer: float, how: str) -> Callable[[Tensor], Tensor]:
-    """z as a denominator; what has a denominator of 0 all the same passes nothing on."""
+STEPS: Mapping[str, Callable[[Tensor, float], Tensor]] = {
+    "signed": stabilize,
+    "unsigned": lambda z, number: z + number,
+    "clip": lambda z, number: stabilize(z, number, clip=True),
+    "rms": lambda z, number: stabilize(z, number, norm_scale=True),
+    "rms_batch": lambda z, number: z + number * z.square().mean().sqrt() + 1e-9,
+}
+"""What may be done to z, with a number, before relevance is divided by it."""
+
+
+def _denominator(steps: list[list[Any]]) -> Callable[[Tensor], Tensor]:
+    """z after all steps; what is 0 all the same passes nothing on."""
 
     def denominator(z: Tensor) -> Tensor:
-        z = z + stabilizer if how == "unsigned" else stabilize(z, stabilizer, clip=how == "clip")
+        for name, number in steps:
+            z = STEPS[name](z, number)
         return z.masked_fill(z == 0, math.inf)
 
     return denominator
-
-
-def _with_epsilon(epsilon: float, form: str, stabilizer: float) -> Callable[[Tensor], Tensor]:
-    if form == "signed":
-        return _away_from_zero(max(epsilon, stabilizer), "signed")
-    denominator = _away_from_zero(stabilizer, "signed")
-    if form == "unsigned":
-        return lambda z: denominator(z + epsilon)
-    if form == "rms":
-        return lambda z: denominator(stabilize(z, epsilon, norm_scale=True))
-    return lambda z: denominator(z + epsilon * z.square().mean().sqrt() + 1e-9)  # rms_batch
 
 
 class MergeBatchNorms(NamedMergeBatchNorm):  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """What a network may consist of: the kind of step that each module and function is.
 
 weighted: a composite's rule decides. affine: a batch norm, merged where it can be. relu, pass:
-relevance goes on unchanged. identity: computes nothing in eval mode. winner, average: pooling.
+relevance goes on unchanged. identity: computes nothing in eval mode. max_pool, average: pooling.
 route: moves values, changes none; relevance goes back by the operation's transpose. join:
 concatenation. sum and difference: relevance is split by contribution. product, quotient: a signal
 times a gate. constant: does not depend on the images. custom: registered with a function.
@@ -60,7 +60,7 @@ MODULES: dict[type[nn.Module], str] = {
     nn.AlphaDropout: "identity",
     nn.FeatureAlphaDropout: "identity",
     StochasticDepth: "identity",
-    nn.MaxPool2d: "winner",
+    nn.MaxPool2d: "max_pool",
     nn.AvgPool2d: "average",
     nn.AdaptiveAvgPool2d: "average",
     nn.Flatten: "route",
@@ -84,7 +84,7 @@ _CALLS: dict[str, tuple[Any, ...]] = {
         *(F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout, F.feature_alpha_dropout),
         *(stochastic_depth, "clone"),
     ),
-    "winner": (F.max_pool2d,),
+    "max_pool": (F.max_pool2d,),
     "average": (F.avg_pool2d, F.adaptive_avg_pool2d, torch.mean, "mean"),
     "route": (
         *(torch.flatten, "flatten", torch.reshape, "reshape", "view", "unflatten", F.pad),

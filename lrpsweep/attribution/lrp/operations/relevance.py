@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lrpsweep.attribution.lrp.balance import Balance, per_image
+from lrpsweep.attribution.lrp.balance import Arriving, Balance, per_image
 from lrpsweep.attribution.lrp.canonize import per_channel
 from lrpsweep.attribution.lrp.forward import ForwardPass, pool_arguments
 from lrpsweep.attribution.lrp.graph import Step
-from lrpsweep.attribution.lrp.rules import Arriving
 from lrpsweep.errors import InputError
 
 
@@ -117,7 +116,7 @@ def _average(propagation: Propagation) -> list[Arriving]:
     return _by_share(propagation, lambda x: propagation.step.run(x, *propagation.given[1:]))
 
 
-def _sum_pool(propagation: Propagation) -> list[Arriving]:
+def window_sum(propagation: Propagation) -> list[Arriving]:
     """Of a max pool: each input's share of the sum of its window.
 
     Source: Bermudez Schettino, App. C.2; the code of Montavon et al. 2019, which propagates through
@@ -140,7 +139,7 @@ def _by_share(propagation: Propagation, pool: Callable[[Tensor], Tensor]) -> lis
     return [Arriving(x * pulled, rectified=True)]
 
 
-def _winner(propagation: Propagation) -> list[Arriving]:
+def winner(propagation: Propagation) -> list[Arriving]:
     """Winner-takes-all."""
     kernel, stride, padding, dilation, ceil_mode = pool_arguments(propagation.step.module)
     pairs = [v if isinstance(v, tuple) else (v, v) for v in (kernel, stride, padding, dilation)]
@@ -179,7 +178,5 @@ BACKWARD: dict[str, Callable[[Propagation], list[Arriving]]] = {
     "affine": _affine,
     "route": _route,
     "average": _average,
-    "winner": _winner,
-    "sum_pool": _sum_pool,
     "custom": _custom,
 }
