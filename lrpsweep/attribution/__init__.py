@@ -11,7 +11,7 @@ from lrpsweep.attribution.lrp.composite import (
 from lrpsweep.attribution.lrp.diagnose import Instability, doubtful, find_instability
 from lrpsweep.attribution.lrp.engine import Explainer, Explanation
 from lrpsweep.attribution.lrp.layers import LayerInfo, list_layers, select_layers
-from lrpsweep.attribution.lrp.operations.kinds import register, registrations
+from lrpsweep.attribution.lrp.operations import register
 from lrpsweep.attribution.lrp.rules import RULES
 
 __all__ = [
@@ -30,6 +30,5 @@ __all__ = [
     "find_instability",
     "list_layers",
     "register",
-    "registrations",
     "select_layers",
 ]

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from lrpsweep.attribution.lrp.balance import Account, Balance, per_image
+from lrpsweep.attribution.lrp.balance import Account, Arriving, Balance, per_image
 from lrpsweep.attribution.lrp.composite import Block
 from lrpsweep.attribution.lrp.forward import Checkpoint, ForwardPass
-from lrpsweep.attribution.lrp.operations.relevance import BACKWARD, Propagation
-from lrpsweep.attribution.lrp.rules import RULES, Arriving
+from lrpsweep.attribution.lrp.operations import Propagation
+from lrpsweep.attribution.lrp.operations.pooling import window_sum
+from lrpsweep.attribution.lrp.rules import RULES
 
 Watch = Callable[[str, Tensor, Sequence[Tensor]], None]
 
@@ -108,7 +109,9 @@ class BackwardPass:
             lower = [self._weighted(place, arriving, balance)]
         else:
             propagation = Propagation(self.forward, place, arriving, balance, self.stabilizer)
-            lower = BACKWARD["sum_pool" if place in self.summed else step.kind](propagation)
+            backward = window_sum if place in self.summed else step.operation.backward
+            assert backward is not None
+            lower = backward(propagation)
         if self.watch is not None:
             self.watch(step.name, arriving.relevance, [part.relevance for part in lower])
         for source, part in zip(step.heirs, lower, strict=True):

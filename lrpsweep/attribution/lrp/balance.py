@@ -11,6 +11,14 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class Arriving:
+    """Relevance (N, *out) on its way down. rectified: it is 0 wherever ReLU(z) is 0."""
+
+    relevance: Tensor
+    rectified: bool = False
+
+
+@dataclass(frozen=True)
 class BlockBalance:
     """What became of the relevance that a block's layers were given, per image (N,).
 

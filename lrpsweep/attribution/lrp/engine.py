@@ -17,10 +17,11 @@ from lrpsweep.attribution.lrp.backward import BackwardPass, Watch
 from lrpsweep.attribution.lrp.balance import Balance, BlockBalance, per_image
 from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.composite import Block, Composite
-from lrpsweep.attribution.lrp.forward import ForwardPass, pool_arguments
+from lrpsweep.attribution.lrp.forward import ForwardPass
 from lrpsweep.attribution.lrp.graph import Step, layer_below, pixelwise, reached
+from lrpsweep.attribution.lrp.operations import weights_of
 from lrpsweep.attribution.lrp.rules import keeps_shape
-from lrpsweep.attribution.lrp.tracing import trace
+from lrpsweep.attribution.lrp.tracing import trace, unwrapped
 from lrpsweep.errors import InputError
 
 POOLING_STABILIZER = 1e-6
@@ -74,6 +75,7 @@ class Explainer:
         bounds: tuple[Tensor, Tensor] | None = None,
         cache_bytes: int = 0,
     ):
+        net = unwrapped(net)
         steps = trace(net)
         _check_mode(steps)
         self.steps = canonize(steps)
@@ -126,7 +128,7 @@ class Explainer:
                 raise InputError(f"composite: layer '{step.name}' is in no block")
             self._check_rule(step, blocks[step.name])
         for place in self._summed(blocks):
-            if pool_arguments(self.steps[place].module)[3] not in (1, (1, 1)):
+            if getattr(self.steps[place].module, "dilation", 1) not in (1, (1,), (1, 1), (1, 1, 1)):
                 raise InputError(
                     f"'{self.steps[place].name}': a max pool with gaps in its windows has no "
                     "pooling: sum; expected pooling: winner"
@@ -206,10 +208,10 @@ class Explainer:
 
 def _channels(layer: nn.Module | None) -> int:
     """How many channels, or features, a layer with weights reads."""
-    if isinstance(layer, nn.Conv2d):
-        return layer.in_channels
-    assert isinstance(layer, nn.Linear)
-    return layer.in_features
+    assert layer is not None
+    weights = weights_of(layer)
+    assert weights is not None
+    return weights.reads(layer)
 
 
 def _check_mode(steps: Sequence[Step]) -> None:
@@ -227,5 +229,5 @@ def _pooled(steps: Sequence[Step]) -> dict[int, str]:
     return {
         place: steps[below[place]].name
         for place, step in enumerate(steps)
-        if step.kind == "winner" and place in relevant and below[place] >= 0
+        if step.kind == "max_pool" and place in relevant and below[place] >= 0
     }

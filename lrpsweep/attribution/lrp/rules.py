@@ -20,19 +20,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution.lrp.balance import Balance, signs
+from lrpsweep.attribution.lrp.balance import Arriving, Balance, signs
+from lrpsweep.attribution.lrp.operations import weights_of
 from lrpsweep.attribution.lrp.record import Record, by_sign, part, where_negative, where_positive
 from lrpsweep.registry import Registry
 
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
-
-
-@dataclass(frozen=True)
-class Arriving:
-    """Relevance (N, *out) on its way down. rectified: it is 0 wherever ReLU(z) is 0."""
-
-    relevance: Tensor
-    rectified: bool = False
 
 
 def zero(
@@ -285,15 +278,8 @@ def unchanged(record: Record, arriving: Arriving, balance: Balance) -> Tensor:
 
 def keeps_shape(layer: nn.Module) -> bool:
     """Whether a layer's output always has the shape of its input, as `pass` asks for."""
-    if isinstance(layer, nn.Linear):
-        return layer.in_features == layer.out_features
-    if not isinstance(layer, nn.Conv2d) or layer.in_channels != layer.out_channels:
-        return False
-    if isinstance(layer.padding, str):
-        return layer.padding == "same"
-    return layer.stride == (1, 1) and all(
-        2 * layer.padding[i] == layer.dilation[i] * (layer.kernel_size[i] - 1) for i in (0, 1)
-    )
+    weights = weights_of(layer)
+    return weights is not None and weights.keeps_shape(layer)
 
 
 @dataclass(frozen=True)
