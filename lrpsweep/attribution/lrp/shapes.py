@@ -49,8 +49,8 @@ class ShapeTracer(fx.Tracer):
 
     def iter(self, obj: fx.Proxy) -> Iterator[Any]:
         """As many parts as there are."""
-        assert isinstance(obj, _Known)
-        return iter([operator.getitem(obj, i) for i in range(len(obj))])
+        sized: Any = obj
+        return iter([sized[i] for i in range(len(sized))])
 
     def decided(self, node: fx.Node) -> Any:
         """The value that a branch depends on; it becomes one of the tests."""
@@ -129,10 +129,11 @@ def _inputs(net: nn.Module) -> Iterator[tuple[int, int]]:
     yield 3, 2
 
 
-class _Known(fx.Proxy):
-    """A value that is traced, and whose size forward() may ask for."""
+class _Sized:
+    """What forward() may ask a traced value for: how long it is, and which number."""
 
     tracer: ShapeTracer
+    node: fx.Node
 
     def __len__(self) -> int:
         length = self.tracer.create_proxy("call_function", len, (self,), {})
@@ -143,6 +144,25 @@ class _Known(fx.Proxy):
 
     def __float__(self) -> float:
         return float(self.tracer.decided(self.node))
+
+
+class _Known(_Sized, fx.Proxy):
+    """A traced value."""
+
+    tracer: ShapeTracer
+    node: fx.Node
+
+    def __getattr__(self, name: str) -> _KnownAttribute:
+        return _KnownAttribute(self, name)
+
+
+class _KnownAttribute(_Sized, fx.proxy.Attribute):
+    """An attribute of a traced value, as its shape; its node is made when it is asked for."""
+
+    tracer: ShapeTracer
+
+    def __getattr__(self, name: str) -> _KnownAttribute:
+        return _KnownAttribute(self, name)
 
 
 class Guard:

@@ -505,12 +505,12 @@ def plain_layer(layer: nn.Module) -> nn.Module:
             f"a layer of type {type(layer).__name__} whose weights are computed from others is in "
             "training mode; expected a network in eval mode: call `net.eval()` first"
         )
-    held = copy.copy(layer)  # what hooks compute is set on it, and not on the user's layer
+    held: Any = object.__new__(type(layer))  # what hooks compute is set on it, not on the user's
+    held.__dict__ = dict(vars(layer))
     for hook in layer._forward_pre_hooks.values():
         hook(held, None)
     weight, bias = held.weight, held.bias
-    assert isinstance(weight, Tensor)
-    return copy_with(held, weight, bias if isinstance(bias, Tensor) else None)
+    return copy_with(held, weight, bias)
 
 
 @dataclass(frozen=True)
@@ -578,7 +578,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, dict):
         return f"a dict of {', '.join(map(repr, value))}"
     if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"
+        return f"a {'tuple' if isinstance(value, tuple) else 'list'} of {len(value)}"
     return str(value)
 
 
