@@ -56,8 +56,12 @@ class Explainer:
     def layers(self) -> tuple[LayerInfo, ...]:
         """The network's layers as it is now: their names and types, and which have weights."""
         self.engine.refresh()
+        return self._layers_for(None)
+
+    def _layers_for(self, images: Tensor | None) -> tuple[LayerInfo, ...]:
         if self._steps is not self.engine.steps:
-            self._steps, self._layers = self.engine.steps, list_layers(self.engine.net)
+            example = None if images is None else images[:1]
+            self._steps, self._layers = self.engine.steps, list_layers(self.engine.net, example)
         return self._layers
 
     def __call__(
@@ -71,7 +75,8 @@ class Explainer:
         InputError for what does not fit the network, and WorkError when the relevance does not sum
         up to the score.
         """
-        rules = resolve(composite, self.layers)
+        self.engine.check_batch(images, targets)
+        rules = resolve(composite, self._layers_for(images))
         if at is None:
             found = self.engine.attribute(images, targets, rules)
         else:

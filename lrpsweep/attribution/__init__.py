@@ -11,7 +11,7 @@ from lrpsweep.attribution.lrp.composite import (
 from lrpsweep.attribution.lrp.diagnose import UNEXPLAINED, Instability, doubtful, find_instability
 from lrpsweep.attribution.lrp.engine import Engine, Explanation
 from lrpsweep.attribution.lrp.layers import LayerInfo, list_layers, select_layers
-from lrpsweep.attribution.lrp.operations.kinds import register, registrations
+from lrpsweep.attribution.lrp.operations import OPERATIONS, register
 from lrpsweep.attribution.lrp.rules import (
     RULES,
     LayerRule,
@@ -24,6 +24,7 @@ from lrpsweep.attribution.methods import METHODS, Method
 
 __all__ = [
     "METHODS",
+    "OPERATIONS",
     "RULES",
     "UNEXPLAINED",
     "Block",
@@ -46,6 +47,5 @@ __all__ = [
     "list_layers",
     "mixes_images",
     "register",
-    "registrations",
     "select_layers",
 ]

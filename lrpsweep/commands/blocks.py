@@ -11,24 +11,18 @@ import torchvision
 
 from lrpsweep.attribution import Engine, LayerInfo, list_layers
 from lrpsweep.attribution.lrp.graph import pixelwise
+from lrpsweep.attribution.lrp.operations import OPERATIONS
 from lrpsweep.attribution.lrp.stages import Stages, as_selectors, find_stages
 from lrpsweep.errors import InputError, guess
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
 from lrpsweep.study import FACTORY, ModelSpec, Proposal, blocks_text, find_study, load_study
 
-HANDLED = {
-    "relu": "relevance goes on unchanged",
-    "pass": "relevance goes on unchanged",
-    "max_pool": "relevance goes to the largest value",
-    "average": "relevance is shared by contribution",
-    "affine": "relevance is shared with the shift, a bias",
-    "route": "relevance moves as the values do",
-    "custom": "relevance goes on as registered",
+NO_RELEVANCE = {
     "gate": "only for a gate, which gets no relevance",
     "": "without effect on the class scores",
 }
-"""What becomes of relevance at the layers without a rule of their own, by `LayerInfo.handling`."""
+"""Why relevance comes to no such layer, by `LayerInfo.handling`."""
 
 MERGED = "merged into "
 FIRST_NAMES = 2
@@ -131,13 +125,18 @@ def _rows(layers: Sequence[LayerInfo], stages: Stages) -> Iterator[dict[str, Any
             }
 
 
+def _handled(handling: str) -> str:
+    """What becomes of relevance at a layer without a rule of its own."""
+    return NO_RELEVANCE.get(handling) or OPERATIONS[handling].title
+
+
 def _others(layers: Sequence[LayerInfo]) -> Iterator[dict[str, Any]]:
     """All other layers, those of a kind together."""
     found: dict[tuple[str, str], list[str]] = {}
     for layer in layers:
         if not layer.weighted:
             merged = layer.handling.startswith(MERGED)
-            said = "merged into a layer of the table" if merged else HANDLED[layer.handling]
+            said = "merged into a layer of the table" if merged else _handled(layer.handling)
             found.setdefault((layer.kind, said), []).append(layer.name)
     for (kind, said), names in found.items():
         yield {"kind": kind, "handling": said, "layers": names}

@@ -27,13 +27,12 @@ from lrpsweep.attribution import (
     decayed,
     find_instability,
     list_layers,
-    register,
-    registrations,
 )
 from lrpsweep.data import Inputs, Split, load_inputs
 from lrpsweep.errors import InputError, guess
 from lrpsweep.evaluation import PROTOCOLS
 from lrpsweep.models import Model, load_model
+from lrpsweep.registry import find_registry, register_again
 from lrpsweep.study import (
     Choice,
     ConcreteBlock,
@@ -88,20 +87,21 @@ class Given:
 class Packed:
     """A prepared study on its way to the workers; its network lies on the CPU.
 
-    registered: what was registered for types of modules, which a new process does not know.
+    registered: operations that were registered, which a new process does not know.
     """
 
     spec: StudySpec
     model: Model
     split: Split
     targets: Mapping[SplitName, np.ndarray]
-    registered: Mapping[type[nn.Module], Any] = field(default_factory=registrations)
+    registered: Mapping[str, tuple[Any, ...]] = field(
+        default_factory=lambda: {"operation": find_registry("operation").by_hand()}
+    )
 
     def unpack(self, device: str) -> Context:
         """The study as a worker keeps it, on 'cpu' or 'cuda'."""
         _fix_precision()
-        for module_type, how in self.registered.items():
-            register(module_type, how)
+        register_again(self.registered)
         model = _moved(self.model, device)
         bounds, kept = model.pixel_bounds, int(self.spec.run.cache_gb * 2**30)
         return Context(

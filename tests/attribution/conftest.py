@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lrpsweep.attribution.lrp.operations import kinds as operations
+from lrpsweep.attribution.lrp.operations import OPERATIONS
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +16,8 @@ def _one_thread():
 
 
 @pytest.fixture(autouse=True)
-def _nothing_registered(monkeypatch):
+def _nothing_registered():
     """What a test registers is gone with it."""
-    monkeypatch.setattr(operations, "_registered", {})
+    yield
+    for operation in OPERATIONS.by_hand():
+        OPERATIONS.remove(operation.name)

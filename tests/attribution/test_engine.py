@@ -323,11 +323,6 @@ def test_an_operation_without_a_rule_is_named():
         Engine(Branching())
 
 
-def test_padding_without_a_rule_is_refused():
-    with pytest.raises(InputError, match="padding"):
-        Engine(nn.Sequential(nn.Conv2d(3, 2, 3, padding=1, padding_mode="reflect")))
-
-
 def test_z_box_away_from_the_pixels_is_refused():
     net, (x, targets) = network(), batch()
     with pytest.raises(InputError, match=r"composite\.all\.rule: z_box on '2'"):

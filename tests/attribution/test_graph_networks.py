@@ -60,7 +60,7 @@ NETWORKS = {
     "mobilenet_v2": {"features.1.conv.2": "merged", "features.2.conv.0.2": "pass"},
     "mobilenet_v3_small": {"features.1.block.1.fc1": "gate", "features.0.2": "pass"},
     "efficientnet_b0": {"features.1.0.block.1.fc2": "gate", "features.0.1": "merged"},
-    "convnext_tiny": {"features.1.0.block.2": "pass", "features.1.0.stochastic_depth": ""},
+    "convnext_tiny": {"features.1.0.block.2": "normalisation", "features.1.0.stochastic_depth": ""},
     "regnet_y_400mf": {"trunk_output.block1.block1-0.f.se.fc1": "gate"},
     "inception_v3": {"Conv2d_1a_3x3.bn": "merged"},
 }

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lrpsweep.attribution.lrp.balance import Account, Arriving, Balance, per_image
 from lrpsweep.attribution.lrp.forward import Checkpoint, ForwardPass
-from lrpsweep.attribution.lrp.operations.relevance import BACKWARD, Propagation
+from lrpsweep.attribution.lrp.operations import Propagation
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule
 
 Watch = Callable[[str, Tensor, Sequence[Tensor]], None]
@@ -100,7 +100,7 @@ class BackwardPass:
         if step.kind == "constant":  # a parameter or number that was added: a bias by another name
             balance.bias += per_image(arriving.relevance)
             return
-        if step.kind == "weighted":
+        if step.weighted:
             lower = [self._weighted(place, arriving, balance)]
         else:
             lower = self._unweighted(place, arriving, balance)
@@ -123,7 +123,9 @@ class BackwardPass:
         propagation = Propagation(self.forward, place, arriving, balance, self.stabilizer)
         chosen = self.rules.get(place)
         if chosen is None:
-            return BACKWARD[self.forward.steps[place].kind](propagation)
+            backward = propagation.step.operation.backward
+            assert backward is not None
+            return backward(propagation)
         lower: list[Arriving] = RULES[chosen.rule].function(propagation, **chosen.settings)
         return lower
 

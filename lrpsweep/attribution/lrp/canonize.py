@@ -8,13 +8,18 @@ Merging happens in copies of the layers, and the merged network computes what th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from lrpsweep.attribution.lrp.graph import Step, pixelwise, readers, without
+from lrpsweep.attribution.lrp.operations import Weights
+from lrpsweep.attribution.lrp.operations.activation import IDENTITY
+from lrpsweep.attribution.lrp.operations.arithmetic import GATE, JOIN, SUM
+from lrpsweep.attribution.lrp.operations.normalisation import AFFINE, per_channel
+from lrpsweep.attribution.lrp.operations.operation import copy_with
 
 
 def canonize(steps: Sequence[Step]) -> tuple[Step, ...]:
@@ -23,11 +28,11 @@ def canonize(steps: Sequence[Step]) -> tuple[Step, ...]:
     One goes into the layers before it if nothing else reads those, also across a concatenation;
     else into all layers that read it, if they pad with no zeros. What is left stays `affine`.
     """
-    steps = without(steps, {i for i, step in enumerate(steps) if step.kind == "identity"})
+    steps = without(steps, {i for i, step in enumerate(steps) if step.operation == IDENTITY})
     steps = _in_units_of_pixels(steps)
     place = 0
     while place < len(steps):
-        merged = _merged(steps, place) if steps[place].kind == "affine" else None
+        merged = _merged(steps, place) if steps[place].operation == AFFINE else None
         if merged is None:
             place += 1
         else:  # the next step has moved to this place
@@ -43,9 +48,9 @@ def _in_units_of_pixels(steps: Sequence[Step]) -> list[Step]:
     pixels = pixelwise(steps)
     found = list(steps)
     for place, step in enumerate(steps):
-        if place in pixels and step.kind == "sum":
+        if place in pixels and step.operation == SUM:
             signal, shift = sorted(step.sources, key=lambda source: source not in pixels)
-            found[place] = replace(step, kind="gate", sources=(signal, shift))
+            found[place] = replace(step, operation=GATE, sources=(signal, shift))
     return found
 
 
@@ -66,31 +71,24 @@ def _merged(steps: Sequence[Step], place: int) -> list[Step] | None:
     return without(result, {place})
 
 
-def per_channel(norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """scale and shift (C,) in float64: a batch norm is x·scale + shift."""
-    mean, variance, eps = norm.running_mean, norm.running_var, norm.eps
-    assert isinstance(mean, Tensor)
-    assert isinstance(variance, Tensor)
-    assert isinstance(eps, float)
-    scale = (variance.double() + eps).rsqrt()
-    if isinstance(norm.weight, Tensor):
-        scale = scale * norm.weight.detach().double()
-    shift = -mean.double() * scale
-    return scale, shift + norm.bias.detach().double() if isinstance(norm.bias, Tensor) else shift
-
-
 def _into_layers_before(
     steps: Sequence[Step], place: int, scale: Tensor, shift: Tensor
 ) -> dict[int, nn.Module] | None:
     places = _layers_before(steps, readers(steps), steps[place].sources[0])
     if places is None:
         return None
-    layers = [steps[i].module for i in places]
-    sizes = [len(layer.weight) for layer in layers if isinstance(layer, nn.Conv2d | nn.Linear)]
-    if sum(sizes) != len(scale):
+    layers = [_layer(steps[i]) for i in places]
+    sizes = [weights.gives(layer) for layer, weights in layers]
+    if sum(sizes) != len(scale) or _mixes_axes(steps[place], places, steps):
         return None
-    parts = zip(places, layers, torch.split(scale, sizes), torch.split(shift, sizes), strict=True)
-    return {i: _scaled_output(layer, by, plus) for i, layer, by, plus in parts}
+    parts = zip(places, torch.split(scale, sizes), torch.split(shift, sizes), strict=True)
+    return {i: _scaled_output(steps[i], by, plus) for i, by, plus in parts}
+
+
+def _mixes_axes(norm: Step, layers: Iterable[int], steps: Sequence[Step]) -> bool:
+    """Whether the norm's channels are no features of dense layers: in (N, T, F) they are T."""
+    dense = any(_layer(steps[i])[1].channels_last for i in layers)
+    return dense and norm.ndim is not None and norm.ndim > 2
 
 
 def _layers_before(
@@ -99,9 +97,9 @@ def _layers_before(
     """The layers whose outputs, one behind the other, are this value, and that none else reads."""
     if place < 0 or len(read_by[place]) != 1:
         return None
-    if steps[place].kind == "weighted":
+    if steps[place].weighted:
         return [place]
-    if steps[place].kind != "join" or steps[place].dim not in (1, -3):
+    if steps[place].operation != JOIN or steps[place].dim not in (1, -3):
         return None
     found: list[int] = []
     for source in steps[place].sources:
@@ -117,60 +115,41 @@ def _into_layers_after(
 ) -> dict[int, nn.Module] | None:
     """Not behind zero padding: there the merged layer would read 0 where it read the shift."""
     places = readers(steps)[place]
-    layers = {i: steps[i].module for i in places if steps[i].kind == "weighted"}
-    exact = all(_inputs_read(layer) == len(scale) for layer in layers.values())
-    if not places or len(layers) < len(set(places)) or not exact:
+    layers = [i for i in places if steps[i].weighted]
+    if not places or len(layers) < len(places) or _mixes_axes(steps[place], layers, steps):
         return None
-    return {i: _scaled_input(layer, scale, shift) for i, layer in layers.items()}
+    if not all(_reads_all(*_layer(steps[i]), len(scale)) for i in layers):
+        return None
+    return {i: _scaled_input(steps[i], scale, shift) for i in layers}
 
 
-def _inputs_read(layer: nn.Module | None) -> int | None:
-    """How many channels a layer reads; None if it pads them with zeros."""
-    if isinstance(layer, nn.Conv2d):
-        return layer.in_channels if set(layer.padding) == {0} else None
-    return layer.in_features if isinstance(layer, nn.Linear) else None
+def _reads_all(layer: nn.Module, weights: Weights, channels: int) -> bool:
+    """Whether a layer reads so many channels, and no padding beside them."""
+    return weights.reads_inside(layer) and weights.reads(layer) == channels
 
 
-def _scaled_output(layer: nn.Module | None, scale: Tensor, shift: Tensor) -> nn.Module:
+def _scaled_output(step: Step, scale: Tensor, shift: Tensor) -> nn.Module:
     """A layer that gives layer(x)·scale + shift."""
-    assert isinstance(layer, nn.Conv2d | nn.Linear)
-    weight = layer.weight.detach().double() * scale.view(-1, *(1,) * (layer.weight.ndim - 1))
-    return _like(layer, weight, _bias(layer) * scale + shift)
+    layer, weights = _layer(step)
+    return copy_with(layer, weights.scaled_output(layer, scale), _bias(step) * scale + shift)
 
 
-def _scaled_input(layer: nn.Module | None, scale: Tensor, shift: Tensor) -> nn.Module:
+def _scaled_input(step: Step, scale: Tensor, shift: Tensor) -> nn.Module:
     """A layer that gives layer(x·scale + shift)."""
-    assert isinstance(layer, nn.Conv2d | nn.Linear)
-    groups = layer.groups if isinstance(layer, nn.Conv2d) else 1
-    weight = layer.weight.detach().double()
-    grouped = weight.view(groups, len(weight) // groups, weight.shape[1], -1)
-    by, plus = (values.view(groups, 1, -1, 1) for values in (scale, shift))
-    bias = _bias(layer) + (grouped * plus).sum((2, 3)).flatten()
-    return _like(layer, (grouped * by).view_as(weight), bias)
+    layer, weights = _layer(step)
+    weight, plus = weights.scaled_input(layer, scale, shift)
+    return copy_with(layer, weight, _bias(step) + plus)
 
 
-def _bias(layer: nn.Conv2d | nn.Linear) -> Tensor:
-    if layer.bias is None:
-        return layer.weight.new_zeros(len(layer.weight), dtype=torch.float64)
+def _layer(step: Step) -> tuple[nn.Module, Weights]:
+    assert step.module is not None
+    assert step.operation.weights is not None
+    return step.module, step.operation.weights
+
+
+def _bias(step: Step) -> Tensor:
+    layer, weights = _layer(step)
+    assert isinstance(layer.weight, Tensor)
+    if not isinstance(layer.bias, Tensor):
+        return layer.weight.new_zeros(weights.gives(layer), dtype=torch.float64)
     return layer.bias.detach().double()
-
-
-def _like(layer: nn.Conv2d | nn.Linear, weight: Tensor, bias: Tensor) -> nn.Module:
-    """The same layer with other weights, in the original's precision."""
-    new: nn.Conv2d | nn.Linear
-    if isinstance(layer, nn.Conv2d):
-        new = nn.Conv2d(
-            layer.in_channels,
-            layer.out_channels,
-            layer.kernel_size,  # type: ignore[arg-type]
-            layer.stride,  # type: ignore[arg-type]
-            layer.padding,  # type: ignore[arg-type]
-            layer.dilation,  # type: ignore[arg-type]
-            layer.groups,
-            device="meta",
-        )
-    else:
-        new = nn.Linear(layer.in_features, layer.out_features, device="meta")
-    new.weight = nn.Parameter(weight.to(layer.weight.dtype), requires_grad=False)
-    new.bias = nn.Parameter(bias.to(layer.weight.dtype), requires_grad=False)
-    return new.eval()

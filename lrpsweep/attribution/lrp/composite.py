@@ -161,7 +161,7 @@ def assign_parts(
     head = [
         layer.name
         for layer in weighted
-        if (layer.kind != "Conv2d" and not layer.on_map) or layer is weighted[-1]
+        if (layer.dense and not layer.on_map) or layer is weighted[-1]
     ]
     body = [layer for layer in weighted if layer.name not in head]
     deepest = max((layer.depth for layer in body), default=0)

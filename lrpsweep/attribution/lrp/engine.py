@@ -18,13 +18,15 @@ from lrpsweep.attribution.lrp.balance import Balance, BlockBalance, per_image
 from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.forward import ForwardPass
 from lrpsweep.attribution.lrp.graph import Step, pixelwise, reached
+from lrpsweep.attribution.lrp.operations import weights_of
 from lrpsweep.attribution.lrp.rules import (
     RULES,
     LayerRule,
     default_rule,
     resolve,
 )
-from lrpsweep.attribution.lrp.tracing import trace
+from lrpsweep.attribution.lrp.shapes import Guard
+from lrpsweep.attribution.lrp.tracing import find_hooks, trace, unwrapped
 from lrpsweep.errors import InputError, guess
 
 POOLING_STABILIZER = 1e-6
@@ -91,34 +93,36 @@ class Engine:
         bounds: tuple[Tensor, Tensor] | None = None,
         cache_bytes: int = 0,
     ):
-        self.net = net
+        self.net = unwrapped(net)
         self.bounds = bounds
         self.cache_bytes = cache_bytes
         self._forwards: dict[Hashable, ForwardPass] = {}
         self._compared: set[Hashable] = set()
         self._read()
 
-    def _read(self) -> None:
-        """Traces the network as it is now."""
-        hooked = _hooked(self.net)
-        if hooked:
-            raise InputError(
-                f"{type(self.net).__name__}: a hook hangs on {', '.join(hooked)}; expected a "
-                "network without hooks that change values: remove them first, with the handle that "
-                "registering them has returned"
-            )
-        steps = trace(self.net)
+    def _read(self, example: Tensor | None = None) -> None:
+        """Traces the network as it is now, for images like these."""
+        steps = trace(self.net, example)
         _check_mode(steps)
         self.steps = canonize(steps)
         self._reached = reached(self.steps)
         self._pixels = pixelwise(self.steps)
         self._state = _state(self.net)
+        self._traced_with = None if example is None else example.shape[1:]
 
-    def refresh(self) -> None:
-        """Reads the network anew if it has changed, and forgets what was computed before."""
-        if _state(self.net) != self._state:
+    def refresh(self, images: Tensor | None = None) -> None:
+        """Reads the network anew if it has changed, and forgets what was computed before.
+
+        So it does where forward() tests sizes, for images of another shape than the last ones.
+        """
+        example = None if images is None else images[:1]
+        if _state(self.net) != self._state or self._tests_other_sizes(example):
             self.forget()
-            self._read()
+            self._read(example)
+
+    def _tests_other_sizes(self, example: Tensor | None) -> bool:
+        tests = any(isinstance(step.run, Guard) for step in self.steps)
+        return tests and example is not None and example.shape[1:] != self._traced_with
 
     @torch.no_grad()
     def attribute(
@@ -242,8 +246,8 @@ class Engine:
 
         Before, the network is read anew if it has changed, which may be refused as well.
         """
-        self.refresh()
         self._check_images(images)
+        self.refresh(images)
         _check_targets(targets, len(images))
 
     def check_classes(self, targets: Tensor, scores: Tensor) -> None:
@@ -354,16 +358,7 @@ def _state(net: nn.Module) -> tuple[object, ...]:
     versions = tuple(
         (name, t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors
     )
-    return modules, modes, versions, tuple(_hooked(net))
-
-
-def _hooked(net: nn.Module) -> list[str]:
-    """The modules with a forward hook, by name."""
-    return [
-        f"'{name}'" if name else "the network"
-        for name, module in net.named_modules()
-        if module._forward_hooks or module._forward_pre_hooks
-    ]
+    return modules, modes, versions, tuple(find_hooks(net))
 
 
 def _check_targets(targets: Tensor, images: int) -> None:
@@ -384,8 +379,10 @@ def _check_targets(targets: Tensor, images: int) -> None:
 
 def _channels(layer: nn.Module | None) -> int:
     """How many channels, or features, a layer with weights reads."""
-    channels = getattr(layer, "in_channels", None)
-    return int(getattr(layer, "in_features", 0) if channels is None else channels)
+    assert layer is not None
+    weights = weights_of(layer)
+    assert weights is not None
+    return weights.reads(layer)
 
 
 def _check_mode(steps: Sequence[Step]) -> None:

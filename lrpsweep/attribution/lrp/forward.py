@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from lrpsweep.attribution.lrp.balance import Arriving, Balance
 from lrpsweep.attribution.lrp.graph import Step, pixelwise, reached, readers
+from lrpsweep.attribution.lrp.operations.activation import pass_rectified
+from lrpsweep.attribution.lrp.operations.arithmetic import CONSTANT, SUM
+from lrpsweep.attribution.lrp.operations.linear import as_convolution
+from lrpsweep.attribution.lrp.operations.normalisation import AFFINE
 from lrpsweep.attribution.lrp.record import Record
 from lrpsweep.errors import InputError
 
 Range = tuple[Tensor, Tensor]
-
-NEEDS_VALUES = ("max_pool", "average", "sum", "affine", "custom")
-"""Kinds of steps whose inputs are kept; of the others' the shapes are enough."""
-
 
 MOST_CHECKPOINTS = 16
 """How many stops on the way down a batch keeps; the one that was not used for longest goes."""
@@ -46,7 +45,7 @@ class ForwardPass:
         self.records: dict[int, Record] = {}
         self.given: dict[int, tuple[Tensor, ...]] = {}
         self.rectified: dict[int, Tensor] = {}
-        self._winners: dict[int, Tensor] = {}
+        self._cached: dict[int, Tensor] = {}
         self._checkpoints: dict[Hashable, Checkpoint] = {}
         self._seen: set[int] = set()
         self.output = self._run(images)
@@ -61,7 +60,7 @@ class ForwardPass:
         for place, step in enumerate(self.steps):
             given = tuple(values[source] for source in step.sources)
             value = values[place] = step.run(*given)
-            if place in relevant and step.kind != "constant":
+            if place in relevant and step.operation != CONSTANT:
                 _check(step, given, value, len(images))
                 self._remember(place, given, ranges)
             if place in pixels and self.bounds is not None:
@@ -71,19 +70,18 @@ class ForwardPass:
             for source in step.sources:
                 if last[source] == place:
                     values.pop(source, None)
-        output: Tensor = values[len(self.steps) - 1]
-        return output
+        return _scores(values[len(self.steps) - 1], len(images))
 
     def _remember(self, place: int, given: tuple[Tensor, ...], ranges: Mapping[int, Range]) -> None:
         step = self.steps[place]
-        if step.kind in NEEDS_VALUES:
+        if step.operation.needs_values:
             self.given[place] = given
             for source, value in zip(step.sources, given, strict=True):
                 if source in self.records:  # kept for this step: no need to compute it again
                     self.records[source].output = self.channels_first(source, value)
         else:
             self.given[place] = tuple(_stand_in(x) for x in given)
-        if step.kind == "weighted":
+        if step.weighted:
             self.records[place] = self._record(place, given[0], ranges)
 
     def _rectify(self, place: int, value: Tensor) -> None:
@@ -95,10 +93,10 @@ class ForwardPass:
 
     def _record(self, place: int, x: Tensor, ranges: Mapping[int, Range]) -> Record:
         layer = self.steps[place].module
-        assert isinstance(layer, nn.Conv2d | nn.Linear)
+        assert layer is not None
         if self.reads_tokens(place):
             assert isinstance(layer, nn.Linear)
-            layer = _as_convolution(layer)
+            layer = as_convolution(layer)
         ends = ranges.get(self.steps[place].sources[0], ())
         return Record(
             layer, self.channels_first(place, x), None, *(end[:1].clone() for end in ends)
@@ -106,7 +104,8 @@ class ForwardPass:
 
     def reads_tokens(self, place: int) -> bool:
         """Whether it is a dense layer at each of several places: (N, *places, F)."""
-        return isinstance(self.steps[place].module, nn.Linear) and self.given[place][0].ndim > 2
+        weights = self.steps[place].operation.weights
+        return weights is not None and weights.channels_last and self.given[place][0].ndim > 2
 
     def channels_first(self, place: int, value: Tensor) -> Tensor:
         """What a layer reads or gives as its record knows it: (N, *places, F) -> (N, F, P, 1)."""
@@ -120,13 +119,11 @@ class ForwardPass:
             else value
         )
 
-    def winners(self, place: int) -> Tensor:
-        """Where each maximum came from, first index on ties."""
-        if place not in self._winners:
-            self._winners[place] = F.max_pool2d(
-                self.given[place][0], *pool_arguments(self.steps[place].module), return_indices=True
-            )[1]
-        return self._winners[place]
+    def cached(self, place: int, compute: Callable[[], Tensor]) -> Tensor:
+        """What the step at `place` needs in every backward pass, computed for the first one."""
+        if place not in self._cached:
+            self._cached[place] = compute()
+        return self._cached[place]
 
     def checkpoint(self, key: Hashable, checkpoint: Checkpoint) -> None:
         """Keeps what has arrived somewhere, under all that it depends on, from the second time on.
@@ -163,7 +160,7 @@ class ForwardPass:
         ]
         recorded = [tensor for record in self.records.values() for tensor in record.kept()]
         given = [tensor for tensors in self.given.values() for tensor in tensors]
-        others = (self._winners, self.rectified)
+        others = (self._cached, self.rectified)
         kept = [
             self.output,
             *given,
@@ -176,8 +173,9 @@ class ForwardPass:
 
 
 def _range_of(images: Tensor, bounds: Range) -> Range:
-    """The bounds (C,) of a pixel as images (N, C, H, W) that take no memory."""
-    low, high = (bound.to(images).view(-1, 1, 1).expand_as(images) for bound in bounds)
+    """The bounds (C,) of a pixel as images (N, C, …) that take no memory."""
+    places = (1,) * (images.ndim - 2)
+    low, high = (bound.to(images).view(-1, *places).expand_as(images) for bound in bounds)
     return low, high
 
 
@@ -194,13 +192,17 @@ def _stand_in(x: Any) -> Any:
     return x.new_zeros(()).expand(x.shape) if isinstance(x, Tensor) else x
 
 
-def _as_convolution(layer: nn.Linear) -> nn.Conv2d:
-    """The 1x1 convolution that does what a dense layer does at every place, with its weights."""
-    conv = nn.Conv2d(layer.in_features, layer.out_features, 1, device="meta")
-    conv.weight = nn.Parameter(layer.weight.detach()[..., None, None], requires_grad=False)
-    bias = layer.bias
-    conv.bias = None if bias is None else nn.Parameter(bias.detach(), requires_grad=False)
-    return conv.eval()
+def _scores(output: Any, images: int) -> Tensor:
+    """The network's output, if it is scores (N, classes). Raises InputError if it is not."""
+    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != images:
+        hint = ""
+        if isinstance(output, Tensor) and output.ndim > 2 and output[0, 0].numel() == 1:
+            hint = ". Flatten them: torch.nn.Sequential(net, torch.nn.Flatten())"
+        raise InputError(
+            f"the network gives {_shape(output)} for {images} images; expected class scores "
+            f"(N, classes){hint}"
+        )
+    return output
 
 
 def _check(step: Step, given: tuple[Tensor, ...], value: Any, images: int) -> None:
@@ -210,7 +212,7 @@ def _check(step: Step, given: tuple[Tensor, ...], value: Any, images: int) -> No
             f"'{step.name}' gives {_shape(value)} for {images} images; expected a tensor (N, …) "
             "whose first dimension is that of the images everywhere in the network"
         )
-    if step.kind == "pass" and given[0].shape != value.shape:
+    if step.operation.keeps_shape and given[0].shape != value.shape:
         raise InputError(
             f"'{step.name}': relevance cannot pass unchanged from {_shape(value)} to "
             f"{_shape(given[0])}; expected equal shapes, or a function to be registered"
@@ -227,14 +229,8 @@ def _read_by_relu_alone(steps: Sequence[Step]) -> dict[int, int]:
     return {
         place: step.sources[0]
         for place, step in enumerate(steps)
-        if step.kind == "relu"
+        if step.operation.backward is pass_rectified
         and step.sources[0] >= 0
-        and steps[step.sources[0]].kind in ("weighted", "sum", "affine")
+        and (steps[step.sources[0]].weighted or steps[step.sources[0]].operation in (SUM, AFFINE))
         and read_by[step.sources[0]] == [place]
     }
-
-
-def pool_arguments(pool: nn.Module | None) -> tuple[Any, ...]:
-    """Window, stride, padding, dilation and ceil_mode of a max pool."""
-    assert isinstance(pool, nn.MaxPool2d)
-    return (pool.kernel_size, pool.stride, pool.padding, pool.dilation, pool.ceil_mode)

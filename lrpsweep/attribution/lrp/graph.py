@@ -8,32 +8,55 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lrpsweep.attribution.lrp.operations.kinds import Backward
+from lrpsweep.attribution.lrp.calls import Call
+from lrpsweep.attribution.lrp.operations import Operation
+from lrpsweep.attribution.lrp.operations.arithmetic import CONSTANT, GATE, SUM
+from lrpsweep.attribution.lrp.operations.operation import settings_of
+from lrpsweep.attribution.lrp.operations.pooling import average
 
 
 @dataclass(frozen=True)
 class Step:
     """One operation: `run(*values) -> value` on what the steps `sources` gave (-1: the images).
 
-    kind: one of `operations`. dim: along which a join concatenates. back: the function registered
-    for a custom step. merged: names of the batch norms that this layer's weights have taken in.
+    dim: along which a join concatenates. merged: names of the batch norms that this layer's weights
+    have taken in. ndim: of what a batch norm reads, where that is known. guard: whether the step is
+    a test of sizes in forward(), which refuses images for which it comes out otherwise.
     """
 
     name: str
-    kind: str
+    operation: Operation
     sources: tuple[int, ...]
     run: Callable[..., Any]
     module: nn.Module | None = None
     dim: int = 1
-    back: Backward | None = None
     merged: tuple[str, ...] = ()
+    ndim: int | None = None
+    guard: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The kind of its operation: 'weighted' for every layer with weights."""
+        return self.operation.kind
+
+    @property
+    def weighted(self) -> bool:
+        """Whether it is a layer with weights, for which a composite has a rule."""
+        return self.operation.weights is not None
+
+    def settings(self, given: Sequence[Any]) -> dict[str, Any]:
+        """A module's attributes, or a call's arguments by name for what it has read."""
+        if self.module is not None:
+            return settings_of(self.module)
+        assert isinstance(self.run, Call)
+        return self.run.arguments(*given)
 
     @property
     def heirs(self) -> tuple[int, ...]:
         """The sources that relevance goes to: not to gates, sizes or parameters."""
-        if self.kind == "constant":
+        if self.operation == CONSTANT:
             return ()
-        return self.sources if self.kind in ("sum", "join", "custom") else self.sources[:1]
+        return self.sources if self.operation.all_sources else self.sources[:1]
 
 
 def run(steps: Sequence[Step], images: Tensor) -> list[Any]:
@@ -46,11 +69,12 @@ def run(steps: Sequence[Step], images: Tensor) -> list[Any]:
 
 def reached(steps: Sequence[Step]) -> set[int]:
     """Places that relevance comes to from the last step, the class scores."""
-    return _closure(steps, lambda step: step.heirs)
+    return _closure(steps, {len(steps) - 1}, lambda step: step.heirs)
 
 
-def _closure(steps: Sequence[Step], below: Callable[[Step], Sequence[int]]) -> set[int]:
-    found = {len(steps) - 1}
+def _closure(
+    steps: Sequence[Step], found: set[int], below: Callable[[Step], Sequence[int]]
+) -> set[int]:
     for place in range(len(steps) - 1, -1, -1):
         if place in found:
             found.update(source for source in below(steps[place]) if source >= 0)
@@ -58,10 +82,10 @@ def _closure(steps: Sequence[Step], below: Callable[[Step], Sequence[int]]) -> s
 
 
 def readers(steps: Sequence[Step]) -> dict[int, list[int]]:
-    """By place, which steps read it, as often as they do."""
+    """By place, which steps read it, as often as they do; tests of sizes change nothing."""
     found: dict[int, list[int]] = {place: [] for place in range(-1, len(steps))}
     for place, step in enumerate(steps):
-        for source in step.sources:
+        for source in step.sources if not step.guard else ():
             found[source].append(place)
     return found
 
@@ -80,8 +104,9 @@ def without(steps: Sequence[Step], gone: set[int]) -> list[Step]:
 
 
 def needed(steps: Sequence[Step]) -> list[Step]:
-    """The graph without steps that the last one does not depend on."""
-    wanted = _closure(steps, lambda step: step.sources)
+    """The graph without steps that neither the last one nor a test of sizes depends on."""
+    ends = {len(steps) - 1, *(place for place, step in enumerate(steps) if step.guard)}
+    wanted = _closure(steps, ends, lambda step: step.sources)
     renumbered = {-1: -1} | {place: i for i, place in enumerate(sorted(wanted))}
     return [
         replace(step, sources=tuple(renumbered[source] for source in step.sources))
@@ -98,7 +123,7 @@ def pixelwise(steps: Sequence[Step]) -> set[int]:
         if not varying:
             constants.add(place)
         elif found.issuperset(varying) and (
-            step.kind in ("route", "join") or (step.kind in ("gate", "sum") and len(varying) == 1)
+            step.operation.moves or (step.operation in (GATE, SUM) and len(varying) == 1)
         ):
             found.add(place)
     return found
@@ -108,7 +133,7 @@ def averaged(steps: Sequence[Step]) -> set[int]:
     """Places whose values an average pooling reads, at once or in the end."""
     found: set[int] = set()
     for place in range(len(steps) - 1, -1, -1):
-        if steps[place].kind == "average" or place in found:
+        if steps[place].operation.backward is average or place in found:
             found.update(steps[place].heirs)
     return found
 
@@ -121,7 +146,7 @@ def layer_below(steps: Sequence[Step]) -> list[int]:
     below: list[int] = []
     for place, step in enumerate(steps):
         sources = [below[source] if source >= 0 else -1 for source in step.heirs]
-        below.append(place if step.kind == "weighted" else max(sources, default=-1))
+        below.append(place if step.weighted else max(sources, default=-1))
     return below
 
 
@@ -135,7 +160,7 @@ def depths(steps: Sequence[Step]) -> dict[str, int]:
     relevant = reached(steps)
     for place, step in enumerate(steps):
         at[place] = max((at[source] for source in step.heirs), default=0)
-        if step.kind == "weighted" and place in relevant:
+        if step.weighted and place in relevant:
             at[place] += 1
             found[step.name] = max(at[place], found.get(step.name, 0))
     return found

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
 
 from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.graph import Step, averaged, depths, layer_below, reached
-from lrpsweep.attribution.lrp.tracing import trace
+from lrpsweep.attribution.lrp.operations.pooling import MAX_POOL
+from lrpsweep.attribution.lrp.tracing import trace, unwrapped
 from lrpsweep.composites.depths import depth_ends
 from lrpsweep.errors import InputError, guess
 
@@ -19,13 +21,16 @@ from lrpsweep.errors import InputError, guess
 class LayerInfo:
     """A leaf module: its place in the network's own order, as in torchvision's VGG indices.
 
-    depth: of a layer with weights, how many of those lie on the longest way from the images to it,
-    itself included; 0 for all others, also for those that no relevance comes to. Parallel branches
-    have the same depths. handling: how relevance goes back through it: 'weighted' (a composite's
-    rule), 'merged into NAME' (a batch norm), 'gate' (it only feeds a gate, which gets none), '' (it
-    computes nothing, or forward() does not use it), or a kind of `operations`: 'pass', 'relu', ….
-    on_map: whether its output is averaged over places in the end: a dense layer there, as
-    ConvNeXt's, is a convolution of size 1. pools: names of the max pools that read its output.
+    Layers that forward() computes by functions, as F.conv2d(x, self.weight), come last, by the name
+    of their weight. kind: its type. depth: of a layer with
+    weights, how many of those lie on the longest way from the images to it, itself included; 0 for
+    all others, also for those that no relevance comes to. Parallel branches have the same depths.
+    handling: how relevance goes back through it: 'weighted' (a composite's rule), 'merged into
+    NAME' (a batch norm), 'gate' (it only feeds a gate, which gets none), '' (it computes nothing,
+    or forward() does not use it), or the name of an operation: 'pass', 'relu', …. on_map: whether
+    its output is averaged over places in the end: a dense layer there, as ConvNeXt's, is a
+    convolution of size 1. dense: whether it is a dense layer. pools: names of the max pools that
+    read its output, maybe by way of others without weights.
     """
 
     index: int
@@ -34,6 +39,7 @@ class LayerInfo:
     depth: int
     handling: str = ""
     on_map: bool = False
+    dense: bool = False
     pools: tuple[str, ...] = ()
 
     @property
@@ -42,34 +48,56 @@ class LayerInfo:
         return self.depth > 0
 
 
-def list_layers(net: nn.Module) -> tuple[LayerInfo, ...]:
+def list_layers(net: nn.Module, example: Tensor | None = None) -> tuple[LayerInfo, ...]:
     """Leaf modules of `net` in the order in which they are registered.
 
-    Raises InputError as `trace` does.
+    example: images of the shape that the network is used for, as for `trace`. Raises InputError as
+    `trace` does.
     """
-    leaves = [(name, m) for name, m in net.named_modules() if not any(m.children())]
-    steps = canonize(trace(net))
-    depth, handling = depths(steps), _handling(steps)
+    steps = canonize(trace(net, example))
+    leaves = dict(_leaves(unwrapped(net)))
+    kinds = {name: _kind(module) for name, module in leaves.items()}
+    weighted = {step.name: step for step in steps if step.weighted}
+    kinds |= {n: _kind(step.module) for n, step in weighted.items() if n not in kinds}
+    depth, handling, pools = depths(steps), _handling(steps), _pools(steps)
     maps = {steps[place].name for place in averaged(steps) if place >= 0}
-    pools = _pools(steps)
     return tuple(
         LayerInfo(
-            *(i, name, type(m).__name__, depth.get(name, 0), handling.get(name, "")),
+            *(i, name, kind, depth.get(name, 0), handling.get(name, "")),
             on_map=name in maps,
-            pools=tuple(pools.get(name, ())),
+            dense=name in weighted and _dense(weighted[name]),
+            pools=pools.get(name, ()),
         )
-        for i, (name, m) in enumerate(leaves)
+        for i, (name, kind) in enumerate(kinds.items())
     )
 
 
-def _pools(steps: Sequence[Step]) -> dict[str, list[str]]:
+def _leaves(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Modules without children, but for what computes a layer's weights: that is no layer."""
+    computing = tuple(f"{name}.parametrizations." for name, _ in net.named_modules() if name)
+    for name, module in net.named_modules():
+        leaf = is_parametrized(module) or not any(module.children())
+        if name and leaf and not name.startswith(computing):
+            yield name, module
+
+
+def _kind(module: nn.Module | None) -> str:
+    assert module is not None
+    return type_before_parametrizations(module).__name__
+
+
+def _dense(step: Step) -> bool:
+    return step.operation.weights is not None and step.operation.weights.channels_last
+
+
+def _pools(steps: Sequence[Step]) -> dict[str, tuple[str, ...]]:
     """By the name of a layer with weights, the max pools with relevance that read its output."""
     below, relevant = layer_below(steps), reached(steps)
-    found: dict[str, list[str]] = {}
+    found: dict[str, dict[str, None]] = {}
     for place, step in enumerate(steps):
-        if step.kind == "max_pool" and place in relevant and below[place] >= 0:
-            found.setdefault(steps[below[place]].name, []).append(step.name)
-    return found
+        if step.operation == MAX_POOL and place in relevant and below[place] >= 0:
+            found.setdefault(steps[below[place]].name, {})[step.name] = None
+    return {name: tuple(pools) for name, pools in found.items()}
 
 
 def _handling(steps: Sequence[Step]) -> dict[str, str]:

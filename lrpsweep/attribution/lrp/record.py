@@ -9,7 +9,8 @@ from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from lrpsweep.attribution.lrp.operations import Weights, weights_of
 
 
 def where_positive(values: Tensor, z: Tensor) -> Tensor:
@@ -43,7 +44,7 @@ class Record:
     anyway.
     """
 
-    layer: nn.Conv2d | nn.Linear
+    layer: nn.Module
     x: Tensor
     rectified: Tensor | None = None
     low: Tensor | None = None
@@ -55,15 +56,26 @@ class Record:
         """Whether x ≥ 0 everywhere, as behind a ReLU; then x⁻ costs nothing."""
         return bool((self.x >= 0).all())
 
+    @cached_property
+    def weights(self) -> Weights:
+        """How the kind of layer computes."""
+        found = weights_of(self.layer)
+        assert found is not None
+        return found
+
     @property
     def weight(self) -> Tensor:
         """w."""
-        return self.layer.weight
+        weight = self.layer.weight
+        assert isinstance(weight, Tensor)
+        return weight
 
     @property
     def bias(self) -> Tensor | None:
         """b, or None."""
-        return self.layer.bias
+        bias = self.layer.bias
+        assert bias is None or isinstance(bias, Tensor)
+        return bias
 
     @cached_property
     def z(self) -> Tensor:
@@ -137,25 +149,11 @@ class Record:
 
     def push(self, x: Tensor, weight: Tensor) -> Tensor:
         """Σ_j x_j w_jk, without bias."""
-        if isinstance(self.layer, nn.Linear):
-            return F.linear(x, weight)
-        conv = self.layer
-        return F.conv2d(x, weight, None, conv.stride, conv.padding, conv.dilation, conv.groups)
+        return self.weights.push(self.layer, x, weight)
 
     def pull(self, weight: Tensor, s: Tensor) -> Tensor:
         """Σ_k w_jk s_k: the transpose of `push`, (N, *in)."""
-        if isinstance(self.layer, nn.Linear):
-            return s @ weight
-        conv = self.layer
-        assert not isinstance(conv.padding, str)
-        spans = zip(
-            self.x.shape[2:], s.shape[2:], conv.kernel_size, conv.stride, conv.padding,
-            conv.dilation, strict=True,
-        )  # fmt: skip
-        unread = [x + 2 * p - d * (k - 1) - 1 - (n - 1) * by for x, n, k, by, p, d in spans]
-        return F.conv_transpose2d(
-            s, weight, None, conv.stride, conv.padding, unread, conv.groups, conv.dilation
-        )
+        return self.weights.pull(self.layer, weight, s, self.x.shape)
 
     def signed_pull(self, weights: Callable[[int], Tensor], s: Tensor) -> Tensor:
         """x⁺ ⊙ Σ_k v_jk s_k + x⁻ ⊙ Σ_k u_jk s_k, with v = weights(1) and u = weights(−1)."""

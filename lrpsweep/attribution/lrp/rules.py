@@ -20,17 +20,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
 from lrpsweep.attribution.lrp.balance import Arriving, Balance, signs
-from lrpsweep.attribution.lrp.operations.relevance import window_sum, winner
+from lrpsweep.attribution.lrp.operations import weights_of
+from lrpsweep.attribution.lrp.operations.operation import WEIGHTED
+from lrpsweep.attribution.lrp.operations.pooling import window_sum, winner
 from lrpsweep.attribution.lrp.record import Record, by_sign, part, where_negative, where_positive
 from lrpsweep.errors import InputError, guess
 from lrpsweep.registry import Registry
 
 Bounds = tuple[tuple[float, ...], tuple[float, ...]]
-WEIGHTED = "weighted"
-"""The kind of operation that layers with weights are."""
 
 Settings = Mapping[str, Any]
 """What a rule's function is called with, by name: floats, words, and `bounds`."""
@@ -367,14 +366,8 @@ class Rule:
 
 def keeps_shape(layer: nn.Module) -> bool:
     """Whether a layer's output always has the shape of its input, as `pass` asks for."""
-    if isinstance(layer, nn.Linear):
-        return layer.in_features == layer.out_features
-    if not isinstance(layer, _ConvNd) or layer.in_channels != layer.out_channels:
-        return False
-    if isinstance(layer.padding, str):
-        return layer.padding == "same"
-    sizes = zip(layer.padding, layer.dilation, layer.kernel_size, layer.output_padding, strict=True)
-    return set(layer.stride) == {1} and all(2 * p == d * (k - 1) + o for p, d, k, o in sizes)
+    weights = weights_of(layer)
+    return weights is not None and weights.keeps_shape(layer)
 
 
 def _changes_shape(layer: nn.Module) -> str | None:

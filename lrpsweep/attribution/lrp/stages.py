@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from lrpsweep.attribution.lrp.composite import assign_parts
 from lrpsweep.attribution.lrp.graph import Step, run
@@ -47,7 +47,7 @@ def find_stages(steps: Sequence[Step], layers: Sequence[LayerInfo], image: Tenso
     shapes = {
         step.name: _shape(step, value)
         for step, value in zip(steps, values, strict=True)
-        if step.kind == "weighted"
+        if step.weighted
     }
     thirds = assign_parts(layers, THIRDS)
     head = thirds.get("classifier", ())
@@ -63,7 +63,9 @@ def find_stages(steps: Sequence[Step], layers: Sequence[LayerInfo], image: Tenso
 def _shape(step: Step, value: Tensor) -> tuple[int, ...]:
     """Of an image's output, channels first: dense layers have them last."""
     shape = tuple(value.shape[1:])
-    return shape if isinstance(step.module, nn.Conv2d) else (shape[-1], *shape[:-1])
+    weights = step.operation.weights
+    last = weights is not None and weights.channels_last
+    return (shape[-1], *shape[:-1]) if last else shape
 
 
 def _ordered(names: Sequence[str], layers: Sequence[LayerInfo]) -> tuple[str, ...]:

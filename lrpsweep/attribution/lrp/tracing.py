@@ -1,69 +1,120 @@
 """From a network to its graph: what forward() calls, in order, as steps.
 
-The steps call the model's own modules: their values are the model's.
+The steps call the model's own modules: their values are the model's. Where a layer's weights are
+computed from others (weight norm, spectral norm, pruning) or it pads by anything but zeros, a copy
+with the weights in effect stands for it.
 """
 
 from __future__ import annotations
 
 import copy
-import inspect
 import operator
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
+from torch.nn.modules import module as modules_of_torch
+from torchvision.ops import FrozenBatchNorm2d
 
+from lrpsweep.attribution.lrp.calls import Call, arguments, called, overwrites_input
 from lrpsweep.attribution.lrp.graph import Step, needed, reached
-from lrpsweep.attribution.lrp.operations.kinds import (
-    CALLS,
-    NOT_IN_PLACE,
-    PARTS,
-    SIZES,
-    kind_of,
-    registered,
+from lrpsweep.attribution.lrp.operations import Operation, find_call, find_operation
+from lrpsweep.attribution.lrp.operations.activation import PASS
+from lrpsweep.attribution.lrp.operations.arithmetic import (
+    CONSTANT,
+    DIFFERENCE,
+    GATE,
+    JOIN,
+    PRODUCT,
+    QUOTIENT,
+    STACK,
+    SUM,
+    UNKNOWN,
 )
+from lrpsweep.attribution.lrp.operations.normalisation import AFFINE, from_call
+from lrpsweep.attribution.lrp.operations.operation import copy_with, settings_of
+from lrpsweep.attribution.lrp.operations.pooling import AVERAGE, MAX_POOL, REDUCTION, pools_all
+from lrpsweep.attribution.lrp.operations.shape import PADDING, PARTS, ROUTE, SIZES
+from lrpsweep.attribution.lrp.shapes import Guard, ShapeTracer
 from lrpsweep.errors import InputError
 
-GLOBAL_POOLS = (F.adaptive_avg_pool2d, F.adaptive_max_pool2d)
-ONE = (1, (1, 1), [1, 1])
-SPATIAL = {2, 3, -1, -2}
 
-
-def trace(net: nn.Module) -> tuple[Step, ...]:
+def trace(net: nn.Module, example: Tensor | None = None) -> tuple[Step, ...]:
     """The steps of `net`, in order; the last one gives the class scores.
 
+    example: images (N, C, …), whose shape decides the branches that depend on sizes; a usual shape
+    where none are given. Images for which such a branch goes elsewhere are refused when they come.
     Raises InputError that names the first operation for which no relevance rule is known, unless
-    all it does is to compute a gate.
+    all it does is to compute a gate; a hook that may change values; and a network without weights.
     """
-    graph, constants = _graph(net)
-    network = _Network(net, constants)
+    net = unwrapped(net)
+    hooks = find_hooks(net)
+    if hooks:
+        raise InputError(
+            f"{type(net).__name__}: forward hooks on {', '.join(hooks)}; expected a network "
+            "without hooks that change values. Remove them: `handle.remove()`"
+        )
+    tracer = ShapeTracer(net, example)
+    graph, constants = _graph(net, tracer)
+    network = _Network(net, constants, tracer)
     for node in graph.nodes:
         network.take(node)
     steps = network.steps[: network.output + 1]
-    for place in sorted(reached(steps)):
+    relevant = reached(steps)
+    for place in sorted(relevant):
         if place in network.unknown:
             raise InputError(network.unknown[place])
+    if not any(steps[place].weighted for place in relevant):
+        raise InputError(
+            f"{type(net).__name__}: no layer with weights lies between images and class scores; "
+            "expected at least one, for a composite to have a rule for"
+        )
     return tuple(needed(steps))
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        known = registered(m) is not None or kind_of(m) is not None
-        return known or super().is_leaf_module(m, module_qualified_name)
+def unwrapped(net: nn.Module) -> nn.Module:
+    """The network itself, without what distributes it over devices."""
+    wrappers = (nn.DataParallel, nn.parallel.DistributedDataParallel)
+    while isinstance(net, wrappers):
+        net = net.module
+    return net
 
 
-def _graph(net: nn.Module) -> tuple[fx.Graph, dict[str, Any]]:
+def find_hooks(net: nn.Module) -> list[str]:
+    """The modules with hooks that may change what the network computes, by name; cheap.
+
+    'every module' stands for hooks on all of torch's. Hooks that compute a layer's weights, as
+    `torch.nn.utils.weight_norm` leaves them, are none of these.
+    """
+    everywhere = modules_of_torch._global_forward_hooks, modules_of_torch._global_forward_pre_hooks
+    found = ["every module"] if any(everywhere) else []
+    for name, module in net.named_modules():
+        hooks = (*module._forward_hooks.values(), *module._forward_pre_hooks.values())
+        if any(not _computes_weights(hook) for hook in hooks):
+            found.append(f"'{name}'" if name else "the network itself")
+    return found
+
+
+def _computes_weights(hook: Any) -> bool:
+    known = ("torch.nn.utils.weight_norm", "torch.nn.utils.spectral_norm", "torch.nn.utils.prune")
+    return type(hook).__module__ in known
+
+
+def _graph(net: nn.Module, tracer: fx.Tracer) -> tuple[fx.Graph, dict[str, Any]]:
     """The traced graph, and tensors made in forward(), which the tracer leaves on the network."""
     before = set(vars(net))
     try:
-        graph = _Tracer().trace(net)
+        graph = tracer.trace(net)
+    except InputError:
+        raise
     except Exception as error:
         raise InputError(
             f"{type(net).__name__}: its forward pass cannot be traced ({error}). Expected a "
-            "network without data-dependent control flow in forward()"
+            "network without control flow that depends on the images' values"
         ) from error
     finally:
         made = {name: vars(net).pop(name) for name in set(vars(net)) - before}
@@ -79,8 +130,9 @@ class _Network:
     messages of steps without a relevance rule, which matter if relevance arrives there.
     """
 
-    def __init__(self, net: nn.Module, constants: dict[str, Any]):
-        self.net, self.constants = net, constants
+    def __init__(self, net: nn.Module, constants: dict[str, Any], tracer: ShapeTracer):
+        self.net, self.constants, self.tracer = net, constants, tracer
+        self.tests = dict(tracer.tests)
         self.modules = dict(net.named_modules())
         self.steps: list[Step] = []
         self.output = -1
@@ -105,22 +157,34 @@ class _Network:
             self.places[node] = self._add(self._step(node), self._pools_all(node))
             if in_place:  # who reads the overwritten tensor later reads this step's value
                 self.places[node.all_input_nodes[0]] = self.places[node]
+        if node in self.tests:
+            self._guard(node)
+
+    def _guard(self, node: fx.Node) -> None:
+        """A step that looks whether a test of sizes comes out as it did when it was traced."""
+        tensors = self._tensors(node)
+        sources = tuple(self.places[tensor] for tensor in tensors)
+        self._append_guard(node.name, sources, Call(node, tuple(tensors)), self.tests[node])
+
+    def _append_guard(
+        self, name: str, sources: tuple[int, ...], run: Callable[..., Any], expected: Any
+    ) -> None:
+        self.steps.append(Step(name, UNKNOWN, sources, Guard(run, expected), guard=True))
+        self.spread.append(0)
 
     def _output(self, node: fx.Node) -> int:
         (scores,) = node.args
         if not isinstance(scores, fx.Node) or scores not in self.places:
             raise InputError(
-                f"{type(self.net).__name__}: forward() returns {scores}; expected one tensor "
-                "(N, classes)"
+                f"{type(self.net).__name__}: forward() returns {_shown(scores)}; expected one "
+                "tensor (N, classes). Wrap the network in a module that returns the scores alone"
             )
         return self.places[scores]
 
     def _gives_sizes(self, node: fx.Node) -> bool:
-        if node.op == "call_method" and node.target in SIZES:
-            return True
-        if node.op != "call_function":
+        if node.op not in ("call_method", "call_function"):
             return False
-        if node.target is getattr:
+        if called(node) in SIZES:
             return True
         read = node.all_input_nodes
         return bool(read) and all(source in self.sizes for source in read)
@@ -128,19 +192,15 @@ class _Network:
     def _in_place(self, node: fx.Node) -> bool:
         if node.op == "call_module":
             return bool(getattr(self.modules[str(node.target)], "inplace", False))
-        if node.op == "call_method":
-            return _overwrites(str(node.target))
-        return node.op == "call_function" and (
-            node.target in NOT_IN_PLACE or bool(_arguments(node).get("inplace", False))
-        )
+        return overwrites_input(node)
 
     def _add(self, step: Step, pools_all: bool = False) -> int:
         # Of what a step reads besides the signal, shape operations want the sizes alone.
-        read = step.sources if step.kind in ("gate", "unknown") else step.heirs
+        read = step.sources if step.operation in (GATE, UNKNOWN) else step.heirs
         spread = max((self._spread(source) for source in read), default=0)
         if spread == 0:
-            step = replace(step, kind="constant")
-        elif step.kind == "constant":
+            step = replace(step, operation=CONSTANT)
+        elif step.operation == CONSTANT:
             spread = 0
         self.spread.append(min(spread, 1) if pools_all else spread)
         self.steps.append(step)
@@ -152,12 +212,12 @@ class _Network:
     def _step(self, node: fx.Node) -> Step:
         if node.op == "get_attr":
             value = self._attribute(str(node.target))
-            return Step(str(node.target), "constant", (), lambda: value)
+            return Step(str(node.target), CONSTANT, (), lambda: value)
         step = self._module(node) if node.op == "call_module" else self._call(node)
         if step is not None:
             return step
         self.unknown[len(self.steps)] = self._refusal(node)
-        return self._plain(node, "unknown")
+        return self._plain(node, UNKNOWN)
 
     def _attribute(self, name: str) -> Any:
         return (
@@ -167,72 +227,173 @@ class _Network:
     def _module(self, node: fx.Node) -> Step | None:
         name = str(node.target)
         module = self.modules[name]
-        how, kind = registered(module), kind_of(module)
-        if how is not None:
-            kind = "pass" if how == "pass" else "custom"
-            back = None if how == "pass" else how
-            return replace(self._plain(node, kind), name=name, module=module, back=back)
-        if kind is None or len(self._tensors(node)) != 1 or not _understood(name, module):
+        operation = self._operation(name, module)
+        if operation is None:
             return None
-        return replace(self._plain(node, kind), name=name, module=module)
+        if operation.weights is not None:
+            return self._layer(node, operation)
+        if not operation.all_sources and len(self._tensors(node)) != 1:
+            return None
+        step = replace(self._plain(node, operation), name=name, module=module)
+        return self._with_ndim(node, step) if operation == AFFINE else step
+
+    def _operation(self, name: str, module: nn.Module) -> Operation | None:
+        try:
+            return find_operation(module)
+        except InputError as error:
+            raise InputError(f"layer '{name}': {error}") from error
+
+    def _with_ndim(self, node: fx.Node, step: Step) -> Step:
+        """Of a batch norm: whether (N, C) or (N, C, L) is read decides what it can merge with."""
+        if isinstance(step.module, nn.BatchNorm2d | nn.BatchNorm3d | FrozenBatchNorm2d):
+            return step
+        try:
+            read = self.tracer.value(node.all_input_nodes[0])
+        except ValueError:
+            return step
+        return replace(step, ndim=read.ndim)
+
+    def _layer(self, node: fx.Node, operation: Operation) -> Step | None:
+        """A layer with weights, on one tensor and with nothing else said."""
+        if len(node.args) != 1 or node.kwargs or len(self._tensors(node)) != 1:
+            return None
+        name = str(node.target)
+        layer = plain_layer(self.modules[name])
+        source = self.places[self._tensors(node)[0]]
+        return self._with_padding(Step(name, operation, (source,), layer, layer))
+
+    def _with_padding(self, step: Step) -> Step:
+        """The layer with padding of zeros alone, given as numbers; what is left is a step."""
+        layer = step.module
+        assert layer is not None
+        if getattr(layer, "padding_mode", "zeros") != "zeros":
+            layer, pad = _padded_outside(layer)
+            source = self._add(Step(f"{step.name}.padding", PADDING, step.sources, pad))
+            return replace(step, sources=(source,), run=layer, module=layer)
+        if not isinstance(getattr(layer, "padding", ()), str):
+            return step
+        layer, crop = _padded_by_numbers(layer)
+        step = replace(step, run=layer, module=layer)
+        if not any(crop.first):
+            return step
+        return Step(f"{step.name}.cropped", ROUTE, (self._add(step),), crop)
 
     def _call(self, node: fx.Node) -> Step | None:
-        kind = CALLS.get(node.target)
-        if kind == "join":
-            return self._join(node)
-        if kind in ("sum", "difference"):
-            return self._sum(node, kind)
-        if kind in ("product", "quotient"):
-            return self._gate(node, kind)
-        if kind is None or not self._supported(node, kind):
+        settings = arguments(node)
+        operation = find_call(called(node), settings)
+        if operation in (JOIN, STACK):
+            return self._join(node, operation)
+        if operation in (SUM, DIFFERENCE):
+            return self._sum(node, operation)
+        if operation in (PRODUCT, QUOTIENT):
+            return self._gate(node, operation)
+        if operation is None or not operation.takes(settings):
             return None
-        if kind == "max_pool":
-            pool = nn.MaxPool2d(**{k: v for k, v in _arguments(node).items() if k != "input"})
-            return Step(node.name, kind, (self.places[self._tensors(node)[0]],), pool, pool)
-        return self._plain(node, kind)
+        if operation.weights is not None:
+            return self._called_layer(node, operation, settings)
+        if operation == AFFINE:
+            return self._called_norm(node, settings)
+        step = self._plain(node, operation)
+        return _with_module(step, node.target, settings) if operation == MAX_POOL else step
 
-    def _supported(self, node: fx.Node, kind: str) -> bool:
-        """Whether a call's arguments leave it what its kind says."""
-        arguments = _arguments(node)
-        if kind in ("identity", "max_pool"):
-            return not arguments.get("training") and not arguments.get("return_indices")
-        if node.target is F.pad:
-            return arguments["mode"] == "constant" and not arguments["value"]
-        if node.target in (torch.mean, "mean"):
-            return bool(_mean_dims(node)) and _mean_dims(node) <= SPATIAL
-        return True
+    def _called_layer(
+        self, node: fx.Node, operation: Operation, settings: dict[str, Any]
+    ) -> Step | None:
+        """A layer by its function, as F.conv2d(x, self.weight): known by its weight's name."""
+        source, weight = settings["input"], settings["weight"]
+        values = self._constants(settings, "input")
+        if values is None or source not in self.places or not isinstance(weight, fx.Node):
+            return None
+        assert operation.weights is not None
+        layer = operation.weights.from_call(values)
+        name = str(weight.target) if weight.op == "get_attr" else node.name
+        sources = (self.places[source],)
+        step = Step(name.removesuffix(".weight"), operation, sources, layer, layer)
+        return self._with_padding(step)
 
-    def _join(self, node: fx.Node) -> Step | None:
+    def _called_norm(self, node: fx.Node, settings: dict[str, Any]) -> Step | None:
+        values = self._constants(settings, "input")
+        if values is None or settings["input"] not in self.places:
+            return None
+        source = self.places[settings["input"]]
+        norm = from_call(values)
+        return self._with_ndim(node, Step(node.name, AFFINE, (source,), norm, norm))
+
+    def _constants(self, settings: dict[str, Any], signal: str) -> dict[str, Any] | None:
+        """A call's arguments but for the signal, where none depends on the images."""
+        found = {}
+        for name, value in settings.items():
+            if name == signal:
+                continue
+            places = [self.places.get(node) for node in _nodes(value)]
+            if any(place is None or self._spread(place) > 0 for place in places):
+                return None
+            found[name] = fx.node.map_arg(value, lambda node: self._constant(self.places[node]))
+        return found
+
+    def _constant(self, place: int) -> Any:
+        step = self.steps[place]
+        with torch.no_grad():
+            return step.run(*(self._constant(source) for source in step.sources))
+
+    def _join(self, node: fx.Node, operation: Operation) -> Step | None:
         """A concatenation, of channels above all; never of images."""
         parts, dim = _joined(*node.args, **node.kwargs)
-        if dim == 0 or not all(part in self.places for part in parts):
+        if dim == 0 or not isinstance(dim, int):
             return None
-        sources = tuple(self.places[part] for part in parts)
-        return Step(node.name, "join", sources, lambda *v: torch.cat(v, dim), dim=dim)
+        sources = self._parts(parts) if isinstance(parts, fx.Node) else self._placed(parts)
+        if sources is None:
+            return None
+        if operation == STACK:
+            sources = [
+                self._add(
+                    Step(f"{node.name}_{i}", ROUTE, (source,), partial(torch.unsqueeze, dim=dim))
+                )
+                for i, source in enumerate(sources)
+            ]
+        return Step(node.name, JOIN, tuple(sources), lambda *v: torch.cat(v, dim), dim=dim)
 
-    def _sum(self, node: fx.Node, kind: str) -> Step | None:
+    def _placed(self, nodes: Sequence[Any]) -> list[int] | None:
+        known = all(isinstance(node, fx.Node) and node in self.places for node in nodes)
+        return [self.places[node] for node in nodes] if known else None
+
+    def _parts(self, node: fx.Node) -> list[int] | None:
+        """The places of all parts that a split gives, where it is read as a whole."""
+        if node not in self.parts:
+            return None
+        tensors = self._tensors(node)
+        sources = tuple(self.places[tensor] for tensor in tensors)
+        call = Call(node, tuple(tensors))
+        count = len(self.tracer.value(node))
+        self._append_guard(f"{node.name}_count", sources, lambda *v: len(call(*v)), count)
+        return [
+            self._add(Step(f"{node.name}_{i}", ROUTE, sources, partial(_part, call, i)))
+            for i in range(count)
+        ]
+
+    def _sum(self, node: fx.Node, operation: Operation) -> Step | None:
         """a + b; a − b is a + (−b)."""
         terms = self._operands(node)
         if terms is None:
             return None
-        if kind == "difference":
-            negated = Step(f"{node.name}_negated", "pass", (terms[1],), torch.neg)
+        if operation == DIFFERENCE:
+            negated = Step(f"{node.name}_negated", PASS, (terms[1],), torch.neg)
             terms = (terms[0], self._add(negated))
-        return Step(node.name, "sum", terms, torch.add)
+        return Step(node.name, SUM, terms, torch.add)
 
-    def _gate(self, node: fx.Node, kind: str) -> Step | None:
+    def _gate(self, node: fx.Node, operation: Operation) -> Step | None:
         """Signal times gate: the factor that knows less of places in the image is the gate."""
         factors = self._operands(node)
         if factors is None:
             return None
         signal, gate = factors
-        if kind == "quotient":
-            return Step(node.name, "gate", factors, torch.div) if self._spread(gate) == 0 else None
+        if operation == QUOTIENT:
+            return Step(node.name, GATE, factors, torch.div) if self._spread(gate) == 0 else None
         if self._spread(signal) < self._spread(gate):
             signal, gate = gate, signal
         if self._spread(signal) == self._spread(gate) > 0:
             return None
-        return Step(node.name, "gate", (signal, gate), torch.mul)
+        return Step(node.name, GATE, (signal, gate), torch.mul)
 
     def _operands(self, node: fx.Node) -> tuple[int, int] | None:
         """The places of an operator's two operands; numbers become steps of their own."""
@@ -244,10 +405,10 @@ class _Network:
     def _operand(self, argument: Any) -> int | None:
         if isinstance(argument, int | float):
             value = torch.tensor(float(argument), dtype=torch.float64)
-            return self._add(Step(str(argument), "constant", (), lambda: value))
+            return self._add(Step(str(argument), CONSTANT, (), lambda: value))
         return self.places.get(argument) if isinstance(argument, fx.Node) else None
 
-    def _plain(self, node: fx.Node, kind: str) -> Step:
+    def _plain(self, node: fx.Node, operation: Operation) -> Step:
         """A step that calls what the node calls; the first tensor that it reads is the signal."""
         tensors = self._tensors(node)
         function = self.modules[str(node.target)] if node.op == "call_module" else None
@@ -255,7 +416,7 @@ class _Network:
             function = copy.copy(function)
             function.inplace = False
         sources = tuple(self.places[tensor] for tensor in tensors)
-        return Step(node.name, kind, sources, Call(node, tuple(tensors), function))
+        return Step(node.name, operation, sources, Call(node, tuple(tensors), function))
 
     def _tensors(self, node: fx.Node) -> list[fx.Node]:
         """The steps' nodes that a node reads, also by way of sizes and parts."""
@@ -268,105 +429,169 @@ class _Network:
     def _pools_all(self, node: fx.Node) -> bool:
         """Whether it leaves one value per channel, however large the image is."""
         if node.op == "call_module":
-            return getattr(self.modules[str(node.target)], "output_size", None) in ONE
-        if node.target in (torch.mean, "mean"):
-            return _mean_dims(node) in ({2, 3}, {-2, -1})
-        return node.target in GLOBAL_POOLS and _arguments(node).get("output_size") in ONE
+            return pools_all(settings_of(self.modules[str(node.target)]))
+        return find_call(called(node), arguments(node)) in POOLS and pools_all(arguments(node))
 
     def _refusal(self, node: fx.Node) -> str:
-        what, kind = self._described(node)
         names = [self._named(self.places[tensor]) for tensor in self._tensors(node)]
-        gate = "A product needs a gate: a parameter, or one value per channel. "
-        return (
-            f"{what} (reads {', '.join(names) or 'nothing'}) has no relevance rule. "
-            f"{gate if CALLS.get(node.target) == 'product' else ''}"
-            f"If relevance may pass through unchanged, say so before: `lrpsweep."
-            f'register({kind}, "pass")`; otherwise register a function `(module, inputs, '
-            f"relevance) -> relevance of inputs` for {kind}"
+        product = node.op != "call_module" and find_call(called(node), {}) == PRODUCT
+        gate = "A product needs a gate: a parameter, or one value per channel. " if product else ""
+        what, advice = (
+            self._refused_layer(node) if node.op == "call_module" else self._refused_call(node)
+        )
+        read = ", ".join(names) or "nothing"
+        return f"{what} (reads {read}) has no relevance rule. {gate}{advice}"
+
+    def _refused_layer(self, node: fx.Node) -> tuple[str, str]:
+        """What it is, and what to do about it: relevance cannot just pass by weights."""
+        module = self.modules[str(node.target)]
+        kind = type(module).__name__
+        what = f"layer '{node.target}' of type {kind}"
+        if len(self._tensors(node)) > 1:
+            return what, f"It reads several tensors: {_function_for(kind)}"
+        if next(module.parameters(), None) is not None:
+            return what, f"It has weights: {_function_for(kind)}"
+        if "pool" in kind.lower():
+            return what, f"It pools: {_function_for(kind)}"
+        return what, _pass_or_function(kind)
+
+    def _refused_call(self, node: fx.Node) -> tuple[str, str]:
+        """A module without weights can be registered whole, but no other that forward() is of."""
+        inside = list(node.meta.get("nn_module_stack", {}).values())
+        name, within = inside[-1] if inside else ("", type(self.net))
+        kind = getattr(within, "__name__", str(within))
+        call = getattr(node.target, "__name__", node.target)
+        call = called(node)[1:] if node.target is getattr else call
+        whose = f"'{name}' of type {kind}" if name else kind
+        what = f"{call}() in forward() of {whose}"
+        own = self.modules[str(name)]
+        if name and next(own.parameters(), None) is None:
+            return what, _pass_or_function(kind)
+        return what, (
+            f"Put it into a module of its own: a class whose forward() computes {call}() and "
+            f"nothing else, called by forward() of {kind}. {_pass_or_function('that class')}"
         )
 
     def _named(self, place: int) -> str:
         return "the images" if place < 0 else f"'{self.steps[place].name}'"
 
-    def _described(self, node: fx.Node) -> tuple[str, str]:
-        """What a node is, for a message, and the type of module that it is or belongs to."""
-        if node.op == "call_module":
-            kind = type(self.modules[str(node.target)]).__name__
-            return f"layer '{node.target}' of type {kind}", kind
-        inside = list(node.meta.get("nn_module_stack", {}).values())
-        name, within = inside[-1] if inside else ("", type(self.net))
-        kind = getattr(within, "__name__", str(within))
-        call = getattr(node.target, "__name__", node.target)
-        whose = f"'{name}' of type {kind}" if name else kind
-        return f"{call}() in forward() of {whose}", kind
+
+POOLS = (AVERAGE, MAX_POOL, REDUCTION)
+"""Operations after which a value may know nothing of places in the image any more."""
 
 
-class Call:
-    """What a node calls, on its tensors' values; never in place: the values below are needed."""
-
-    def __init__(self, node: fx.Node, tensors: Sequence[fx.Node], module: nn.Module | None):
-        self.node, self.tensors, self.module = node, tensors, module
-
-    def __call__(self, *values: Tensor) -> Any:
-        """The node's value for `values` of its tensors."""
-        known: dict[fx.Node, Any] = dict(zip(self.tensors, values, strict=True))
-        return self._value(self.node, known)
-
-    def _value(self, node: fx.Node, known: dict[fx.Node, Any]) -> Any:
-        """Also that of a size or of parts, which are no steps."""
-        if node in known:
-            return known[node]
-        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self._value(n, known))
-        if node.op == "call_module":
-            assert self.module is not None
-            return self.module(*args, **kwargs)
-        if node.op == "call_method":
-            method = str(node.target)
-            return getattr(args[0], method.rstrip("_") if _overwrites(method) else method)(
-                *args[1:], **kwargs
-            )
-        if "inplace" in _arguments(node):
-            bound = inspect.signature(node.target).bind(*args, **kwargs)  # type: ignore[arg-type]
-            return node.target(**bound.arguments | {"inplace": False})  # type: ignore[operator]
-        return NOT_IN_PLACE.get(node.target, node.target)(*args, **kwargs)
+def _function_for(kind: str) -> str:
+    return (
+        "register a function for it before: `lrpsweep.register(" + kind + ", function)`, with "
+        "function(module, inputs, relevance) -> relevance of inputs"
+    )
 
 
-def _overwrites(method: str) -> bool:
-    return method.endswith("_") and not method.endswith("__")
+def _pass_or_function(kind: str) -> str:
+    return (
+        "If relevance may pass through unchanged, say so before: `lrpsweep.register("
+        f'{kind}, "pass")`; otherwise register a function `(module, inputs, relevance) -> '
+        f"relevance of inputs` for {kind}"
+    )
 
 
-def _arguments(node: fx.Node) -> dict[str, Any]:
-    """A call's arguments by name, defaults included; none for functions without a signature."""
-    if node.op != "call_function":
-        return {}
-    described = F.max_pool2d_with_indices if node.target is F.max_pool2d else node.target
-    try:
-        bound = inspect.signature(described).bind(*node.args, **node.kwargs)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return {}
-    bound.apply_defaults()
-    return dict(bound.arguments)
-
-
-def _mean_dims(node: fx.Node) -> set[Any]:
-    dims = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else ())
-    return set(dims) if isinstance(dims, list | tuple) else {dims}
-
-
-def _joined(tensors: Any, dim: Any = 0, axis: Any = None) -> tuple[Any, int]:
-    return tensors, dim if axis is None else axis
-
-
-def _understood(name: str, module: nn.Module) -> bool:
-    """Whether a module of a known type is set up as its kind says."""
-    kind = kind_of(module)
-    if kind == "affine" and getattr(module, "running_mean", None) is None:
-        return False  # it normalises with the batch's own statistics: images would mix
-    if isinstance(module, nn.Conv2d) and (
-        module.padding_mode != "zeros" or isinstance(module.padding, str)
-    ):
+def plain_layer(layer: nn.Module) -> nn.Module:
+    """The layer, or, where its weights are computed from others, a copy with those in effect."""
+    own = "weight" in layer._parameters and "bias" in layer._parameters
+    if own:
+        return layer
+    if layer.training:
         raise InputError(
-            f"layer '{name}': padding {module.padding!r} with mode '{module.padding_mode}' has no "
-            "relevance rule; expected zero padding given as numbers"
+            f"a layer of type {type(layer).__name__} whose weights are computed from others is in "
+            "training mode; expected a network in eval mode: call `net.eval()` first"
         )
-    return not getattr(module, "return_indices", False)
+    held: Any = object.__new__(type(layer))  # what hooks compute is set on it, not on the user's
+    held.__dict__ = dict(vars(layer))
+    for hook in layer._forward_pre_hooks.values():
+        hook(held, None)
+    weight, bias = held.weight, held.bias
+    return copy_with(held, weight, bias)
+
+
+@dataclass(frozen=True)
+class _Padding:
+    """Pads an input as a convolution does. sizes: as `torch.nn.functional.pad` wants them."""
+
+    sizes: tuple[int, ...]
+    mode: str
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return F.pad(x, self.sizes, self.mode)
+
+
+@dataclass(frozen=True)
+class _Cropped:
+    """Leaves out the first places in each dimension."""
+
+    first: tuple[int, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        kept: Any = (..., *(slice(n, None) for n in self.first))
+        return x[kept]
+
+
+def _padded_outside(layer: Any) -> tuple[nn.Module, _Padding]:
+    """A convolution without padding, and the padding of another mode that goes before it."""
+    sizes = _same_padding(layer) if isinstance(layer.padding, str) else layer.padding
+    pairs = [size if isinstance(size, tuple) else (size, size) for size in sizes]
+    padding = _Padding(tuple(n for pair in reversed(pairs) for n in pair), layer.padding_mode)
+    return _repadded(layer, (0,) * len(pairs)), padding
+
+
+def _padded_by_numbers(layer: Any) -> tuple[nn.Module, _Cropped]:
+    """A convolution with as many zeros on both sides as `same` has on one, and what is too much."""
+    pairs = _same_padding(layer)
+    inner = _repadded(layer, tuple(after for _, after in pairs))
+    return inner, _Cropped(tuple(after - before for before, after in pairs))
+
+
+def _same_padding(layer: Any) -> list[tuple[int, int]]:
+    """Before and after, by dimension, as torch pads for the words 'same' and 'valid'."""
+    whole = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    return [(p // 2, p - p // 2) if layer.padding == "same" else (0, 0) for p in whole]
+
+
+def _repadded(layer: Any, padding: tuple[int, ...]) -> nn.Module:
+    new = copy_with(layer, layer.weight, layer.bias)
+    new.__dict__ |= {"padding": padding, "padding_mode": "zeros"}
+    return new
+
+
+def _with_module(step: Step, pool: Any, settings: dict[str, Any]) -> Step:
+    """A max pool as a module, where its sizes are numbers."""
+    own = {
+        name: value for name, value in settings.items() if name not in ("input", "return_indices")
+    }
+    if any(_nodes(value) for value in own.values()):
+        return step
+    module = MAX_POOL.modules[MAX_POOL.calls.index(pool)](**own)
+    return replace(step, run=module, module=module)
+
+
+def _shown(value: Any) -> str:
+    """What forward() returns, for a message."""
+    if isinstance(value, dict):
+        return f"a dict of {', '.join(map(repr, value))}"
+    if isinstance(value, tuple | list):
+        return f"a {'tuple' if isinstance(value, tuple) else 'list'} of {len(value)}"
+    return str(value)
+
+
+def _part(call: Call, i: int, *values: Tensor) -> Tensor:
+    part: Tensor = call(*values)[i]
+    return part
+
+
+def _nodes(value: Any) -> list[fx.Node]:
+    found: list[fx.Node] = []
+    fx.node.map_arg(value, found.append)
+    return found
+
+
+def _joined(tensors: Any, dim: Any = 0, axis: Any = None) -> tuple[Any, Any]:
+    return tensors, dim if axis is None else axis

@@ -15,15 +15,16 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from lrpsweep.attribution.lrp.calls import Call
 from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.engine import POOLING_STABILIZER, Engine
 from lrpsweep.attribution.lrp.graph import Step, reached
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule, canonical
-from lrpsweep.attribution.lrp.tracing import Call, trace
+from lrpsweep.attribution.lrp.tracing import trace
 from lrpsweep.errors import InputError
 
-NATIVE = ("max_pool", "route", "join")
-"""Steps through which relevance goes as gradients do, if a rule of theirs says nothing else."""
+NATIVE = "native"
+"""What operations are called through which relevance goes as gradients do."""
 
 Bounds = tuple[Tensor, Tensor]
 
@@ -50,7 +51,7 @@ def zennit_data(net: nn.Module, rules: Mapping[str, LayerRule], bounds: Bounds) 
     modules = dict(net.named_modules())
     for place in sorted(reached(steps)):
         step = steps[place]
-        if step.kind == "weighted" or step.kind in NATIVE:
+        if step.weighted or step.operation.zennit == NATIVE:
             continue
         how = _how(step)
         if step.module is not None and modules.get(step.name) is step.module:
@@ -64,21 +65,14 @@ def zennit_data(net: nn.Module, rules: Mapping[str, LayerRule], bounds: Bounds) 
 
 def _how(step: Step) -> str:
     """What zennit does with the relevance of a step without weights."""
-    known = {
-        "relu": "unchanged",
-        "pass": "unchanged",
-        "average": "shared",
-        "affine": "shared",
-        "sum": "sum",
-    }
-    if step.kind in known:
-        return known[step.kind]
+    if step.operation.zennit:
+        return step.operation.zennit
     what = {
         "constant": "is a constant that is added",
         "gate": "multiplies with a gate, or normalises pixels",
-        "custom": "has a function of its own that was registered",
     }
-    raise _refusal(f"'{step.name}' {what[step.kind]}")
+    own = "has a function of its own that was registered"
+    raise _refusal(f"'{step.name}' {what.get(step.kind, own)}")
 
 
 def _refusal(what: str) -> InputError:
@@ -96,7 +90,7 @@ def _check_call(step: Step) -> None:
 
 def _check_used_once(steps: Sequence[Step]) -> None:
     """Rules with a state of their own: zennit's hooks know the last use of a module alone."""
-    uses = Counter(s.name for s in steps if s.kind in ("weighted", "affine", "average"))
+    uses = Counter(s.name for s in steps if s.weighted or s.operation.zennit == "shared")
     for name, count in uses.items():
         if count > 1:
             raise _refusal(f"layer '{name}' is used {count} times")

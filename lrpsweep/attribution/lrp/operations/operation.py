@@ -1,0 +1,171 @@
+"""What an operation is: a kind of layer or function, forward and backward in one entry."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.parametrize import type_before_parametrizations
+
+from lrpsweep.attribution.lrp.balance import Arriving, Balance
+
+if TYPE_CHECKING:
+    from lrpsweep.attribution.lrp.forward import ForwardPass
+    from lrpsweep.attribution.lrp.graph import Step
+
+WEIGHTED = "weighted"
+"""The kind of all layers with weights, whatever they compute: a composite's rule decides."""
+
+
+@dataclass(frozen=True)
+class Propagation:
+    """Relevance about to go back through the step at `place`. stabilizer: of its denominators."""
+
+    forward: ForwardPass
+    place: int
+    arriving: Arriving
+    balance: Balance
+    stabilizer: float
+
+    @property
+    def step(self) -> Step:
+        """The step."""
+        return self.forward.steps[self.place]
+
+    @property
+    def given(self) -> tuple[Tensor, ...]:
+        """What the step read."""
+        return self.forward.given[self.place]
+
+    @property
+    def relevance(self) -> Tensor:
+        """What arrives, (N, *out)."""
+        return self.arriving.relevance
+
+
+class Weights(ABC):
+    """What a kind of layer computes with any weights: linear in its input, Σ_j x_j w_jk + b_k."""
+
+    channels_last = False
+    """Whether features are the last dimension of input and output, not the second one."""
+
+    @abstractmethod
+    def push(self, layer: Any, x: Tensor, weight: Tensor) -> Tensor:
+        """Σ_j x_j w_jk, without bias: (N, *in) -> (N, *out)."""
+
+    @abstractmethod
+    def pull(self, layer: Any, weight: Tensor, s: Tensor, shape: Sequence[int]) -> Tensor:
+        """Σ_k w_jk s_k, the transpose of `push`: (N, *out) -> (N, *in) of that shape."""
+
+    @abstractmethod
+    def scaled_output(self, layer: Any, scale: Tensor) -> Tensor:
+        """Weights of a layer that gives `scale` (K,) times the sum, in float64."""
+
+    @abstractmethod
+    def scaled_input(self, layer: Any, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights, and what to add to the bias (K,), to read x·scale + shift; both in float64."""
+
+    @abstractmethod
+    def reads(self, layer: Any) -> int:
+        """How many channels, or features, the layer reads."""
+
+    @abstractmethod
+    def gives(self, layer: Any) -> int:
+        """How many channels, or features, the layer gives."""
+
+    @abstractmethod
+    def reads_inside(self, layer: Any) -> bool:
+        """Whether every output reads inputs alone, never padding: a shift may then be merged."""
+
+    @abstractmethod
+    def keeps_shape(self, layer: Any) -> bool:
+        """Whether the output always has the shape of the input."""
+
+    @abstractmethod
+    def from_call(self, settings: Mapping[str, Any]) -> nn.Module:
+        """The layer that a function computes, from its arguments by name."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """A kind of layer or function: what belongs to it, and how relevance goes back through it.
+
+    name: in messages and tables. modules: types, also those of subclasses with the same forward().
+    calls: functions, names of tensor methods ('relu'), and attributes that are tensors ('.mT').
+    backward: what arrives at the output -> what goes to each input, in order; None: relevance does
+    not come here, or `weights` decides. title: what becomes of relevance, in words. accepts:
+    whether a module or call of the kind is set up so, from its attributes or arguments by name.
+    weights: what a layer with weights computes. needs_values: whether `backward` reads the values
+    of the inputs, which then are kept; their shapes are always known. all_sources: whether every
+    input gets relevance, or the first one alone: the others then are sizes or gates. keeps_shape:
+    output and input must have one shape. moves: values are moved and not changed, so that pixels
+    stay pixels. weightless: a module with parameters is refused, since they would have no say.
+    zennit: how zennit expresses it: 'native' (as gradients go), 'unchanged', 'shared', 'sum'; '':
+    not at all.
+    """
+
+    name: str
+    modules: tuple[type[nn.Module], ...] = ()
+    calls: tuple[Any, ...] = ()
+    backward: Callable[[Propagation], list[Arriving]] | None = None
+    title: str = ""
+    accepts: Callable[[Mapping[str, Any]], bool] | None = None
+    weights: Weights | None = None
+    needs_values: bool = True
+    all_sources: bool = False
+    keeps_shape: bool = False
+    moves: bool = False
+    weightless: bool = False
+    zennit: str = ""
+
+    @property
+    def kind(self) -> str:
+        """What a rule may be for: 'weighted' for every layer with weights, else the name."""
+        return self.name if self.weights is None else WEIGHTED
+
+    def takes(self, settings: Mapping[str, Any]) -> bool:
+        """Whether a module's attributes, or a call's arguments, are what the operation says."""
+        return self.accepts is None or self.accepts(settings)
+
+
+def settings_of(module: nn.Module) -> dict[str, Any]:
+    """A module's attributes by name, but for its mode, which may be switched."""
+    plain = {k: v for k, v in vars(module).items() if k != "training" and not k.startswith("_")}
+    return {**plain, **module._buffers, **module._parameters}
+
+
+def computes_as(module: nn.Module, known: type[nn.Module]) -> bool:
+    """Whether it is of the type, and no subclass or attribute has replaced its forward pass."""
+    if not isinstance(module, known) or "forward" in vars(module):
+        return False
+    inherited = ("forward", "_conv_forward")
+    return all(getattr(type(module), n, None) is getattr(known, n, None) for n in inherited)
+
+
+def with_weights(layer: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """The layer itself, in eval mode, with these weights."""
+    layer.weight = _parameter(weight)
+    layer.bias = None if bias is None else _parameter(bias)
+    found: nn.Module = layer.eval()
+    return found
+
+
+def copy_with(layer: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
+    """A layer set up alike with other weights, in the original's precision; no hooks are copied."""
+    new: nn.Module = object.__new__(type_before_parametrizations(layer))
+    nn.Module.__init__(new)
+    new.__dict__ |= {k: v for k, v in vars(layer).items() if k not in _OWN and k[0] != "_"}
+    precision: torch.dtype = layer.weight.dtype
+    return with_weights(new, weight.to(precision), None if bias is None else bias.to(precision))
+
+
+_OWN = ("weight", "bias", "training")
+"""Attributes of a layer that its copy has otherwise."""
+
+
+def _parameter(values: Tensor) -> nn.Parameter:
+    return nn.Parameter(values.detach(), requires_grad=False)

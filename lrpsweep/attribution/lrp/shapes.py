@@ -1,0 +1,184 @@
+"""What forward() learns of an image's shape: tracing with control flow that depends on sizes."""
+
+from __future__ import annotations
+
+import contextlib
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from lrpsweep.attribution.lrp.calls import evaluate
+from lrpsweep.attribution.lrp.operations import known_operation
+from lrpsweep.errors import InputError
+
+SIZES = (224, 64, 32, 28, 299, 16, 8)
+"""Heights of an image that are tried where none is given."""
+
+
+class ShapeTracer(fx.Tracer):
+    """Traces a forward pass whose branches depend on shapes, as those of `example` decide.
+
+    example: images, of which the shape alone counts; None: the first of some usual shapes that the
+    network takes. tests: the nodes that a branch, a loop or a number was decided by, with what each
+    one gave. Values are never looked at: what depends on them cannot be traced.
+    """
+
+    def __init__(self, net: nn.Module, example: Tensor | None) -> None:
+        super().__init__()
+        self.net, self.example = net, example
+        self.tests: list[tuple[fx.Node, Any]] = []
+        self._mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self._values: dict[fx.Node, Any] = {}
+        self._evaluating = False
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Also what an operation is known for."""
+        return known_operation(m) is not None or super().is_leaf_module(m, module_qualified_name)
+
+    def proxy(self, node: fx.Node) -> fx.Proxy:
+        """A stand-in for the node's value that knows its length, and its number if it is one."""
+        return _Known(node, self)
+
+    def to_bool(self, obj: fx.Proxy) -> bool:
+        """Which branch is taken."""
+        return bool(self.decided(obj.node))
+
+    def iter(self, obj: fx.Proxy) -> Iterator[Any]:
+        """As many parts as there are."""
+        sized: Any = obj
+        return iter([sized[i] for i in range(len(sized))])
+
+    def decided(self, node: fx.Node) -> Any:
+        """The value that a branch depends on; it becomes one of the tests."""
+        value = self.value(node)
+        if isinstance(value, Tensor):
+            raise ValueError(f"'{node.name}' depends on values of the images")
+        self.tests.append((node, value))
+        return value
+
+    def value(self, node: fx.Node) -> Any:
+        """What the node gives, tensors as their shapes alone. Raises ValueError if none knows."""
+        with self._shapes_alone():
+            for one in self.graph.nodes:
+                if one not in self._values:
+                    with contextlib.suppress(Exception):
+                        self._values[one] = self._evaluate(one)
+        if node not in self._values:
+            raise ValueError(f"'{node.name}' depends on values of the images")
+        return self._values[node]
+
+    @contextlib.contextmanager
+    def _shapes_alone(self) -> Iterator[None]:
+        before, self._evaluating = self._evaluating, True
+        try:
+            with self._mode, torch.no_grad():
+                yield
+        finally:
+            self._evaluating = before
+
+    def _evaluate(self, node: fx.Node) -> Any:
+        if node.op == "placeholder":
+            return self._images()
+        if node.op == "get_attr":
+            return operator.attrgetter(str(node.target))(self.net)
+        args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: self._values[n])
+        if node.op == "call_module":
+            return self.net.get_submodule(str(node.target))(*args, **kwargs)
+        return evaluate(node, args, kwargs)
+
+    def _images(self) -> Tensor:
+        if self.example is not None:
+            return self._mode.from_tensor(self.example)
+        shapes = (
+            (2, channels, *(size,) * n) for channels, n in _inputs(self.net) for size in SIZES
+        )
+        like = next(self.net.parameters(), torch.zeros(()))
+        for shape in shapes:
+            with contextlib.suppress(Exception):
+                images = torch.empty(shape, dtype=like.dtype, device=like.device)
+                self.net(images)
+                return images
+        raise ValueError("its shape is not known")
+
+    def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """While shapes are worked out, modules compute them."""
+        if self._evaluating:
+            return forward(*args, **kwargs)
+        return super().call_module(m, forward, args, kwargs)
+
+    def getattr(self, attr: str, attr_val: Any, parameter_proxy_cache: Any) -> Any:
+        """While shapes are worked out, parameters are themselves."""
+        if self._evaluating:
+            return attr_val
+        return super().getattr(attr, attr_val, parameter_proxy_cache)
+
+
+def _inputs(net: nn.Module) -> Iterator[tuple[int, int]]:
+    """Channels and dimensions of the images that the network may read: of its convolutions."""
+    for module in net.modules():
+        operation = known_operation(module)
+        if operation is not None and operation.weights is not None:
+            dims = len(getattr(module, "kernel_size", ()))
+            if dims:
+                yield operation.weights.reads(module), dims
+                return
+    yield 3, 2
+
+
+class _Sized:
+    """What forward() may ask a traced value for: how long it is, and which number."""
+
+    tracer: ShapeTracer
+    node: fx.Node
+
+    def __len__(self) -> int:
+        length = self.tracer.create_proxy("call_function", len, (self,), {})
+        return int(self.tracer.decided(length.node))
+
+    def __int__(self) -> int:
+        return int(self.tracer.decided(self.node))
+
+    def __float__(self) -> float:
+        return float(self.tracer.decided(self.node))
+
+
+class _Known(_Sized, fx.Proxy):
+    """A traced value."""
+
+    tracer: ShapeTracer
+    node: fx.Node
+
+    def __getattr__(self, name: str) -> _KnownAttribute:
+        return _KnownAttribute(self, name)
+
+
+class _KnownAttribute(_Sized, fx.proxy.Attribute):
+    """An attribute of a traced value, as its shape; its node is made when it is asked for."""
+
+    tracer: ShapeTracer
+
+    def __getattr__(self, name: str) -> _KnownAttribute:
+        return _KnownAttribute(self, name)
+
+
+class Guard:
+    """A test of sizes in forward(): refuses images for which it comes out otherwise."""
+
+    def __init__(self, run: Callable[..., Any], expected: Any) -> None:
+        self.run, self.expected = run, expected
+
+    def __call__(self, *values: Tensor) -> Any:
+        """What the test gives. Raises InputError if that is not what the trace was made for."""
+        found = self.run(*values)
+        if found != self.expected:
+            shapes = ", ".join(str(tuple(v.shape)) for v in values if isinstance(v, Tensor))
+            raise InputError(
+                f"forward() goes another way for images of this shape: a test of sizes of "
+                f"{shapes} gives {found}, where it was traced with {self.expected}. Expected "
+                "images of the shape that the network was traced with"
+            )
+        return found
