@@ -17,8 +17,15 @@ from zero_rule import (
 )
 
 import lrpsweep
+<<<<<<< HEAD
 from lrpsweep.attribution import Engine, LayerRule, list_layers
 from lrpsweep.attribution.lrp.graph import run
+=======
+from lrpsweep.attribution import Block, Composite, Explainer, list_layers
+from lrpsweep.attribution.lrp.balance import Arriving, Balance
+from lrpsweep.attribution.lrp.forward import ForwardPass
+from lrpsweep.attribution.lrp.operations import Propagation
+>>>>>>> work-e1
 from lrpsweep.attribution.lrp.tracing import find_hooks, trace
 from lrpsweep.errors import InputError
 
@@ -460,3 +467,39 @@ def test_what_reads_the_images_knows_their_bounds_through_padding():
     leaf = x.clone().requires_grad_()
     F.pad(leaf, (1, 1, 1, 1), "reflect").backward(there)
     torch.testing.assert_close(found.relevance, leaf.grad)
+
+
+MIXED = {
+    "flipped": lambda x: x.flip(0),
+    "rolled": lambda x: torch.roll(x, 1, 0),
+    "transposed": lambda x: x.transpose(0, 1),
+    "reshaped": lambda x: x.transpose(0, 1).reshape(4, 4, 8, 8).flip(1),
+    "T": lambda x: x[:, :, 0, 0].T,
+}
+
+
+def sent_back(net, x, name):
+    """Relevance through one step, as it is sent when nothing else was wrong."""
+    steps = trace(net)
+    forward = ForwardPass(steps, x, None)
+    place = next(i for i, step in enumerate(steps) if step.name == name)
+    arriving = Arriving(torch.ones_like(steps[place].run(*forward.given[place])))
+    propagation = Propagation(forward, place, arriving, Balance.empty(len(x), x), 0.0)
+    return steps[place].operation.backward(propagation)
+
+
+@pytest.mark.parametrize("case", MIXED)
+def test_images_that_change_places_are_refused_even_if_their_number_stays(case):
+    """A batch of as many images as there are channels: the scores are the network's own."""
+    net = between(lambda net, x: MIXED[case](x), 4 if case == "T" else 256)
+    x, _ = batch(4)
+    name = {"flipped": "flip", "rolled": "roll", "T": "getattr_1"}.get(case, "transpose")
+    with pytest.raises(InputError, match=f"'{name}' moves values of one image to another"):
+        sent_back(net, x, name)
+
+
+def test_a_sum_over_images_is_refused_even_if_their_number_stays():
+    net = between(lambda net, x: x.flatten(2).mT[:, :4].sum(-3), 4)
+    net(x := batch(4)[0])
+    with pytest.raises(InputError, match=r"'sum_1' takes images together: dimensions \[-3\]"):
+        sent_back(net, x, "sum_1")

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lrpsweep.attribution import register
-from lrpsweep.attribution.lrp.operations import kinds as operations
+from lrpsweep.attribution.lrp.operations import OPERATIONS
 from lrpsweep.commands.describe import describe_study
 from lrpsweep.errors import InputError
 from lrpsweep.study import parse_study
@@ -62,14 +62,15 @@ class Halved(nn.Module):
         return torch.softmax(x, 1) / 2
 
 
-def test_what_was_registered_travels_to_the_workers(tmp_path, monkeypatch):
-    monkeypatch.setattr(operations, "_registered", {})
-    register(Halved, "pass")
-    net = network(Halved(), nn.Flatten(), nn.Linear(4 * 16 * 16, 3))
-    packed = pickle.dumps(prepare(study(tmp_path), given=given(net)).pack())
-    monkeypatch.setattr(operations, "_registered", {})  # as in a new process
-    there = pickle.loads(packed).unpack("cpu")
-    assert np.isfinite(run_trial(there, Task(values={"g": 0.5})).scores).all()
+def test_what_was_registered_travels_to_the_workers(tmp_path):
+    with register(Halved, "pass"):
+        net = network(Halved(), nn.Flatten(), nn.Linear(4 * 16 * 16, 3))
+        packed = pickle.dumps(prepare(study(tmp_path), given=given(net)).pack())
+    there = pickle.loads(packed).unpack("cpu")  # as in a new process
+    try:
+        assert np.isfinite(run_trial(there, Task(values={"g": 0.5})).scores).all()
+    finally:
+        OPERATIONS.remove("Halved")
 
 
 def test_the_callers_network_is_left_alone(tmp_path):

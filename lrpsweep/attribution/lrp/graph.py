@@ -12,7 +12,6 @@ from lrpsweep.attribution.lrp.calls import Call
 from lrpsweep.attribution.lrp.operations import Operation
 from lrpsweep.attribution.lrp.operations.arithmetic import CONSTANT, GATE, SUM
 from lrpsweep.attribution.lrp.operations.operation import settings_of
-from lrpsweep.attribution.lrp.operations.pooling import average
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def averaged(steps: Sequence[Step]) -> set[int]:
     """Places whose values an average pooling reads, at once or in the end."""
     found: set[int] = set()
     for place in range(len(steps) - 1, -1, -1):
-        if steps[place].operation.backward is average or place in found:
+        if steps[place].operation.averages or place in found:
             found.update(steps[place].heirs)
     return found
 

@@ -165,6 +165,10 @@ class _KnownAttribute(_Sized, fx.proxy.Attribute):
         return _KnownAttribute(self, name)
 
 
+class OtherBranchError(InputError):
+    """Images for which forward() goes elsewhere than it was traced: trace with them instead."""
+
+
 class Guard:
     """A test of sizes in forward(): refuses images for which it comes out otherwise."""
 
@@ -172,11 +176,11 @@ class Guard:
         self.run, self.expected = run, expected
 
     def __call__(self, *values: Tensor) -> Any:
-        """What the test gives. Raises InputError if that is not what the trace was made for."""
+        """What the test gives. Raises OtherBranchError if that is another branch than traced."""
         found = self.run(*values)
         if found != self.expected:
             shapes = ", ".join(str(tuple(v.shape)) for v in values if isinstance(v, Tensor))
-            raise InputError(
+            raise OtherBranchError(
                 f"forward() goes another way for images of this shape: a test of sizes of "
                 f"{shapes} gives {found}, where it was traced with {self.expected}. Expected "
                 "images of the shape that the network was traced with"

@@ -434,7 +434,7 @@ class _Network:
 
     def _refusal(self, node: fx.Node) -> str:
         names = [self._named(self.places[tensor]) for tensor in self._tensors(node)]
-        product = node.op != "call_module" and find_call(called(node), {}) == PRODUCT
+        product = node.op != "call_module" and find_call(called(node), arguments(node)) == PRODUCT
         gate = "A product needs a gate: a parameter, or one value per channel. " if product else ""
         what, advice = (
             self._refused_layer(node) if node.op == "call_module" else self._refused_call(node)

@@ -62,14 +62,14 @@ class Convolution(Weights):
 
     def keeps_shape(self, layer: Any) -> bool:
         """With stride 1, and padding that makes up for the kernel."""
+        if layer.in_channels != layer.out_channels or set(layer.stride) != {1}:
+            return False
+        if isinstance(layer.padding, str):
+            return bool(layer.padding == "same")
         sizes = zip(
             layer.padding, layer.dilation, layer.kernel_size, layer.output_padding, strict=True
         )
-        return (
-            layer.in_channels == layer.out_channels
-            and set(layer.stride) == {1}
-            and all(2 * p == d * (k - 1) + more for p, d, k, more in sizes)
-        )
+        return all(2 * p == d * (k - 1) + more for p, d, k, more in sizes)
 
     def from_call(self, settings: Mapping[str, Any]) -> nn.Module:
         """Of F.conv1d and its like."""

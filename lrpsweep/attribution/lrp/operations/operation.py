@@ -103,9 +103,9 @@ class Operation:
     of the inputs, which then are kept; their shapes are always known. all_sources: whether every
     input gets relevance, or the first one alone: the others then are sizes or gates. keeps_shape:
     output and input must have one shape. moves: values are moved and not changed, so that pixels
-    stay pixels. weightless: a module with parameters is refused, since they would have no say.
-    zennit: how zennit expresses it: 'native' (as gradients go), 'unchanged', 'shared', 'sum'; '':
-    not at all.
+    stay pixels. averages: values of several places are taken together. weightless: a module with
+    parameters is refused, since they would have no say. zennit: how zennit expresses it: 'native'
+    (as gradients go), 'unchanged', 'shared', 'sum'; '': not at all.
     """
 
     name: str
@@ -119,6 +119,7 @@ class Operation:
     all_sources: bool = False
     keeps_shape: bool = False
     moves: bool = False
+    averages: bool = False
     weightless: bool = False
     zennit: str = ""
 

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from lrpsweep.attribution.lrp.balance import Arriving
 from lrpsweep.attribution.lrp.operations.operation import Operation, Propagation
 from lrpsweep.attribution.lrp.operations.shape import INTERPOLATIONS, UPSAMPLING, repeats_values
+from lrpsweep.errors import InputError
 
 WINDOW = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 MAX_POOLS = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
@@ -33,6 +34,17 @@ ALL_PLACES: tuple[set[Any], ...] = ({2, 3}, {-2, -1}, {2, 3, 4}, {-3, -2, -1})
 def average(propagation: Propagation) -> list[Arriving]:
     """LRP-0 of an averaging layer: each input's share of the average."""
     return _by_share(propagation, lambda x: propagation.step.run(x, *propagation.given[1:]))
+
+
+def _reduction(propagation: Propagation) -> list[Arriving]:
+    """An average, or a sum, over places or features. Raises InputError if it is over images."""
+    dims = reduced(propagation.step.settings(propagation.given))
+    if 0 in {dim % propagation.given[0].ndim for dim in dims}:
+        raise InputError(
+            f"'{propagation.step.name}' takes images together: dimensions {sorted(dims)} of "
+            f"{tuple(propagation.given[0].shape)}; expected others than the first"
+        )
+    return average(propagation)
 
 
 def window_sum(propagation: Propagation) -> list[Arriving]:
@@ -181,9 +193,15 @@ AVERAGE = Operation(
     average,
     title="relevance is shared by contribution",
     zennit="shared",
+    averages=True,
 )
 REDUCTION = replace(
-    AVERAGE, name="reduction", modules=(), calls=REDUCTIONS, accepts=_keeps_images_apart
+    AVERAGE,
+    name="reduction",
+    modules=(),
+    calls=REDUCTIONS,
+    backward=_reduction,
+    accepts=_keeps_images_apart,
 )
 INTERPOLATION = replace(
     AVERAGE, name="interpolation", modules=UPSAMPLING, calls=INTERPOLATIONS, accepts=_averages

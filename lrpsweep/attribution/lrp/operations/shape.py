@@ -8,12 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import Permute
 
 from lrpsweep.attribution.lrp.balance import Arriving, per_image
 from lrpsweep.attribution.lrp.operations.operation import Operation, Propagation
+from lrpsweep.errors import InputError
 
 SIZES = frozenset(
     (
@@ -33,16 +34,36 @@ UPSAMPLING = (nn.Upsample, nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d)
 
 def repeats_values(settings: Mapping[str, Any]) -> bool:
     """Of an interpolation: whether each value that it gives is one that it read."""
-    return settings["mode"] in ("nearest", "nearest-exact")
+    return settings.get("mode", "nearest") in ("nearest", "nearest-exact")
 
 
 def _route(propagation: Propagation) -> list[Arriving]:
     """By the operation's transpose; what padding has got goes on the stabilizer's account."""
     signal, *rest = propagation.given
+    if len(signal) > 1 and propagation.step.module is None:
+        propagation.forward.cached(propagation.place, lambda: _images_kept_apart(propagation))
     _, transpose, *_ = torch.func.vjp(lambda x: propagation.step.run(x, *rest), signal)
     (lower,) = transpose(propagation.relevance)
     propagation.balance.stabilizer += per_image(propagation.relevance) - per_image(lower)
     return [Arriving(lower, propagation.arriving.rectified)]
+
+
+def _images_kept_apart(propagation: Propagation) -> Tensor:
+    """Moves the images' numbers as if they were values. Raises InputError if images change place.
+
+    A transpose may do that, or a flip, where the output has as many rows as there are images.
+    """
+    signal, *rest = propagation.given
+    places = (1,) * (signal.ndim - 1)
+    numbers = torch.arange(1.0, len(signal) + 1, device=signal.device).view(-1, *places)
+    found = propagation.step.run(numbers.expand(signal.shape), *rest)
+    own = numbers.view(-1, *(1,) * (found.ndim - 1))
+    if bool(((found != own) & (found != 0)).any()):
+        raise InputError(
+            f"'{propagation.step.name}' moves values of one image to another; expected a first "
+            "dimension (N, …) that is that of the images everywhere in the network"
+        )
+    return numbers
 
 
 def _adds_no_values(settings: Mapping[str, Any]) -> bool:
