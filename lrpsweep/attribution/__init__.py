@@ -14,6 +14,7 @@ from lrpsweep.attribution.lrp.layers import LayerInfo, list_layers, select_layer
 from lrpsweep.attribution.lrp.operations.kinds import register, registrations
 from lrpsweep.attribution.lrp.rules import (
     RULES,
+    STABILIZER,
     LayerRule,
     Parameter,
     Rule,
@@ -25,6 +26,7 @@ from lrpsweep.attribution.methods import METHODS, Method
 __all__ = [
     "METHODS",
     "RULES",
+    "STABILIZER",
     "UNEXPLAINED",
     "Block",
     "BlockBalance",
