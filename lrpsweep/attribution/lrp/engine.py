@@ -7,7 +7,8 @@ the groups of layers from the output down that get the same as before.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -75,6 +76,17 @@ class Explanation:
         return {name: float((part.abs() / size).mean()) for name, part in parts.items()}
 
 
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """No TF32 within: on a GPU, torch otherwise computes float32 convolutions with 10 bits."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+
+
 class Engine:
     """LRP under any rules, for one network.
 
@@ -121,6 +133,7 @@ class Engine:
             self._read()
 
     @torch.no_grad()
+    @full_precision()
     def attribute(
         self,
         images: Tensor,
