@@ -9,7 +9,8 @@ from lrpsweep.attribution.lrp.composite import (
     decayed,
 )
 from lrpsweep.attribution.lrp.diagnose import UNEXPLAINED, Instability, doubtful, find_instability
-from lrpsweep.attribution.lrp.engine import Engine, Explanation
+from lrpsweep.attribution.lrp.engine import Engine
+from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.layers import LayerInfo, list_layers, select_layers
 from lrpsweep.attribution.lrp.operations.kinds import register, registrations
 from lrpsweep.attribution.lrp.rules import (

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lrpsweep.attribution.lrp.balance import per_image
-from lrpsweep.attribution.lrp.engine import Engine, Explanation, full_precision
+from lrpsweep.attribution.lrp.engine import Engine, full_precision
+from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.rules import Parameter
 from lrpsweep.registry import Registry
 

@@ -181,7 +181,7 @@ def test_bounds_of_a_block():
 
 
 def test_plain_areas_are_compared_in_one_memory_format():
-    """Rounding decides there who wins in a max pool, in another way for channels that lie last."""
+    """Rounding decides there who wins in a max pool, and otherwise for channels that lie last."""
     torch.manual_seed(3)
     first = nn.Conv2d(3, 8, 3, padding=1)
     x = torch.rand(1, 3, 32, 32)
