@@ -9,11 +9,13 @@ from lrpsweep.attribution.lrp.composite import (
     decayed,
 )
 from lrpsweep.attribution.lrp.diagnose import UNEXPLAINED, Instability, doubtful, find_instability
-from lrpsweep.attribution.lrp.engine import Engine, Explanation
+from lrpsweep.attribution.lrp.engine import Engine
+from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.layers import LayerInfo, list_layers, select_layers
 from lrpsweep.attribution.lrp.operations import OPERATIONS, register
 from lrpsweep.attribution.lrp.rules import (
     RULES,
+    STABILIZER,
     LayerRule,
     Parameter,
     Rule,
@@ -26,6 +28,7 @@ __all__ = [
     "METHODS",
     "OPERATIONS",
     "RULES",
+    "STABILIZER",
     "UNEXPLAINED",
     "Block",
     "BlockBalance",

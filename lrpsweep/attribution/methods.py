@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from lrpsweep.attribution.lrp.balance import per_image
-from lrpsweep.attribution.lrp.engine import Engine, Explanation
+from lrpsweep.attribution.lrp.engine import Engine, full_precision
+from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.rules import Parameter
 from lrpsweep.registry import Registry
 
@@ -49,7 +50,7 @@ def gradient_x_input(
     It conserves the score on networks of ReLUs without biases alone; the rest is `unexplained`.
     """
     engine.check_batch(images, targets)
-    with torch.enable_grad():
+    with torch.enable_grad(), full_precision():
         leaf = images.detach().clone().requires_grad_()
         scores = engine.scores(leaf)
         engine.check_classes(targets, scores)

@@ -117,7 +117,9 @@ def test_hooks_are_refused_wherever_and_whenever_they_are_hung(inner, kind):
     engine, rules = Engine(net), zero(net)
     engine.attribute(x, targets, rules)
     handle = getattr(net.get_submodule(inner), kind)(lambda *given: None)
-    with pytest.raises(InputError, match="hook hangs on " + (f"'{inner}'" if inner else "the net")):
+    with pytest.raises(
+        InputError, match="forward hooks on " + (f"'{inner}'" if inner else "the net")
+    ):
         engine.attribute(x, targets, rules)
     handle.remove()
     engine.attribute(x, targets, rules)

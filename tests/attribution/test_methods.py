@@ -88,6 +88,25 @@ def test_gradient_x_input_is_the_gradient_times_the_input():
     torch.testing.assert_close(found.relevance, lrp.relevance, rtol=1e-5, atol=1e-9)
 
 
+@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("before", [False, True])
+def test_nothing_is_computed_in_tf32(name, before, monkeypatch):
+    """A GPU's convolutions would otherwise differ from merged ones by more than is allowed."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", before)
+    found = []
+
+    class Watched(nn.Sequential):
+        def forward(self, x):
+            found.append(torch.backends.cudnn.allow_tf32)
+            return super().forward(x)
+
+    engine, (x, targets) = Engine(Watched(*network()).eval()), batch()
+    del found[:]
+    METHODS[name].explain(engine, x, targets, SETTINGS[name], None)
+    assert found == [False]
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 def test_a_method_of_ones_own_is_found_by_name():
     def occluded(engine, images, targets, settings, key):
         return METHODS["lrp"].explain(engine, images.clamp(min=0), targets, RULES_OF, key)

@@ -17,15 +17,11 @@ from zero_rule import (
 )
 
 import lrpsweep
-<<<<<<< HEAD
 from lrpsweep.attribution import Engine, LayerRule, list_layers
-from lrpsweep.attribution.lrp.graph import run
-=======
-from lrpsweep.attribution import Block, Composite, Explainer, list_layers
 from lrpsweep.attribution.lrp.balance import Arriving, Balance
 from lrpsweep.attribution.lrp.forward import ForwardPass
+from lrpsweep.attribution.lrp.graph import run
 from lrpsweep.attribution.lrp.operations import Propagation
->>>>>>> work-e1
 from lrpsweep.attribution.lrp.tracing import find_hooks, trace
 from lrpsweep.errors import InputError
 

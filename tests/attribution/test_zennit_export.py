@@ -4,6 +4,7 @@ import importlib.util
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from networks import with_statistics
 from torch import nn
 from torch.nn import functional as F
 
+from lrpsweep.attribution import RULES as LRP
 from lrpsweep.attribution import Block, Composite, Engine, LayerRule, list_layers, register
 from lrpsweep.attribution.zennit.export import certify, zennit_data, zennit_source
 from lrpsweep.attribution.zennit.loader import explain_with
@@ -179,7 +181,7 @@ def test_bounds_of_a_block():
 
 
 def test_plain_areas_are_compared_in_one_memory_format():
-    """Rounding decides there who wins in a max pool, in another way for channels that lie last."""
+    """Rounding decides there who wins in a max pool, and otherwise for channels that lie last."""
     torch.manual_seed(3)
     first = nn.Conv2d(3, 8, 3, padding=1)
     x = torch.rand(1, 3, 32, 32)
@@ -232,6 +234,19 @@ def test_a_rule_that_zennit_lacks_is_named(block, said):
     rule, hyper, options = block
     with pytest.raises(InputError, match=said):
         zennit_data(net, rules(net, Block("body", (), rule, hyper, options)), (LOW, HIGH))
+
+
+def test_a_registered_rule_is_exported_as_its_entry_says():
+    net = drawn(Own())
+    wanted = rules(net, Block("body", (), "own", {"stabilizer": 1e-3}))
+    own = replace(LRP["flat"], name="own")
+    with LRP.register(own):
+        assert difference(net, wanted, 8) < 1e-9
+    with (
+        LRP.register(replace(own, zennit=None)),
+        pytest.raises(InputError, match="own on 'one'; zennit has no rule"),
+    ):
+        zennit_data(net, wanted, (LOW, HIGH))
 
 
 class Squared(nn.Module):

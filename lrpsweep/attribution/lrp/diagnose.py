@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from lrpsweep.attribution.lrp.balance import largest, size
-from lrpsweep.attribution.lrp.engine import Engine, Explanation
+from lrpsweep.attribution.lrp.engine import Engine
+from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.rules import LayerRule
 
 UNEXPLAINED = 0.01

@@ -7,74 +7,37 @@ the groups of layers from the output down that get the same as before.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
 
+from lrpsweep.attribution.lrp.assignment import assign_rules
 from lrpsweep.attribution.lrp.backward import BackwardPass, Watch
-from lrpsweep.attribution.lrp.balance import Balance, BlockBalance, per_image
+from lrpsweep.attribution.lrp.balance import Balance, per_image
 from lrpsweep.attribution.lrp.canonize import canonize
-from lrpsweep.attribution.lrp.forward import ForwardPass
-from lrpsweep.attribution.lrp.graph import Step, pixelwise, reached
-from lrpsweep.attribution.lrp.operations import weights_of
-from lrpsweep.attribution.lrp.rules import (
-    RULES,
-    LayerRule,
-    default_rule,
-    resolve,
-)
+from lrpsweep.attribution.lrp.explanation import Explanation
+from lrpsweep.attribution.lrp.forward import ForwardPass, check_scores
+from lrpsweep.attribution.lrp.graph import Step
+from lrpsweep.attribution.lrp.rules import LayerRule
 from lrpsweep.attribution.lrp.shapes import Guard
 from lrpsweep.attribution.lrp.tracing import find_hooks, trace, unwrapped
-from lrpsweep.errors import InputError, guess
+from lrpsweep.errors import InputError
 
 POOLING_STABILIZER = 1e-6
 """Of the denominators in averages and sums, as in zennit's `Norm`."""
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """Relevance of one class score per image, or of T, and what became of the rest of the score.
-
-    relevance: (N, C, *spatial), or (N, T, C, *spatial). score: (N,) or (N, T), the explained
-    logits. bias, stabilizer: shaped like the score, what they took of it; unexplained: what is left
-    of score − Σ relevance after that, which only rounding explains. blocks: the same for each group
-    of layers, from the output to the images.
-    """
-
-    relevance: Tensor
-    score: Tensor
-    bias: Tensor
-    stabilizer: Tensor
-    unexplained: Tensor
-    blocks: Mapping[str, BlockBalance]
-
-    @property
-    def heatmaps(self) -> Tensor:
-        """Relevance summed over channels, (N, *spatial) or (N, T, *spatial)."""
-        return self.relevance.sum(self.score.ndim)
-
-    @classmethod
-    def stacked(cls, explanations: Sequence[Explanation]) -> Explanation:
-        """T explanations of the same images as one."""
-        tensors = ("relevance", "score", "bias", "stabilizer", "unexplained")
-        together = {n: torch.stack([getattr(e, n) for e in explanations], 1) for n in tensors}
-        blocks = {
-            name: BlockBalance.stacked([found.blocks[name] for found in explanations])
-            for name in explanations[0].blocks
-        }
-        return cls(**together, blocks=blocks)
-
-    def balance(self) -> Mapping[str, float]:
-        """Mean over the scores of each part's size relative to the score's: never negative."""
-        size = self.score.abs().clamp(min=torch.finfo(torch.float32).tiny)
-        parts = {
-            "bias": self.bias,
-            "stabilizer": self.stabilizer,
-            "unexplained": self.unexplained,
-        }
-        return {name: float((part.abs() / size).mean()) for name, part in parts.items()}
+@contextmanager
+def full_precision() -> Iterator[None]:
+    """No TF32 within: on a GPU, torch otherwise computes float32 convolutions with 10 bits."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
 
 
 class Engine:
@@ -105,8 +68,6 @@ class Engine:
         steps = trace(self.net, example)
         _check_mode(steps)
         self.steps = canonize(steps)
-        self._reached = reached(self.steps)
-        self._pixels = pixelwise(self.steps)
         self._state = _state(self.net)
         self._traced_with = None if example is None else example.shape[1:]
 
@@ -125,6 +86,7 @@ class Engine:
         return tests and example is not None and example.shape[1:] != self._traced_with
 
     @torch.no_grad()
+    @full_precision()
     def attribute(
         self,
         images: Tensor,
@@ -143,7 +105,8 @@ class Engine:
         network computes something else than its layers one by one.
         """
         self.check_batch(images, targets)
-        resolved = self.rules_by_place(rules)
+        bounded = self.bounds is not None
+        resolved = assign_rules(self.steps, rules, pixels_bounded=bounded)
         forward = self._forward(images, key)
         self.check_classes(targets, forward.output)
         keep = key is not None and watch is None
@@ -174,72 +137,8 @@ class Engine:
 
     def check(self, rules: Mapping[str, LayerRule]) -> None:
         """Raises InputError when a layer has no rule, a rule no layer, or one is not for it."""
-        self.rules_by_place(rules)
-
-    def rules_by_place(self, rules: Mapping[str, LayerRule]) -> dict[int, LayerRule]:
-        """The rules of all steps that take one, by place in `steps`, with all of their settings.
-
-        Raises InputError as `check` does.
-        """
-        taking = {rule.on for rule in RULES.values()}
-        places = [place for place, step in enumerate(self.steps) if step.kind in taking]
-        names = {self.steps[place].name for place in places}
-        for name in rules:
-            if name not in names:
-                raise InputError(
-                    f"composite: no layer '{name}' takes a rule; expected names of layers with "
-                    f"weights, or of max pools.{guess(name, names)}"
-                )
-        return {
-            place: self._rule_of(self.steps[place], rules)
-            for place in places
-            if place in self._reached
-        }
-
-    def _rule_of(self, step: Step, rules: Mapping[str, LayerRule]) -> LayerRule:
-        given = rules.get(step.name) or default_rule(step.kind)
-        if given is None:
-            raise InputError(f"composite: layer '{step.name}' is in no block")
-        where = f"composite.{given.group or step.name}"
-        resolved = resolve(given, where)
-        rule = RULES[resolved.rule]
-        if rule.on != step.kind:
-            fitting = ", ".join(other.name for other in RULES.values() if other.on == step.kind)
-            raise InputError(
-                f"{where}.rule: {rule.name} on '{step.name}', which is of kind {step.kind}; "
-                f"expected one of {fitting}"
-            )
-        assert step.module is not None
-        refused = None if rule.refusal is None else rule.refusal(step.module)
-        if refused is not None:
-            raise InputError(f"{where}.rule: {rule.name} on '{step.name}', {refused}")
-        if rule.bounded:
-            self._check_bounds(step, resolved, where)
-        return resolved
-
-    def _check_bounds(self, step: Step, rule: LayerRule, where: str) -> None:
-        bounds = rule.settings.get("bounds")
-        if bounds is None:
-            if self.bounds is None or step.sources[0] not in self._pixels:
-                raise InputError(
-                    f"{where}.rule: {rule.rule} on '{step.name}', which does not read the images; "
-                    f"expected {rule.rule} on layers that read pixels, whose bounds are known, or "
-                    "the bounds of what it reads as low and high"
-                )
-            return
-        reads = _channels(step.module)
-        for name, bound in zip(("low", "high"), bounds, strict=True):
-            if len(bound) not in (1, reads):
-                raise InputError(
-                    f"{where}.{name}: {len(bound)} numbers; expected one, or {reads}, one for each "
-                    f"channel that '{step.name}' reads"
-                )
-        low, high = (torch.tensor(bound, dtype=torch.float64) for bound in bounds)
-        if not bool((low < high).all()):
-            raise InputError(
-                f"{where}.low: found low {list(bounds[0])} and high {list(bounds[1])}; expected "
-                "each low one below its high one"
-            )
+        self.refresh()
+        assign_rules(self.steps, rules, pixels_bounded=self.bounds is not None)
 
     def check_batch(self, images: Tensor, targets: Tensor) -> None:
         """Raises InputError for images or targets that the network cannot take as they are.
@@ -294,13 +193,7 @@ class Engine:
                 f"images: the network fails on images of shape {tuple(images.shape)} ({error}); "
                 "expected the shape that it is made for"
             ) from error
-        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
-            found = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-            raise InputError(
-                f"{type(self.net).__name__}: forward() gives {found} for {len(images)} images; "
-                "expected class scores (N, classes)"
-            )
-        return scores
+        return check_scores(scores, len(images))
 
     def _compare(self, expected: Tensor, found: Tensor) -> None:
         """Refuses a network whose steps do not compute what the network computes.
@@ -320,7 +213,7 @@ class Engine:
                 f"output differs by {float(apart.max()):.3g} from that of its layers one by one, "
                 f"in {int((~same).any(1).sum())} of {len(found)} images. Expected a network "
                 "without tensors that are overwritten while they are used elsewhere; after a "
-                "change of weights by way of `.data`, call `forget()`"
+                "change of weights through `.data`, call `forget()`"
             )
 
     def _keep(self, key: Hashable, forward: ForwardPass) -> None:
@@ -335,7 +228,7 @@ class Engine:
     def forget(self) -> None:
         """Drops all that was computed from weights and images; the next call computes it anew.
 
-        Changed weights are noticed without it, unless they were written by way of `.data`, which
+        Changed weights are noticed without it, unless they were written through `.data`, which
         torch does not count as a change.
         """
         self._forwards.clear()
@@ -375,14 +268,6 @@ def _check_targets(targets: Tensor, images: int) -> None:
             f"targets: found {found}; expected a tensor of whole numbers, ({images},) or "
             f"({images}, T), classes of the images"
         )
-
-
-def _channels(layer: nn.Module | None) -> int:
-    """How many channels, or features, a layer with weights reads."""
-    assert layer is not None
-    weights = weights_of(layer)
-    assert weights is not None
-    return weights.reads(layer)
 
 
 def _check_mode(steps: Sequence[Step]) -> None:

@@ -70,7 +70,7 @@ class ForwardPass:
             for source in step.sources:
                 if last[source] == place:
                     values.pop(source, None)
-        return _scores(values[len(self.steps) - 1], len(images))
+        return check_scores(values[len(self.steps) - 1], len(images))
 
     def _remember(self, place: int, given: tuple[Tensor, ...], ranges: Mapping[int, Range]) -> None:
         step = self.steps[place]
@@ -192,7 +192,7 @@ def _stand_in(x: Any) -> Any:
     return x.new_zeros(()).expand(x.shape) if isinstance(x, Tensor) else x
 
 
-def _scores(output: Any, images: int) -> Tensor:
+def check_scores(output: Any, images: int) -> Tensor:
     """The network's output, if it is scores (N, classes). Raises InputError if it is not."""
     if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != images:
         hint = ""

@@ -15,6 +15,7 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from lrpsweep.attribution.lrp.assignment import assign_rules, field_of
 from lrpsweep.attribution.lrp.calls import Call
 from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.engine import POOLING_STABILIZER, Engine
@@ -38,7 +39,7 @@ def zennit_data(net: nn.Module, rules: Mapping[str, LayerRule], bounds: Bounds) 
     """
     traced = trace(net)
     steps = canonize(traced)
-    blocks = _blocks(steps, Engine(net, bounds).rules_by_place(rules), bounds)
+    blocks = _blocks(steps, assign_rules(steps, rules, pixels_bounded=True), bounds)
     _check_used_once(traced)
     network: dict[str, Any] = {
         "unchanged": [],
@@ -141,7 +142,7 @@ def _blocks(
 
 
 def _in_zennit(step: Step, rule: LayerRule, bounds: Bounds) -> Mapping[str, Any] | None:
-    entry, where = RULES[rule.rule], f"composite.{rule.group or step.name}"
+    entry, where = RULES[rule.rule], field_of(step, rule)
     settings = rule.settings
     if entry.zennit is None:
         raise InputError(f"{where}.rule: {rule.rule} on '{step.name}'; zennit has no rule for that")
@@ -157,7 +158,7 @@ def _in_zennit(step: Step, rule: LayerRule, bounds: Bounds) -> Mapping[str, Any]
 def _check_reads_images(step: Step, rule: LayerRule) -> None:
     if step.sources != (-1,):
         raise InputError(
-            f"composite.{rule.group or step.name}.rule: {rule.rule} on '{step.name}', which reads "
+            f"{field_of(step, rule)}.rule: {rule.rule} on '{step.name}', which reads "
             "pixels that forward() has changed; zennit wants their bounds, as low and high"
         )
 
