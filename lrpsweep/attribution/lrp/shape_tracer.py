@@ -15,7 +15,7 @@ from lrpsweep.attribution.lrp.calls import evaluate
 from lrpsweep.attribution.lrp.operations import known_operation
 from lrpsweep.errors import InputError
 
-SIZES = (224, 64, 32, 28, 299, 16, 8)
+USUAL_HEIGHTS = (224, 64, 32, 28, 299, 16, 8)
 """Heights of an image that are tried where none is given."""
 
 
@@ -56,20 +56,27 @@ class ShapeTracer(fx.Tracer):
         """The value that a branch depends on; it becomes one of the tests."""
         value = self.value(node)
         if isinstance(value, Tensor):
-            raise ValueError(f"'{node.name}' depends on values of the images")
+            raise InputError(self._unknown(node))
         self.tests.append((node, value))
         return value
 
     def value(self, node: fx.Node) -> Any:
-        """What the node gives, tensors as their shapes alone. Raises ValueError if none knows."""
+        """What the node gives, tensors as their shapes alone. Raises InputError if that is not known."""
         with self._shapes_alone():
             for one in self.graph.nodes:
                 if one not in self._values:
                     with contextlib.suppress(Exception):
                         self._values[one] = self._evaluate(one)
         if node not in self._values:
-            raise ValueError(f"'{node.name}' depends on values of the images")
+            raise InputError(self._unknown(node))
         return self._values[node]
+
+    def _unknown(self, node: fx.Node) -> str:
+        return (
+            f"{type(self.net).__name__}: forward() asks for '{node.name}', which depends on the "
+            "images' values, or on a shape that is not known. Expected a network without control "
+            "flow that depends on values, and images of a usual size or some as an example"
+        )
 
     @contextlib.contextmanager
     def _shapes_alone(self) -> Iterator[None]:
@@ -94,7 +101,9 @@ class ShapeTracer(fx.Tracer):
         if self.example is not None:
             return self._mode.from_tensor(self.example)
         shapes = (
-            (2, channels, *(size,) * n) for channels, n in _inputs(self.net) for size in SIZES
+            (2, channels, *(size,) * n)
+            for channels, n in _inputs(self.net)
+            for size in USUAL_HEIGHTS
         )
         like = next(self.net.parameters(), torch.zeros(()))
         for shape in shapes:
@@ -102,7 +111,9 @@ class ShapeTracer(fx.Tracer):
                 images = torch.empty(shape, dtype=like.dtype, device=like.device)
                 self.net(images)
                 return images
-        raise ValueError("its shape is not known")
+        raise InputError(
+            f"{type(self.net).__name__}: none of the usual shapes of images is its own"
+        )
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """While shapes are worked out, modules compute them."""
@@ -181,7 +192,7 @@ class Guard:
         if found != self.expected:
             shapes = ", ".join(str(tuple(v.shape)) for v in values if isinstance(v, Tensor))
             raise OtherBranchError(
-                f"forward() goes another way for images of this shape: a test of sizes of "
+                f"forward() takes another branch for images of this shape: a test of sizes of "
                 f"{shapes} gives {found}, where it was traced with {self.expected}. Expected "
                 "images of the shape that the network was traced with"
             )
