@@ -61,7 +61,7 @@ class ShapeTracer(fx.Tracer):
         return value
 
     def value(self, node: fx.Node) -> Any:
-        """What the node gives, tensors as their shapes alone. Raises InputError if that is not known."""
+        """What the node gives, tensors as their shapes alone. Raises InputError if none knows."""
         with self._shapes_alone():
             for one in self.graph.nodes:
                 if one not in self._values:
@@ -100,20 +100,15 @@ class ShapeTracer(fx.Tracer):
     def _images(self) -> Tensor:
         if self.example is not None:
             return self._mode.from_tensor(self.example)
-        shapes = (
-            (2, channels, *(size,) * n)
-            for channels, n in _inputs(self.net)
-            for size in USUAL_HEIGHTS
-        )
+        channels, n = _reads(self.net)
+        shapes = ((2, channels, *(height,) * n) for height in USUAL_HEIGHTS)
         like = next(self.net.parameters(), torch.zeros(()))
         for shape in shapes:
             with contextlib.suppress(Exception):
                 images = torch.empty(shape, dtype=like.dtype, device=like.device)
                 self.net(images)
                 return images
-        raise InputError(
-            f"{type(self.net).__name__}: none of the usual shapes of images is its own"
-        )
+        raise InputError("none of the usual shapes of images is the network's")
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """While shapes are worked out, modules compute them."""
@@ -128,16 +123,14 @@ class ShapeTracer(fx.Tracer):
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
-def _inputs(net: nn.Module) -> Iterator[tuple[int, int]]:
-    """Channels and dimensions of the images that the network may read: of its convolutions."""
+def _reads(net: nn.Module) -> tuple[int, int]:
+    """Channels and dimensions of the images that the network may read: of its first convolution."""
     for module in net.modules():
         operation = known_operation(module)
-        if operation is not None and operation.weights is not None:
-            dims = len(getattr(module, "kernel_size", ()))
-            if dims:
-                yield operation.weights.reads(module), dims
-                return
-    yield 3, 2
+        kernel = getattr(module, "kernel_size", None)
+        if operation is not None and operation.weights is not None and isinstance(kernel, tuple):
+            return operation.weights.reads(module), len(kernel)
+    return 3, 2
 
 
 class _Sized:
