@@ -120,7 +120,7 @@ def test_uniform_zero_is_gradient_times_input_through(case):
     assert set(vars(net)) == names
 
 
-def test_a_sum_is_split_by_contribution_with_a_stabilizer_on_the_ledger():
+def test_a_sum_is_split_by_contribution_and_the_stabilizer_accounted_for():
     net = Calls(lambda net, x: x + net.other(x), 192, other=nn.Conv2d(4, 4, 1)).double().eval()
     x, targets = batch()
     a = net.conv(x)

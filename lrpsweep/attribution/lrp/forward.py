@@ -1,4 +1,4 @@
-"""What the network computed on one batch, as far as relevance needs it on its way back."""
+"""What the network computed on one batch, as far as the backward pass needs it."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from lrpsweep.errors import InputError
 Range = tuple[Tensor, Tensor]
 
 MOST_CHECKPOINTS = 16
-"""How many stops on the way down a batch keeps; the one that was not used for longest goes."""
+"""How many checkpoints a batch keeps; the one that was not used for longest goes."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The state of relevance at one place on its way down."""
+    """The state of the backward pass at one place."""
 
     pending: Mapping[int, Arriving]
     balance: Balance
@@ -112,7 +112,7 @@ class ForwardPass:
         return value.flatten(1, -2).mT[..., None] if self.reads_tokens(place) else value
 
     def channels_last(self, place: int, value: Tensor) -> Tensor:
-        """The way back, for what the layer at `place` reads."""
+        """The inverse of `channels_first`, for what the layer at `place` reads."""
         return (
             value[..., 0].mT.reshape(self.given[place][0].shape)
             if self.reads_tokens(place)

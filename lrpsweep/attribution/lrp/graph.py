@@ -150,7 +150,7 @@ def layer_below(steps: Sequence[Step]) -> list[int]:
 
 
 def depths(steps: Sequence[Step]) -> dict[str, int]:
-    """By name, how many layers with weights lie on the longest way from the images to each one.
+    """By name, how many layers with weights lie on the longest path from the images to each one.
 
     Only layers that relevance comes to. A layer used twice has the depth of its last use.
     """

@@ -23,14 +23,14 @@ class LayerInfo:
 
     Layers that forward() computes by functions, as F.conv2d(x, self.weight), come last, by the name
     of their weight. kind: its type. depth: of a layer with
-    weights, how many of those lie on the longest way from the images to it, itself included; 0 for
+    weights, how many of those lie on the longest path from the images to it, itself included; 0 for
     all others, also for those that no relevance comes to. Parallel branches have the same depths.
     handling: how relevance goes back through it: 'weighted' (a composite's rule), 'merged into
     NAME' (a batch norm), 'gate' (it only feeds a gate, which gets none), '' (it computes nothing,
     or forward() does not use it), or the name of an operation: 'pass', 'relu', …. on_map: whether
     its output is averaged over places in the end: a dense layer there, as ConvNeXt's, is a
     convolution of size 1. dense: whether it is a dense layer. pools: names of the max pools that
-    read its output, maybe by way of others without weights.
+    read its output, maybe through others without weights.
     """
 
     index: int

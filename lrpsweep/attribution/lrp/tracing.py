@@ -10,13 +10,12 @@ from __future__ import annotations
 import copy
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional as F
 from torch.nn.modules import module as modules_of_torch
 from torchvision.ops import FrozenBatchNorm2d
 
@@ -35,11 +34,13 @@ from lrpsweep.attribution.lrp.operations.arithmetic import (
     SUM,
     UNKNOWN,
 )
+from lrpsweep.attribution.lrp.operations.convolution import padded_by_numbers, padded_outside
 from lrpsweep.attribution.lrp.operations.normalisation import AFFINE, from_call
-from lrpsweep.attribution.lrp.operations.operation import copy_with, settings_of
+from lrpsweep.attribution.lrp.operations.operation import effective, settings_of
 from lrpsweep.attribution.lrp.operations.pooling import AVERAGE, MAX_POOL, REDUCTION, pools_all
 from lrpsweep.attribution.lrp.operations.shape import PADDING, PARTS, ROUTE, SIZES
-from lrpsweep.attribution.lrp.shapes import Guard, ShapeTracer
+from lrpsweep.attribution.lrp.refusals import described, refused_call, refused_layer
+from lrpsweep.attribution.lrp.shape_tracer import Guard, ShapeTracer
 from lrpsweep.errors import InputError
 
 
@@ -122,7 +123,7 @@ def _graph(net: nn.Module, tracer: fx.Tracer) -> tuple[fx.Graph, dict[str, Any]]
 
 
 class _Network:
-    """A traced graph on its way to steps.
+    """A traced graph that is turned into steps.
 
     places: the step that each node's tensor comes from. spread: how much each step's value knows of
     places in the image: 0 nothing, as a parameter; 1 one value per image, as behind global pooling;
@@ -176,7 +177,7 @@ class _Network:
         (scores,) = node.args
         if not isinstance(scores, fx.Node) or scores not in self.places:
             raise InputError(
-                f"{type(self.net).__name__}: forward() returns {_shown(scores)}; expected one "
+                f"{type(self.net).__name__}: forward() returns {described(scores)}; expected one "
                 "tensor (N, classes). Wrap the network in a module that returns the scores alone"
             )
         return self.places[scores]
@@ -249,16 +250,16 @@ class _Network:
             return step
         try:
             read = self.tracer.value(node.all_input_nodes[0])
-        except ValueError:
+        except InputError:
             return step
         return replace(step, ndim=read.ndim)
 
     def _layer(self, node: fx.Node, operation: Operation) -> Step | None:
         """A layer with weights, on one tensor and with nothing else said."""
-        if len(node.args) != 1 or node.kwargs or len(self._tensors(node)) != 1:
+        if len(node.args) + len(node.kwargs) != 1 or len(self._tensors(node)) != 1:
             return None
         name = str(node.target)
-        layer = plain_layer(self.modules[name])
+        layer = effective(self.modules[name])
         source = self.places[self._tensors(node)[0]]
         return self._with_padding(Step(name, operation, (source,), layer, layer))
 
@@ -267,12 +268,12 @@ class _Network:
         layer = step.module
         assert layer is not None
         if getattr(layer, "padding_mode", "zeros") != "zeros":
-            layer, pad = _padded_outside(layer)
+            layer, pad = padded_outside(layer)
             source = self._add(Step(f"{step.name}.padding", PADDING, step.sources, pad))
             return replace(step, sources=(source,), run=layer, module=layer)
         if not isinstance(getattr(layer, "padding", ()), str):
             return step
-        layer, crop = _padded_by_numbers(layer)
+        layer, crop = padded_by_numbers(layer)
         step = replace(step, run=layer, module=layer)
         if not any(crop.first):
             return step
@@ -419,7 +420,7 @@ class _Network:
         return Step(node.name, operation, sources, Call(node, tuple(tensors), function))
 
     def _tensors(self, node: fx.Node) -> list[fx.Node]:
-        """The steps' nodes that a node reads, also by way of sizes and parts."""
+        """The steps' nodes that a node reads, also for the sizes and parts that it reads."""
         found: dict[fx.Node, None] = {}
         for source in node.all_input_nodes:
             nested = self._tensors(source) if source not in self.places else [source]
@@ -434,43 +435,14 @@ class _Network:
 
     def _refusal(self, node: fx.Node) -> str:
         names = [self._named(self.places[tensor]) for tensor in self._tensors(node)]
-        product = node.op != "call_module" and find_call(called(node), arguments(node)) == PRODUCT
-        gate = "A product needs a gate: a parameter, or one value per channel. " if product else ""
-        what, advice = (
-            self._refused_layer(node) if node.op == "call_module" else self._refused_call(node)
-        )
-        read = ", ".join(names) or "nothing"
-        return f"{what} (reads {read}) has no relevance rule. {gate}{advice}"
-
-    def _refused_layer(self, node: fx.Node) -> tuple[str, str]:
-        """What it is, and what to do about it: relevance cannot just pass by weights."""
-        module = self.modules[str(node.target)]
-        kind = type(module).__name__
-        what = f"layer '{node.target}' of type {kind}"
-        if len(self._tensors(node)) > 1:
-            return what, f"It reads several tensors: {_function_for(kind)}"
-        if next(module.parameters(), None) is not None:
-            return what, f"It has weights: {_function_for(kind)}"
-        if "pool" in kind.lower():
-            return what, f"It pools: {_function_for(kind)}"
-        return what, _pass_or_function(kind)
-
-    def _refused_call(self, node: fx.Node) -> tuple[str, str]:
-        """A module without weights can be registered whole, but no other that forward() is of."""
-        inside = list(node.meta.get("nn_module_stack", {}).values())
-        name, within = inside[-1] if inside else ("", type(self.net))
-        kind = getattr(within, "__name__", str(within))
-        call = getattr(node.target, "__name__", node.target)
-        call = called(node)[1:] if node.target is getattr else call
-        whose = f"'{name}' of type {kind}" if name else kind
-        what = f"{call}() in forward() of {whose}"
-        own = self.modules[str(name)]
-        if name and next(own.parameters(), None) is None:
-            return what, _pass_or_function(kind)
-        return what, (
-            f"Put it into a module of its own: a class whose forward() computes {call}() and "
-            f"nothing else, called by forward() of {kind}. {_pass_or_function('that class')}"
-        )
+        if node.op == "call_module":
+            name = str(node.target)
+            what, advice = refused_layer(name, self.modules[name], len(names))
+        else:
+            inside = list(node.meta.get("nn_module_stack", {}).values())
+            name = str(inside[-1][0]) if inside else ""
+            what, advice = refused_call(node, name, self.modules[name])
+        return f"{what} (reads {', '.join(names) or 'nothing'}) has no relevance rule. {advice}"
 
     def _named(self, place: int) -> str:
         return "the images" if place < 0 else f"'{self.steps[place].name}'"
@@ -478,88 +450,6 @@ class _Network:
 
 POOLS = (AVERAGE, MAX_POOL, REDUCTION)
 """Operations after which a value may know nothing of places in the image any more."""
-
-
-def _function_for(kind: str) -> str:
-    return (
-        "register a function for it before: `lrpsweep.register(" + kind + ", function)`, with "
-        "function(module, inputs, relevance) -> relevance of inputs"
-    )
-
-
-def _pass_or_function(kind: str) -> str:
-    return (
-        "If relevance may pass through unchanged, say so before: `lrpsweep.register("
-        f'{kind}, "pass")`; otherwise register a function `(module, inputs, relevance) -> '
-        f"relevance of inputs` for {kind}"
-    )
-
-
-def plain_layer(layer: nn.Module) -> nn.Module:
-    """The layer, or, where its weights are computed from others, a copy with those in effect."""
-    own = "weight" in layer._parameters and "bias" in layer._parameters
-    if own:
-        return layer
-    if layer.training:
-        raise InputError(
-            f"a layer of type {type(layer).__name__} whose weights are computed from others is in "
-            "training mode; expected a network in eval mode: call `net.eval()` first"
-        )
-    held: Any = object.__new__(type(layer))  # what hooks compute is set on it, not on the user's
-    held.__dict__ = dict(vars(layer))
-    for hook in layer._forward_pre_hooks.values():
-        hook(held, None)
-    weight, bias = held.weight, held.bias
-    return copy_with(held, weight, bias)
-
-
-@dataclass(frozen=True)
-class _Padding:
-    """Pads an input as a convolution does. sizes: as `torch.nn.functional.pad` wants them."""
-
-    sizes: tuple[int, ...]
-    mode: str
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return F.pad(x, self.sizes, self.mode)
-
-
-@dataclass(frozen=True)
-class _Cropped:
-    """Leaves out the first places in each dimension."""
-
-    first: tuple[int, ...]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        kept: Any = (..., *(slice(n, None) for n in self.first))
-        return x[kept]
-
-
-def _padded_outside(layer: Any) -> tuple[nn.Module, _Padding]:
-    """A convolution without padding, and the padding of another mode that goes before it."""
-    sizes = _same_padding(layer) if isinstance(layer.padding, str) else layer.padding
-    pairs = [size if isinstance(size, tuple) else (size, size) for size in sizes]
-    padding = _Padding(tuple(n for pair in reversed(pairs) for n in pair), layer.padding_mode)
-    return _repadded(layer, (0,) * len(pairs)), padding
-
-
-def _padded_by_numbers(layer: Any) -> tuple[nn.Module, _Cropped]:
-    """A convolution with as many zeros on both sides as `same` has on one, and what is too much."""
-    pairs = _same_padding(layer)
-    inner = _repadded(layer, tuple(after for _, after in pairs))
-    return inner, _Cropped(tuple(after - before for before, after in pairs))
-
-
-def _same_padding(layer: Any) -> list[tuple[int, int]]:
-    """Before and after, by dimension, as torch pads for the words 'same' and 'valid'."""
-    whole = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
-    return [(p // 2, p - p // 2) if layer.padding == "same" else (0, 0) for p in whole]
-
-
-def _repadded(layer: Any, padding: tuple[int, ...]) -> nn.Module:
-    new = copy_with(layer, layer.weight, layer.bias)
-    new.__dict__ |= {"padding": padding, "padding_mode": "zeros"}
-    return new
 
 
 def _with_module(step: Step, pool: Any, settings: dict[str, Any]) -> Step:
@@ -571,15 +461,6 @@ def _with_module(step: Step, pool: Any, settings: dict[str, Any]) -> Step:
         return step
     module = MAX_POOL.modules[MAX_POOL.calls.index(pool)](**own)
     return replace(step, run=module, module=module)
-
-
-def _shown(value: Any) -> str:
-    """What forward() returns, for a message."""
-    if isinstance(value, dict):
-        return f"a dict of {', '.join(map(repr, value))}"
-    if isinstance(value, tuple | list):
-        return f"a {'tuple' if isinstance(value, tuple) else 'list'} of {len(value)}"
-    return str(value)
 
 
 def _part(call: Call, i: int, *values: Tensor) -> Tensor:

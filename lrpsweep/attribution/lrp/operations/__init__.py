@@ -1,4 +1,4 @@
-"""What a network may consist of: a table of operations, each with its way forward and back."""
+"""What a network may consist of: a table of operations, each with its backward function."""
 
 from __future__ import annotations
 

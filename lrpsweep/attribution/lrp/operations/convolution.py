@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lrpsweep.attribution.lrp.operations.operation import Operation, Weights, with_weights
+from lrpsweep.attribution.lrp.operations.operation import (
+    Operation,
+    Weights,
+    copy_with,
+    with_weights,
+)
 
 CONVOLVE = (F.conv1d, F.conv2d, F.conv3d)
 TRANSPOSE = (F.conv_transpose1d, F.conv_transpose2d, F.conv_transpose3d)
@@ -120,6 +126,60 @@ class TransposedConvolution(Convolution):
             groups=groups, device="meta", **more,
         )  # fmt: skip
         return with_weights(layer, weight, settings.get("bias"))
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Pads an input (N, C, *in) as a convolution does. sizes: as F.pad wants them."""
+
+    sizes: tuple[int, ...]
+    mode: str
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The padded input."""
+        return F.pad(x, self.sizes, self.mode)
+
+
+@dataclass(frozen=True)
+class Cropped:
+    """Leaves out the first places in each dimension."""
+
+    first: tuple[int, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The others."""
+        kept: Any = (..., *(slice(n, None) for n in self.first))
+        return x[kept]
+
+
+def padded_outside(layer: Any) -> tuple[nn.Module, Padding]:
+    """A convolution without padding, and the padding of another mode that goes before it."""
+    sizes = _same_padding(layer) if isinstance(layer.padding, str) else layer.padding
+    pairs = [size if isinstance(size, tuple) else (size, size) for size in sizes]
+    padding = Padding(tuple(n for pair in reversed(pairs) for n in pair), layer.padding_mode)
+    return _repadded(layer, (0,) * len(pairs)), padding
+
+
+def padded_by_numbers(layer: Any) -> tuple[nn.Module, Cropped]:
+    """Of padding 'same': with as many zeros on both sides as are needed on one, then cropped.
+
+    So padding counts as no input for rules that look at weights alone.
+    """
+    pairs = _same_padding(layer)
+    inner = _repadded(layer, tuple(after for _, after in pairs))
+    return inner, Cropped(tuple(after - before for before, after in pairs))
+
+
+def _same_padding(layer: Any) -> list[tuple[int, int]]:
+    """Before and after, by dimension, as torch pads for the words 'same' and 'valid'."""
+    whole = [d * (k - 1) for d, k in zip(layer.dilation, layer.kernel_size, strict=True)]
+    return [(p // 2, p - p // 2) if layer.padding == "same" else (0, 0) for p in whole]
+
+
+def _repadded(layer: Any, padding: tuple[int, ...]) -> nn.Module:
+    new = copy_with(layer, layer.weight, layer.bias)
+    new.__dict__ |= {"padding": padding, "padding_mode": "zeros"}
+    return new
 
 
 CONVOLUTION = Operation("convolution", LAYERS, CONVOLVE, weights=Convolution(), needs_values=False)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrize import type_before_parametrizations
 
 from lrpsweep.attribution.lrp.balance import Arriving, Balance
+from lrpsweep.errors import InputError
 
 if TYPE_CHECKING:
     from lrpsweep.attribution.lrp.forward import ForwardPass
@@ -170,3 +171,22 @@ _OWN = ("weight", "bias", "training")
 
 def _parameter(values: Tensor) -> nn.Parameter:
     return nn.Parameter(values.detach(), requires_grad=False)
+
+
+def effective(layer: nn.Module) -> nn.Module:
+    """The layer, or, where its weights are computed from others, a copy with those in effect.
+
+    Raises InputError in training mode, in which computing them may change the layer.
+    """
+    if "weight" in layer._parameters and "bias" in layer._parameters:
+        return layer
+    if layer.training:
+        raise InputError(
+            f"a layer of type {type_before_parametrizations(layer).__name__} computes its weights "
+            "and is in training mode; expected a network in eval mode: call `net.eval()` first"
+        )
+    held: Any = object.__new__(type(layer))  # what hooks compute is set on it, not on the user's
+    held.__dict__ = dict(vars(layer))
+    for hook in layer._forward_pre_hooks.values():
+        hook(held, None)
+    return copy_with(held, held.weight, held.bias)

@@ -15,7 +15,7 @@ from lrpsweep.attribution.lrp.calls import evaluate
 from lrpsweep.attribution.lrp.operations import known_operation
 from lrpsweep.errors import InputError
 
-SIZES = (224, 64, 32, 28, 299, 16, 8)
+USUAL_HEIGHTS = (224, 64, 32, 28, 299, 16, 8)
 """Heights of an image that are tried where none is given."""
 
 
@@ -56,20 +56,27 @@ class ShapeTracer(fx.Tracer):
         """The value that a branch depends on; it becomes one of the tests."""
         value = self.value(node)
         if isinstance(value, Tensor):
-            raise ValueError(f"'{node.name}' depends on values of the images")
+            raise InputError(self._unknown(node))
         self.tests.append((node, value))
         return value
 
     def value(self, node: fx.Node) -> Any:
-        """What the node gives, tensors as their shapes alone. Raises ValueError if none knows."""
+        """What the node gives, tensors as their shapes alone. Raises InputError if none knows."""
         with self._shapes_alone():
             for one in self.graph.nodes:
                 if one not in self._values:
                     with contextlib.suppress(Exception):
                         self._values[one] = self._evaluate(one)
         if node not in self._values:
-            raise ValueError(f"'{node.name}' depends on values of the images")
+            raise InputError(self._unknown(node))
         return self._values[node]
+
+    def _unknown(self, node: fx.Node) -> str:
+        return (
+            f"{type(self.net).__name__}: forward() asks for '{node.name}', which depends on the "
+            "images' values, or on a shape that is not known. Expected a network without control "
+            "flow that depends on values, and images of a usual size or some as an example"
+        )
 
     @contextlib.contextmanager
     def _shapes_alone(self) -> Iterator[None]:
@@ -93,16 +100,15 @@ class ShapeTracer(fx.Tracer):
     def _images(self) -> Tensor:
         if self.example is not None:
             return self._mode.from_tensor(self.example)
-        shapes = (
-            (2, channels, *(size,) * n) for channels, n in _inputs(self.net) for size in SIZES
-        )
+        channels, n = _reads(self.net)
+        shapes = ((2, channels, *(height,) * n) for height in USUAL_HEIGHTS)
         like = next(self.net.parameters(), torch.zeros(()))
         for shape in shapes:
             with contextlib.suppress(Exception):
                 images = torch.empty(shape, dtype=like.dtype, device=like.device)
                 self.net(images)
                 return images
-        raise ValueError("its shape is not known")
+        raise InputError("none of the usual shapes of images is the network's")
 
     def call_module(self, m: nn.Module, forward: Callable[..., Any], args: Any, kwargs: Any) -> Any:
         """While shapes are worked out, modules compute them."""
@@ -117,16 +123,14 @@ class ShapeTracer(fx.Tracer):
         return super().getattr(attr, attr_val, parameter_proxy_cache)
 
 
-def _inputs(net: nn.Module) -> Iterator[tuple[int, int]]:
-    """Channels and dimensions of the images that the network may read: of its convolutions."""
+def _reads(net: nn.Module) -> tuple[int, int]:
+    """Channels and dimensions of the images that the network may read: of its first convolution."""
     for module in net.modules():
         operation = known_operation(module)
-        if operation is not None and operation.weights is not None:
-            dims = len(getattr(module, "kernel_size", ()))
-            if dims:
-                yield operation.weights.reads(module), dims
-                return
-    yield 3, 2
+        kernel = getattr(module, "kernel_size", None)
+        if operation is not None and operation.weights is not None and isinstance(kernel, tuple):
+            return operation.weights.reads(module), len(kernel)
+    return 3, 2
 
 
 class _Sized:
@@ -181,7 +185,7 @@ class Guard:
         if found != self.expected:
             shapes = ", ".join(str(tuple(v.shape)) for v in values if isinstance(v, Tensor))
             raise OtherBranchError(
-                f"forward() goes another way for images of this shape: a test of sizes of "
+                f"forward() takes another branch for images of this shape: a test of sizes of "
                 f"{shapes} gives {found}, where it was traced with {self.expected}. Expected "
                 "images of the shape that the network was traced with"
             )
