@@ -18,6 +18,7 @@ from lrpsweep.attribution import (
     Rule,
     list_layers,
 )
+from lrpsweep.attribution.lrp.balance import Arriving
 from lrpsweep.composites.presets import PRESETS
 from lrpsweep.errors import InputError, WorkError
 
@@ -76,36 +77,33 @@ def test_a_preset_is_zennits_composite():
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-5
 
 
-FORMS = [
-    {"Conv2d": {"rule": "gamma", "gamma": 0.25}, "Linear": "zero"},
-    {
-        "Linear": "zero",
-        "0": {"rule": "gamma", "gamma": 0.25},
-        "4": LayerRule("gamma", {"gamma": 0.25}),
-    },
-    {
-        "4": {"rule": "gamma", "gamma": 0.25},
-        "Conv2d": {"rule": "gamma", "gamma": 0.25},
-        "8": "zero",
-    },
-    {"0..4": {"rule": "gamma", "gamma": 0.25}, "end": "zero"},
-    Composite((Block("a", ("0", "4"), "gamma", {"gamma": 0.25}), Block("b", ("8",), "zero", {}))),
-    {
-        "preset": "uniform_gamma",
-        "gamma": 0.25,
-    },
-]
+GAMMA = {"rule": "gamma", "gamma": 0.25}
+BLOCKS = (Block("a", ("0", "4"), "gamma", {"gamma": 0.25}), Block("b", ("8",), "zero", {}))
 
 
-@pytest.mark.parametrize("form", range(len(FORMS)))
-def test_a_composite_may_be_said_in_many_forms(net, form):
-    wanted = FORMS[form]
-    if isinstance(wanted, dict) and "end" in wanted:
-        wanted = {"0..4": wanted["0..4"], "8": wanted["end"]}
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        {"Conv2d": GAMMA, "Linear": "zero"},
+        {"Linear": "zero", "0": GAMMA, "4": LayerRule("gamma", {"gamma": 0.25})},
+        {"0..4": GAMMA, "8": "zero"},
+        {"depth ..2": GAMMA, "depth 3": "zero"},
+        Composite(BLOCKS),
+    ],
+)
+def test_a_composite_may_be_said_in_many_forms(net, wanted):
     found = lrpsweep.Explainer(net)(*batch(), wanted).relevance
-    gamma = LayerRule("gamma", {"gamma": 0.25})
-    head = gamma if "preset" in str(wanted) else LayerRule("zero")
-    assert torch.equal(found, by_engine(net, first=gamma, second=gamma, head=head))
+    gamma, zero = LayerRule("gamma", {"gamma": 0.25}), LayerRule("zero")
+    assert torch.equal(found, by_engine(net, first=gamma, second=gamma, head=zero))
+
+
+def test_a_preset_takes_parameters(net):
+    explain, gamma = lrpsweep.Explainer(net), LayerRule("gamma", {"gamma": 2.0})
+    found = explain(*batch(), {"preset": "uniform_gamma", "gamma": 2}).relevance
+    assert torch.equal(found, by_engine(net, first=gamma, second=gamma, head=gamma))
+    published = explain(*batch(), {"preset": "uniform_gamma"}).relevance
+    assert torch.equal(published, explain(*batch(), "uniform_gamma").relevance)
+    assert not torch.equal(published, found)
 
 
 def test_a_name_counts_before_a_type_in_any_order(net):
@@ -288,6 +286,22 @@ def test_a_rule_of_ones_own_is_used_by_name(net):
             explain(*batch(), {"Conv2d": "zero", "Linear": {"rule": "half", "share": 2}})
     with pytest.raises(InputError, match="found 'half'"):
         explain(*batch(), {"Conv2d": "zero", "Linear": "half"})
+
+
+def test_a_rule_of_ones_own_for_max_pools(net):
+    def all_equal(propagation):
+        """Every value of the image gets the same."""
+        x, total = propagation.given[0], propagation.relevance.flatten(1).sum(1)
+        return [Arriving(total.view(-1, 1, 1, 1).expand_as(x) / x[0].numel())]
+
+    explain = lrpsweep.Explainer(net)
+    wanted = {"Conv2d": "flat", "Linear": "zero", "3": "even"}
+    with pytest.raises(InputError, match=r"found 'even'; expected one of .*winner, sum"):
+        explain(*batch(), wanted)
+    with RULES.register(Rule("even", all_equal, "all equal", on="max_pool")):
+        inner = explain(*batch(), wanted, at="2").relevance
+    assert float((inner - inner[:, :1, :1, :1]).abs().max()) < 1e-12
+    assert float(inner.abs().max()) > 0
 
 
 class Cube(nn.Module):
