@@ -9,18 +9,18 @@ import pytest
 from lrpsweep.study import bundled_studies, identity, load_study, parse_study
 
 BUNDLED = {
-    "quickstart": "ac7b414e3630529245a97590ff52fee00cc8f3e2353e844dde21268cdf159bc2",
-    "thesis-decreasing-lerf": "c45c478cc221713db9a5ef9b84eb3861e9ac7a6c5101695ca92ad1b0cfdcc89c",
-    "thesis-decreasing-morf": "ab7052cd4269010fb5bc88ee3a9cf26e9a6a07987c8cc8d230d7f7c97a3c4de7",
-    "thesis-decreasing-random": "7c790472e0cb0095ab60ee9dbfa22352a3f53f29ab21c4d1a184e55d8d59c567",
-    "thesis-decreasing-table-4.2": "e48a1d1079157e6a8d6126c94277edbffac7d255133fe26733aa56762a64e2ff",
-    "thesis-decreasing-zoomed": "daecd310326ed9722d0c34e55186a52be97c715d0e25987df38a3e1417957443",
-    "thesis-tutorial-lerf": "d8378fe32e248ebab26be631dd6439a555bac9b3e501c2601caf3564db535751",
-    "thesis-tutorial-morf": "3e90ef5f283285956151f7736e0fa253e31c35445071e60ea541f6c2a352da85",
-    "thesis-tutorial-random": "566cacc70aa6666dab1c4c3d54cb5b82408a834f8ed19becaaa8467683aae39e",
-    "vgg16-decreasing-gamma": "d09096039e978ab7da518d9eae92e8039b588013fe6820ccb2c4982f0eebd29a",
+    "quickstart": "ac7b414e3630529245a97590ff52fee0",
+    "thesis-decreasing-lerf": "c45c478cc221713db9a5ef9b84eb3861",
+    "thesis-decreasing-morf": "ab7052cd4269010fb5bc88ee3a9cf26e",
+    "thesis-decreasing-random": "7c790472e0cb0095ab60ee9dbfa22352",
+    "thesis-decreasing-table-4.2": "e48a1d1079157e6a8d6126c94277edbf",
+    "thesis-decreasing-zoomed": "daecd310326ed9722d0c34e55186a52b",
+    "thesis-tutorial-lerf": "d8378fe32e248ebab26be631dd6439a5",
+    "thesis-tutorial-morf": "3e90ef5f283285956151f7736e0fa253",
+    "thesis-tutorial-random": "566cacc70aa6666dab1c4c3d54cb5b82",
+    "vgg16-decreasing-gamma": "d09096039e978ab7da518d9eae92e803",
 }
-"""Study to its hash for two images, as computed by the version before registries."""
+"""Study to the first half of its hash for two images, as computed by the version before registries."""
 
 HALF_RUN = """\
 version: 1
@@ -37,7 +37,8 @@ search:
   eps: {linear: [0.0, 0.5]}
 composite:
   - {block: pixel, layers: features.0, rule: z_box}
-  - {block: early, layers: features.1..features.9, rule: gamma, gamma: $gamma1, bias: kept, pooling: sum}
+  - {block: early, layers: features.1..features.9, rule: gamma, gamma: $gamma1,
+     bias: kept, pooling: sum}
   - {block: late,  layers: features.10..features.19, rule: $rule, gamma: $gamma2, epsilon: $eps}
   - {block: default, rule: zero, stabilize: clip}
 evaluation: {patch: 16, perturbation: mean}
@@ -82,7 +83,7 @@ def test_a_bundled_study_keeps_its_hash(name):
         image_hashes=["1", "2"],
         targets=[0, 1],
     )
-    assert found == BUNDLED[name]
+    assert found[:32] == BUNDLED[name]
 
 
 def test_every_bundled_study_is_pinned():
@@ -105,13 +106,13 @@ def test_a_stored_study_with_searched_rules_and_options_keeps_its_hash():
 
 
 PRESETS = {
-    "{preset: decreasing_gamma_exponential, gamma: $g, decay: 1}": "b35ad330954799ebb2a8545c9b5a9da746b7c5292ad600fe6c1c90b22c55c1a8",
-    "{preset: decreasing_gamma_factor, gamma: $g}": "3257a5af545f6ca463992d282e84143378b6c7e3e207a1ff447e462a96263722",
-    "{preset: cmp_alpha1_flat_n, n: $n}": "dac3277b4a540ea6a734c3be1f7fb6f49d422733ea25b775574f024d59bbef77",
+    "{preset: decreasing_gamma_exponential, gamma: $g, decay: 1}": "b35ad330954799ebb2a8545c9b5a9da7",
+    "{preset: decreasing_gamma_factor, gamma: $g}": "3257a5af545f6ca463992d282e841433",
+    "{preset: cmp_alpha1_flat_n, n: $n}": "dac3277b4a540ea6a734c3be1f7fb6f4",
     "[{block: default, rule: $r, gamma: $g, epsilon: 0.1, alpha: 2, decay: 1, stabilize: none, "
-    "form: rms, pooling: $p}]": "d62bc07f4c3008dc6220ac04a8ffb7da40097b96c088be06faef2ab2306c6286",
+    "form: rms, pooling: $p}]": "d62bc07f4c3008dc6220ac04a8ffb7da",
 }
-"""Composites to the hash of their study: orders and defaults that no bundled study has."""
+"""Composites to the first half of their study's hash: orders and defaults that no bundled study has."""
 
 
 @pytest.mark.parametrize("composite", PRESETS)
@@ -125,4 +126,4 @@ def test_the_order_of_settings_in_a_hash_stays(composite):
     }
     searched = "".join(f"  {n}: {d}\n" for n, d in names.items() if f"${n}" in composite)
     text = HALF_RUN[:start] + f"search:\n{searched}composite: {composite}\n" + HALF_RUN[end:]
-    assert stored(text)[0] == PRESETS[composite]
+    assert stored(text)[0][:32] == PRESETS[composite]
