@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrpsweep.attribution import BlockBalance, Composite, Explanation, doubtful
+from lrpsweep.attribution import BlockBalance, Explanation, doubtful
+from lrpsweep.composites import Composite
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import (
     BLIND_ORDERS,

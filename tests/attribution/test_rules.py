@@ -17,6 +17,7 @@ from captum.attr import LRP
 from captum.attr._utils.lrp_rules import GammaRule
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from lrpsweep.composites.rules import OPTIONS, hyperparameters, options
 from torch import Tensor, nn
 from zennit import rules as zr
 from zennit.core import Stabilizer
@@ -24,7 +25,6 @@ from zennit.core import Stabilizer
 from lrpsweep.attribution.lrp.balance import Balance
 from lrpsweep.attribution.lrp.record import Record
 from lrpsweep.attribution.lrp.rules import RULES, Arriving, keeps_shape
-from lrpsweep.composites.rules import OPTIONS, hyperparameters, options
 
 LOW, HIGH = -2.5, 2.75
 

@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from study_text import PATH, STUDY, study
 
+from lrpsweep.composites import Block, preset
 from lrpsweep.errors import InputError
 from lrpsweep.study import (
-    BlockSpec,
     Fixed,
     Int,
     Log,
     Preprocess,
-    PresetSpec,
     StudySpec,
     bundled_studies,
     load_study,
@@ -44,8 +43,8 @@ def test_the_quickstart_has_49_trials_and_what_the_tour_promises():
 def test_a_study_is_typed_values_with_the_defaults_of_the_protocol():
     spec = study()
     assert spec.search == {"g": Log(log=(0.01, 1.0), zero=True, points=4)}
-    assert spec.composite[1] == BlockSpec(
-        block="early", layers=("features.1..features.9",), rule="gamma", gamma="$g"
+    assert spec.composite.blocks[1] == Block(
+        "early", ("features.1..features.9",), "gamma", {"gamma": "$g"}
     )
     evaluation = spec.evaluation
     assert (evaluation.protocol, evaluation.patch, evaluation.schedule) == (
@@ -54,7 +53,7 @@ def test_a_study_is_typed_values_with_the_defaults_of_the_protocol():
         "quadratic",
     )
     assert (evaluation.perturbation, evaluation.score) == ("telea", "logit")
-    assert spec.objective == "auc_morf"
+    assert spec.objectives == ("auc_morf",)
     assert spec.data.target == "label"
     assert spec.text == STUDY
     assert spec.base == Path("somewhere")
@@ -72,7 +71,7 @@ def test_a_study_is_frozen():
 
 def test_layers_are_selected_in_many_ways():
     spec = study("composite.early.layers=[0, 1..16, Conv2d, features.18..end, ..end]")
-    assert spec.composite[1].layers == ("0", "1..16", "Conv2d", "features.18..end", "..end")
+    assert spec.composite.blocks[1].layers == ("0", "1..16", "Conv2d", "features.18..end", "..end")
 
 
 def test_a_plain_number_is_a_fixed_value():
@@ -101,7 +100,7 @@ def test_preprocessing_may_be_written_out():
 
 def test_one_name_may_serve_several_blocks():
     spec = study("composite.pixel={block: pixel, layers: features.0, rule: gamma, gamma: $g}")
-    assert [b.gamma for b in spec.composite] == ["$g", "$g", None]
+    assert [b.values for b in spec.composite.blocks] == [{"gamma": "$g"}, {"gamma": "$g"}, {}]
 
 
 BAD = {
@@ -508,8 +507,7 @@ def test_an_int_range_needs_no_points_for_a_grid():
 
 def test_a_preset_is_a_composite():
     spec = study("composite={preset: tutorial, gamma: $g}")
-    assert isinstance(spec.composite, PresetSpec)
-    assert spec.composite.hyper == {"gamma": "$g"}
+    assert spec.composite == preset("tutorial", {"gamma": "$g"})
     assert isinstance(spec, StudySpec)
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from lrpsweep.attribution.lrp.balance import Account, Balance, per_image
-from lrpsweep.attribution.lrp.composite import Block
 from lrpsweep.attribution.lrp.forward import Checkpoint, ForwardPass
 from lrpsweep.attribution.lrp.operations.relevance import BACKWARD, Propagation
 from lrpsweep.attribution.lrp.rules import RULES, Arriving
+
+if TYPE_CHECKING:
+    from lrpsweep.composites.block import Block
 
 Watch = Callable[[str, Tensor, Sequence[Tensor]], None]
 

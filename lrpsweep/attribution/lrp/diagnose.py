@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from lrpsweep.attribution.lrp.balance import largest, size
-from lrpsweep.attribution.lrp.composite import Composite
 from lrpsweep.attribution.lrp.engine import Explainer, Explanation
+
+if TYPE_CHECKING:
+    from lrpsweep.composites.block import Composite
 
 UNEXPLAINED = 0.01
 """Of the score: a sum that is off by more is not the score any more."""

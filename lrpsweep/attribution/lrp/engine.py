@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,12 +17,14 @@ from torch import Tensor, nn
 from lrpsweep.attribution.lrp.backward import BackwardPass, Watch
 from lrpsweep.attribution.lrp.balance import Balance, BlockBalance, per_image
 from lrpsweep.attribution.lrp.canonize import canonize
-from lrpsweep.attribution.lrp.composite import Block, Composite
 from lrpsweep.attribution.lrp.forward import ForwardPass, pool_arguments
 from lrpsweep.attribution.lrp.graph import Step, layer_below, pixelwise, reached
 from lrpsweep.attribution.lrp.rules import keeps_shape
 from lrpsweep.attribution.lrp.tracing import trace
 from lrpsweep.errors import InputError
+
+if TYPE_CHECKING:
+    from lrpsweep.composites.block import Block, Composite
 
 POOLING_STABILIZER = 1e-6
 """Of the denominators in averages and sums, as in zennit's `Norm`."""

@@ -326,10 +326,14 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Option:
-    """A choice between named variants of a rule, the usual one first."""
+    """A choice between named variants of a rule, the usual one first.
+
+    mixes_images: the variants under which an image's relevance depends on the batch it is in.
+    """
 
     name: str
     values: tuple[str, ...]
+    mixes_images: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -349,6 +353,7 @@ class Rule:
     options: tuple[Option, ...] = ()
     keeps_support: bool = False
     bounded: bool = False
+    on: str = "weighted"
 
 
 @dataclass(frozen=True)
@@ -370,7 +375,7 @@ ALPHA = Parameter("alpha", low=1.0)
 STABILIZER = Parameter("stabilizer", default=1e-6)
 STABILIZE = Option("stabilize", ("signed", "unsigned", "clip", "none"))
 BIAS = Option("bias", ("scaled", "kept", "dropped"))
-FORM = Option("form", ("signed", "unsigned", "rms", "rms_batch"))
+FORM = Option("form", ("signed", "unsigned", "rms", "rms_batch"), mixes_images=("rms_batch",))
 
 RULES: Registry[Rule] = Registry(
     "rule",
@@ -398,6 +403,8 @@ RULES: Registry[Rule] = Registry(
         Rule("w_square", w_square, "LRP-w²", (STABILIZER,), (STABILIZE,)),
         Rule("flat", flat, "LRP-♭", (STABILIZER,), (STABILIZE,)),
         Rule("pass", unchanged, "relevance unchanged"),
+        Rule("winner", unchanged, "winner takes all", on="max_pool"),
+        Rule("sum", unchanged, "shares of the window's sum", on="max_pool"),
     ),
 )
 """Every rule: what a study may name, with its parameters' ranges and its options."""

@@ -12,16 +12,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from importlib import metadata, resources, util
 from pprint import pformat
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, fx, nn
 
 from lrpsweep.attribution.lrp.canonize import canonize
-from lrpsweep.attribution.lrp.composite import Block, Composite, plain
 from lrpsweep.attribution.lrp.engine import POOLING_STABILIZER, Explainer
 from lrpsweep.attribution.lrp.graph import Step, reached
 from lrpsweep.attribution.lrp.tracing import Call, trace
 from lrpsweep.errors import InputError
+
+if TYPE_CHECKING:
+    from lrpsweep.composites.block import Block, Composite
 
 NATIVE = ("winner", "route", "join")
 """Steps through which relevance goes as gradients do."""
@@ -62,7 +64,7 @@ def zennit_data(net: nn.Module, composite: Composite, bounds: Bounds) -> dict[st
             _check_call(step)
             network["calls"][how].append(step.name)
     network |= {how: list(dict.fromkeys(network[how])) for how in ("unchanged", "shared")}
-    return {"blocks": [plain(block) for block in composite.blocks], "network": network}
+    return {"blocks": [block.to_json() for block in composite.blocks], "network": network}
 
 
 def _how(step: Step) -> str:
@@ -134,7 +136,7 @@ def _leaves(traced: Sequence[Step]) -> list[str]:
 
 
 def _check_block(block: Block) -> None:
-    where, hyper, options = f"composite.{block.name}", block.hyper, block.options
+    where, hyper, options = f"composite.{block.name}", block.numbers, block.options
     if options.get("pooling") == "sum":
         raise InputError(f"{where}.pooling: sum; zennit gives relevance to the winner alone")
     if math.isinf(hyper.get("gamma", 0)):
