@@ -119,7 +119,7 @@ def test_without_layers_between_pixels_and_classes_every_block_is_tuned():
     layers, stages, first = find_blocks(model, (8, 8))
     assert first == {"0"}
     proposed = propose(stages.stages, layers, first)
-    assert [(p.block, p.layers, p.rule) for p in proposed] == [
+    assert [(p.name, p.layers, p.rule) for p in proposed] == [
         ("stage1", ("0",), "gamma"),
         ("classifier", ("3",), "gamma"),
     ]

@@ -95,7 +95,7 @@ def test_a_grid_is_completed_with_the_points_that_are_missing(store: Store, sign
 def test_other_samplers_go_on_from_values_at_the_ends(store: Store, sampler: str) -> None:
     """Caught: Optuna refuses a value that lies a digit below its range."""
     spec = study(f"sampler.name={sampler}", "trials=6")
-    bottom = computed_before(spec.search["x"], -1.0)[0]  # type: ignore[arg-type]
+    bottom = float(np.nextafter(spec.search["x"].lowest, 0.0))
     known = distributions(spec.search)
     known["x"].low = bottom  # type: ignore[attr-defined]
     store.start({"x": bottom, "y": 1.0}, known, {"x": 0.0, "y": 1.0})
