@@ -12,6 +12,7 @@ import torchvision
 from lrpsweep.attribution import Explainer, LayerInfo, list_layers
 from lrpsweep.attribution.lrp.graph import pixelwise
 from lrpsweep.composites import Block
+from lrpsweep.composites.presets import FIRST_RULES
 from lrpsweep.composites.stages import Stages, as_selectors, find_stages
 from lrpsweep.errors import InputError, guess
 from lrpsweep.models import Model, load_model
@@ -162,11 +163,11 @@ def propose(
         return propose_block(block, (found,) if isinstance(found, str) else tuple(found), rule)
 
     if not any(body.values()):
-        return [proposed(block, names, "gamma") for block, names in blocks.items()]
-    found = [proposed("pixel", sorted(first), "z_box")] if first else []
-    found += [proposed(block, names, "gamma") for block, names in body.items() if names]
+        return [proposed(block, names, FIRST_RULES.body) for block, names in blocks.items()]
+    found = [proposed("pixel", sorted(first), FIRST_RULES.pixels)] if first else []
+    found += [proposed(block, names, FIRST_RULES.body) for block, names in body.items() if names]
     if "classifier" in blocks:
-        found.append(proposed("classifier", blocks["classifier"], "zero"))
+        found.append(proposed("classifier", blocks["classifier"], FIRST_RULES.classifier))
     return found
 
 

@@ -191,6 +191,22 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
+@dataclass(frozen=True)
+class FirstRules:
+    """The rules that a first study of a network begins with, by what its layers read or give.
+
+    pixels: of layers that read pixels; body: of those between them and the classifier, and of all
+    where there are none between; classifier: of the last ones.
+    """
+
+    pixels: str = "z_box"
+    body: str = "gamma"
+    classifier: str = "zero"
+
+
+FIRST_RULES = FirstRules()
+
+
 def preset(name: str, given: Mapping[str, float | str] | None = None) -> Composite:
     """A published composite with its hyperparameters filled in: given ones, else the published.
 

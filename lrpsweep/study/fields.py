@@ -28,6 +28,7 @@ from lrpsweep.study.names import (
     SamplerName,
     ScheduleName,
     ScoreName,
+    usual,
 )
 
 Positive = Annotated[int, Field(ge=1)]
@@ -174,12 +175,12 @@ class EvaluationSpec(Frozen):
     and fillings; the same in every trial, so that trials are paired.
     """
 
-    protocol: ProtocolName = "default"
+    protocol: ProtocolName = usual("protocol")
     patch: Positive = 8
     schedule: ScheduleName = "quadratic"
     steps: Positive | None = None
-    perturbation: PerturbationName = "telea"
-    score: ScoreName = "logit"
+    perturbation: PerturbationName = usual("perturbation")
+    score: ScoreName = usual("score")
     seed: Seed = 0
 
 
@@ -255,8 +256,8 @@ class StudyFile(Frozen):
     data: DataSpec
     search: Annotated[Mapping[SearchName, AnyDimension], Field(min_length=1)]
     composite: Any
-    evaluation: EvaluationSpec = EvaluationSpec()
-    objective: Annotated[MeasureName, BeforeValidator(_one_objective)] = "auc_morf"
+    evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+    objective: Annotated[MeasureName, BeforeValidator(_one_objective)] = usual("measure")
     constraints: Annotated[ConstraintsSpec, BeforeValidator(_no_bias)] = ConstraintsSpec()
     sampler: SamplerSpec
     trials: Positive | None = None

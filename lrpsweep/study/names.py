@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Annotated, Any
 
-from pydantic import PlainValidator
+from pydantic import Field, PlainValidator
 from pydantic_core import PydanticCustomError
 
 from lrpsweep.registry import find_registry
@@ -29,6 +29,11 @@ def _check(value: Any, names: Collection[str]) -> str:
 
 def _known(kind: str) -> PlainValidator:
     return PlainValidator(lambda value: _check(value, tuple(find_registry(kind))))
+
+
+def usual(kind: str) -> Any:
+    """A field's default: the first entry of a table is what a study has that says nothing."""
+    return Field(default_factory=lambda: next(iter(find_registry(kind))))
 
 
 def _schedules() -> tuple[str, ...]:

@@ -551,3 +551,36 @@ def test_addresses_without_a_password_keep_the_text():
 def test_an_objective_that_no_heatmap_changes_is_refused():
     with pytest.raises(InputError, match=r"objective.*: found 'auc_random', which no heatmap"):
         study("objective=auc_random")
+
+
+def test_objectives_are_a_tuple_and_one_may_be_written_as_a_list():
+    one, listed = study("objective=srg"), study("objective=[srg]")
+    assert one.objectives == listed.objectives == ("srg",)
+    with pytest.raises(InputError, match=r"objective.*: found .*; expected one measure, or a list"):
+        study("objective=[srg, auc_morf]")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("objective=sgr", r"found 'sgr'; expected 'auc_morf', .* or 'srg'.* Did you mean 'srg'"),
+        ("evaluation.protocol=theses", r"expected 'default' or 'thesis'. Did you mean 'thesis'"),
+        ("evaluation.perturbation=talea", r"found 'talea'; expected 'telea', .*'telea'\?"),
+        ("evaluation.score=logits", r"expected 'logit' or 'probability'. Did you mean 'logit'"),
+        ("evaluation.schedule=cubic", r"found 'cubic'; expected 'quadratic' or 'linear'"),
+        ("sampler.name=[grid]", r"sampler.name.*: found .'grid'.; expected 'grid'"),
+    ],
+)
+def test_names_of_tables_are_looked_up_with_a_guess(change, message):
+    with pytest.raises(InputError, match=message):
+        study(change)
+
+
+def test_rules_of_a_block_are_for_layers_of_one_kind():
+    with pytest.raises(InputError, match=r"early\.rule.*found rules for layers of different kinds"):
+        study("search.r={choice: [zero, winner]}", "composite.early.rule=$r")
+    pools = "{block: pools, layers: MaxPool2d, rule: sum}"
+    spec = study(f"composite.pixel={pools}")
+    assert spec.composite.blocks[0] == Block("pools", ("MaxPool2d",), "sum")
+    with pytest.raises(InputError, match=r"pools\.pooling.*found 'sum'; expected nothing"):
+        study(f"composite.pixel={pools[:-1]}, pooling: sum}}")
