@@ -9,7 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from lrpsweep.composites.file import check_document
+from lrpsweep.composites.file import check_composite
 from lrpsweep.results import Comparison, Recommendation, StudyResults, TrialRecord, TrialResult
 from lrpsweep.study import ModelSpec
 from lrpsweep.trial.context import Context, Task
@@ -41,7 +41,7 @@ def composite_document(
         "provenance": _provenance(context, results, record),
         **({"parity": dict(parity)} if parity is not None else {}),
     }
-    check_document(document, "composite")
+    check_composite(document, "composite")
     return document
 
 

@@ -267,7 +267,7 @@ def read_composite(path: Path) -> dict[str, Any]:
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"{path}: larger than {LARGEST_FILE} bytes; expected a composite.json")
         document = json.loads(path.read_text(encoding="utf-8"))
-        check_document(document, str(path))
+        check_composite(document, str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
     except ValueError as error:
@@ -277,7 +277,7 @@ def read_composite(path: Path) -> dict[str, Any]:
     return dict(document)
 
 
-def check_document(document: Any, where: str) -> None:
+def check_composite(document: Any, where: str) -> None:
     """Raises InputError with `where` and the field that is wrong."""
     version = document.get("schema_version") if isinstance(document, dict) else None
     if version is not None and version != VERSION:

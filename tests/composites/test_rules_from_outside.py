@@ -14,7 +14,7 @@ from study_text import study
 
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule, Option, Parameter, Rule
 from lrpsweep.composites import Block, Composite
-from lrpsweep.composites.file import check_document, composite_of, composite_schema
+from lrpsweep.composites.file import check_composite, composite_of, composite_schema
 from lrpsweep.errors import InputError
 from lrpsweep.study import identity, plugins_used
 
@@ -104,13 +104,13 @@ def document() -> dict[str, Any]:
 
 
 def test_composite_json_holds_it() -> None:
-    check_document(document(), "here")
+    check_composite(document(), "here")
     assert composite_of(document()) == Composite((Block.from_json(document()["blocks"][0]),))
     wrong = document()
     wrong["blocks"][0]["hyperparameters"]["sharpness"] = 9.0
     place = r"here: blocks\.0\.hyperparameters\.sharpness"
     with pytest.raises(InputError, match=rf"{place}: found 9\.0; expected a number from 0\.5 to 2"):
-        check_document(wrong, "here")
+        check_composite(wrong, "here")
 
 
 def test_the_schema_is_that_of_the_models_and_knows_the_rule() -> None:
@@ -138,7 +138,7 @@ def test_the_schema_is_that_of_the_models_and_knows_the_rule() -> None:
         change(wrong)
         assert not accepted.is_valid(wrong)
         with pytest.raises(InputError, match="here: "):
-            check_document(wrong, "here")
+            check_composite(wrong, "here")
 
 
 IMAGES: dict[str, Any] = {
