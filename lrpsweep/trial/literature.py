@@ -24,7 +24,7 @@ def fitting_presets(context: Context, names: Iterable[str] = PRESETS) -> dict[st
     meanings = []
     for name in names:
         composite = context.composite(Task(preset=name))
-        meaning = rounded_values(tuple(_meaning(composite).items()))
+        meaning = _rounded(composite)
         if meaning not in meanings and _misfit(context, composite) is None:
             found[name] = composite
             meanings.append(meaning)
@@ -116,7 +116,11 @@ def _candidates(context: Context, name: str, published: Composite) -> dict[str, 
 
 def composite_key(context: Context, values: Mapping[str, Any]) -> Hashable:
     """Equal for points of the space at which every layer gets the same, but for last digits."""
-    composite = context.composite(Task(values=values))
+    return _rounded(context.composite(Task(values=values)))
+
+
+def _rounded(composite: Composite) -> Hashable:
+    """What each layer gets, as one value; numbers rounded."""
     return frozenset(rounded_values(tuple(_meaning(composite).items())))
 
 
