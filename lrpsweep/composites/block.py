@@ -74,8 +74,8 @@ class Block:
     rule: str
     values: Mapping[str, Number] = field(default_factory=dict)
     options: Mapping[str, str] = field(default_factory=dict)
-    decay: Number | None = None
     bounds: Bounds | None = None
+    decay: Number | None = None
     moving: bool = False
 
     @property
@@ -136,8 +136,8 @@ class Block:
             rule.name,
             numbers,
             {o: word for o, word in words.items() if word != usual.get(o, _usual_pooling())},
-            None if decay == 1 else decay,
             self.bounds if rule.bounded else None,
+            None if decay == 1 else decay,
             self.moving or (bool(self.depths) and not is_part(self.layers[0])),
         )
 

@@ -227,8 +227,8 @@ def _block(text: BlockText) -> Block:
         text.rule,
         {name: value for name, value in numbers.items() if value is not None},
         {o: v for o, v in words.items() if v not in (None, options[o][0])},
-        text.decay,
         (text.low, text.high) if text.low and text.high else None,
+        text.decay,
     )
 
 
