@@ -13,18 +13,15 @@ from torch import Tensor, nn
 from lrpsweep.attribution import (
     RULES,
     UNEXPLAINED,
-    Composite,
     Engine,
     Explanation,
     LayerInfo,
     LayerRule,
     list_layers,
-    select_layers,
 )
-from lrpsweep.commands.composite_json import check_composite, composite_of, read_composite
+from lrpsweep.composites import Composite, preset, select_layers
+from lrpsweep.composites.file import check_composite, composite_of, read_composite
 from lrpsweep.errors import InputError, WorkError, guess
-from lrpsweep.study import PRESETS, PresetSpec, substitute
-from lrpsweep.trial.context import build_composite
 
 Wanted = str | Path | Composite | Mapping[str, Any]
 """A composite: a preset's name, the path of a composite.json, that file's content, a preset with
@@ -151,22 +148,15 @@ def resolve(composite: Wanted, layers: Sequence[LayerInfo]) -> dict[str, LayerRu
 
 
 def _published(composite: Mapping[str, Any], layers: Sequence[LayerInfo]) -> dict[str, LayerRule]:
-    name = composite["preset"]
-    if name not in PRESETS:
-        raise InputError(
-            f"composite: there is no preset '{name}'; expected one of {', '.join(PRESETS)}, or the "
-            f"path of a composite.json.{guess(str(name), PRESETS)}"
-        )
     given = {key: value for key, value in composite.items() if key != "preset"}
-    known = PRESETS[name].hyper
     for key, value in given.items():
-        if key not in known or isinstance(value, bool) or not isinstance(value, int | float):
-            raise InputError(
-                f"composite.{key}: found {value!r}; expected numbers for the parameters of {name}, "
-                f"{', '.join(known) or 'of which there are none'}.{guess(key, known)}"
-            )
-    spec = PresetSpec.model_validate({"preset": name, **given})
-    return build_composite(layers, substitute(spec, {})).rules(layers)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise InputError(f"composite.{key}: found {value!r}; expected a number")
+    try:
+        found = preset(composite["preset"], given)
+    except InputError as error:
+        raise InputError(f"composite: {error}") from error
+    return found.bind({}).place(layers).rules(layers)
 
 
 def _by_selector(rules: Mapping[str, Any], layers: Sequence[LayerInfo]) -> dict[str, LayerRule]:

@@ -1,17 +1,10 @@
 """Methods that give images relevance, above all layer-wise relevance propagation."""
 
 from lrpsweep.attribution.lrp.balance import BlockBalance
-from lrpsweep.attribution.lrp.composite import (
-    Block,
-    Composite,
-    assign_layers,
-    assign_parts,
-    decayed,
-)
 from lrpsweep.attribution.lrp.diagnose import UNEXPLAINED, Instability, doubtful, find_instability
 from lrpsweep.attribution.lrp.engine import Engine
 from lrpsweep.attribution.lrp.explanation import Explanation
-from lrpsweep.attribution.lrp.layers import LayerInfo, list_layers, select_layers
+from lrpsweep.attribution.lrp.layers import LayerInfo, list_layers
 from lrpsweep.attribution.lrp.operations import OPERATIONS, register
 from lrpsweep.attribution.lrp.rules import (
     RULES,
@@ -20,6 +13,7 @@ from lrpsweep.attribution.lrp.rules import (
     Parameter,
     Rule,
     canonical,
+    default_rule,
     mixes_images,
 )
 from lrpsweep.attribution.methods import METHODS, Method
@@ -30,9 +24,7 @@ __all__ = [
     "RULES",
     "STABILIZER",
     "UNEXPLAINED",
-    "Block",
     "BlockBalance",
-    "Composite",
     "Engine",
     "Explanation",
     "Instability",
@@ -41,14 +33,11 @@ __all__ = [
     "Method",
     "Parameter",
     "Rule",
-    "assign_layers",
-    "assign_parts",
     "canonical",
-    "decayed",
+    "default_rule",
     "doubtful",
     "find_instability",
     "list_layers",
     "mixes_images",
     "register",
-    "select_layers",
 ]

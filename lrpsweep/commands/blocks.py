@@ -12,11 +12,13 @@ import torchvision
 from lrpsweep.attribution import Engine, LayerInfo, list_layers
 from lrpsweep.attribution.lrp.graph import pixelwise
 from lrpsweep.attribution.lrp.operations import OPERATIONS
-from lrpsweep.attribution.lrp.stages import Stages, as_selectors, find_stages
+from lrpsweep.composites import Block
+from lrpsweep.composites.presets import FIRST_RULES
+from lrpsweep.composites.stages import Stages, as_selectors, find_stages
 from lrpsweep.errors import InputError, guess
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
-from lrpsweep.study import FACTORY, ModelSpec, Proposal, blocks_text, find_study, load_study
+from lrpsweep.study import FACTORY, ModelSpec, blocks_text, find_study, load_study, propose_block
 
 NO_RELEVANCE = {
     "gate": "only for a gate, which gets no relevance",
@@ -144,7 +146,7 @@ def _others(layers: Sequence[LayerInfo]) -> Iterator[dict[str, Any]]:
 
 def propose(
     blocks: Mapping[str, Sequence[str]], layers: Sequence[LayerInfo], first: frozenset[str]
-) -> list[Proposal]:
+) -> list[Block]:
     """A rule for each of the blocks: z^B for layers that read pixels, γ, and LRP-0 in the end.
 
     Without anything between pixels and classifier, every block gets γ.
@@ -154,18 +156,18 @@ def propose(
         for block, names in blocks.items()
         if block != "classifier"
     }
+
+    def proposed(block: str, names: Sequence[str], rule: str) -> Block:
+        found = as_selectors(names, layers)
+        return propose_block(block, (found,) if isinstance(found, str) else tuple(found), rule)
+
     if not any(body.values()):
-        return [Proposal(block, _selectors(blocks[block], layers), "gamma") for block in blocks]
-    found = [Proposal("pixel", _selectors(sorted(first), layers), "z_box")] if first else []
-    found += [Proposal(b, _selectors(names, layers), "gamma") for b, names in body.items() if names]
+        return [proposed(block, names, FIRST_RULES.body) for block, names in blocks.items()]
+    found = [proposed("pixel", sorted(first), FIRST_RULES.pixels)] if first else []
+    found += [proposed(block, names, FIRST_RULES.body) for block, names in body.items() if names]
     if "classifier" in blocks:
-        found.append(Proposal("classifier", _selectors(blocks["classifier"], layers), "zero"))
+        found.append(proposed("classifier", blocks["classifier"], FIRST_RULES.classifier))
     return found
-
-
-def _selectors(names: Sequence[str], layers: Sequence[LayerInfo]) -> tuple[str, ...]:
-    found = as_selectors(names, layers)
-    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def blocks_lines(described: Mapping[str, Any]) -> list[str]:

@@ -1,29 +1,19 @@
-"""composite.json: what a sweep recommends, as a file that others can check and use.
-
-Reading it imports no code and unpickles nothing: it is JSON, checked against the schema that
-ships in the package.
-"""
+"""composite.json of a study's results; how it is read and checked, see `composites.file`."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib import metadata, resources
+from collections.abc import Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-
-from lrpsweep.attribution import Block, Composite
-from lrpsweep.attribution.lrp.composite import plain
-from lrpsweep.composites.rules import HUGE, hyperparameters, options
-from lrpsweep.errors import InputError
+from lrpsweep.composites.file import check_composite
 from lrpsweep.results import Comparison, Recommendation, StudyResults, TrialRecord, TrialResult
 from lrpsweep.study import ModelSpec
 from lrpsweep.trial.context import Context, Task
 
-LARGEST_FILE = 10 * 2**20
 VERSIONS_OF = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "numpy", "optuna")
 
 
@@ -45,7 +35,7 @@ def composite_document(
     document = {
         "schema_version": 1,
         "model": _model(context),
-        "blocks": [plain(block) for block in composite.blocks],
+        "blocks": [block.to_json() for block in composite.blocks],
         "evaluation": context.spec.evaluation.model_dump(mode="json"),
         "result": _result(results, record.result, recommended),
         "provenance": _provenance(context, results, record),
@@ -141,116 +131,3 @@ def write_composite(document: Mapping[str, Any], path: Path) -> None:
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
     partial.replace(path)
-
-
-def read_composite(path: Path) -> dict[str, Any]:
-    """Reads and checks the file. Raises InputError with path and field."""
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise InputError(f"{path}: larger than {LARGEST_FILE} bytes; expected a composite.json")
-        document = json.loads(path.read_text(encoding="utf-8"))
-        check_composite(document, str(path))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}).") from error
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); expected a composite.json.") from error
-    except RecursionError as error:
-        raise InputError(f"{path}: nested too deeply; expected a composite.json.") from error
-    return dict(document)
-
-
-def check_composite(document: Any, where: str) -> None:
-    """Raises InputError, beginning with `where`, when it is not the content of such a file."""
-    schema = json.loads(resources.files("lrpsweep").joinpath("composite.schema.json").read_text())
-    version = document.get("schema_version") if isinstance(document, dict) else None
-    if version is not None and version != 1:
-        raise InputError(
-            f"{where}: schema_version: found {version!r}; this lrpsweep reads version 1."
-        )
-    errors = list(jsonschema.Draft202012Validator(schema).iter_errors(document))
-    if errors:
-        first = jsonschema.exceptions.best_match(errors)
-        field = ".".join(str(part) for part in first.absolute_path) or "the file"
-        raise InputError(f"{where}: {field}: {first.message[:300]}.")
-    for field, value in _leaves(document):
-        if isinstance(value, int | float) and not abs(value) < HUGE:
-            raise InputError(
-                f"{where}: {field}: found {str(value)[:20]}; expected a finite number."
-            )
-    _check_blocks(document["blocks"], where)
-
-
-def _leaves(value: Any, field: str = "") -> Iterator[tuple[str, Any]]:
-    """Everything that holds nothing else, with its place: 'blocks.0.hyperparameters.gamma'."""
-    if not isinstance(value, dict | list):
-        yield field, value
-        return
-    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
-        yield from _leaves(inner, f"{field}.{key}" if field else str(key))
-
-
-def _check_blocks(blocks: Sequence[Mapping[str, Any]], where: str) -> None:
-    """Each rule has what it takes and nothing else; each layer is in one block."""
-    owner: dict[str, str] = {}
-    for i, block in enumerate(blocks):
-        rule, given = block["rule"], set(block.get("options", {}))
-        found, wanted = set(block["hyperparameters"]), set(hyperparameters(rule))
-        if found != wanted:
-            raise InputError(
-                f"{where}: blocks.{i}.hyperparameters: found {_listing(found)}; the rule {rule} "
-                f"takes {_listing(wanted)}."
-            )
-        if not given <= set(options(rule)):
-            raise InputError(
-                f"{where}: blocks.{i}.options: found {_listing(given)}; the rule {rule} takes "
-                f"{_listing(options(rule))}."
-            )
-        _check_bounds(block, f"{where}: blocks.{i}.bounds")
-        for layer in block["layers"]:
-            if layer in owner:
-                raise InputError(
-                    f"{where}: blocks.{i}.layers: '{layer}' is in block '{owner[layer]}' already; "
-                    "expected every layer once."
-                )
-            owner[layer] = block["block"]
-
-
-def _check_bounds(block: Mapping[str, Any], field: str) -> None:
-    bounds = block.get("bounds")
-    if bounds is None:
-        return
-    low, high = bounds["low"], bounds["high"]
-    if block["rule"] != "z_box":
-        raise InputError(f"{field}: found bounds; the rule {block['rule']} takes none.")
-    if len(low) != len(high) or not all(a < b for a, b in zip(low, high, strict=True)):
-        raise InputError(
-            f"{field}: found low {low} and high {high}; expected as many numbers, each low one "
-            "below its high one."
-        )
-
-
-def _listing(names: Iterable[str]) -> str:
-    return ", ".join(sorted(names)) or "none"
-
-
-def composite_of(document: Mapping[str, Any]) -> Composite:
-    """The composite that a checked file holds."""
-    return Composite(
-        tuple(
-            Block(
-                b["block"],
-                tuple(b["layers"]),
-                b["rule"],
-                {k: float(v) for k, v in b["hyperparameters"].items()},
-                b.get("options", {}),
-                _bounds(b.get("bounds")),
-            )
-            for b in document["blocks"]
-        )
-    )
-
-
-def _bounds(found: Mapping[str, Any] | None) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
-    if found is None:
-        return None
-    return tuple(map(float, found["low"])), tuple(map(float, found["high"]))

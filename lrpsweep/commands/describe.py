@@ -11,26 +11,18 @@ from typing import Any
 import numpy as np
 import torchvision
 
-from lrpsweep.attribution import Block, Composite, Engine, LayerInfo, list_layers
-from lrpsweep.attribution.lrp.composite import plain
+from lrpsweep.attribution import Engine, LayerInfo, list_layers
 from lrpsweep.commands.blocks import find_blocks, propose
-from lrpsweep.commands.composite_json import composite_of, read_composite
 from lrpsweep.commands.explain import check_layers
+from lrpsweep.composites import PRESETS, Block, Composite, find_rule, preset
+from lrpsweep.composites.file import composite_of, read_composite
 from lrpsweep.data.folders import list_classes, list_files
 from lrpsweep.errors import InputError, guess
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
-from lrpsweep.study import (
-    PRESETS,
-    STABILIZER,
-    ModelSpec,
-    PresetSpec,
-    init_text,
-    parse_study,
-    substitute,
-)
+from lrpsweep.study import ModelSpec, init_text, parse_study
 from lrpsweep.sweep.search import planned_trials
-from lrpsweep.trial.context import Context, Task, build_composite, predictions
+from lrpsweep.trial.context import Context, Task, predictions
 from lrpsweep.trial.literature import baselines, literature_points
 
 PATCHES_A_SIDE = 28
@@ -146,7 +138,7 @@ def describe_composite(wanted: str, model: Model) -> dict[str, Any]:
     layers, path = list_layers(model.net), Path(wanted)
     if wanted in PRESETS:
         title = f"{PRESETS[wanted].title} ({PRESETS[wanted].source})"
-        composite = build_composite(layers, substitute(PresetSpec(preset=wanted), {}))
+        composite = preset(wanted).bind({}).place(layers)
     elif path.suffix == ".json":
         title, composite = str(path), composite_of(read_composite(path))
         check_layers(path, model, composite)
@@ -158,7 +150,7 @@ def describe_composite(wanted: str, model: Model) -> dict[str, Any]:
     Engine(model.net, model.pixel_bounds).check(composite.rules(layers))
     return {
         "title": f"{title}, on {model.name}",
-        "blocks": [plain(block) for block in composite.blocks],
+        "blocks": [block.to_json() for block in composite.blocks],
         "table": layer_table(composite, layers),
     }
 
@@ -166,7 +158,7 @@ def describe_composite(wanted: str, model: Model) -> dict[str, Any]:
 def layer_table(composite: Composite, layers: Sequence[LayerInfo]) -> list[str]:
     """A composite as a table: each layer with weights, its block and rule, in the network's order.
 
-    The stabilizer is shown where it is not the usual one. A layer without a block has '-'.
+    Parameters are shown where they are not at their defaults. A layer without a block has '-'.
     """
     blocks = composite.by_layer()
     rows = [("layer", "type", "depth", "block", "rule", "")]
@@ -180,7 +172,8 @@ def layer_table(composite: Composite, layers: Sequence[LayerInfo]) -> list[str]:
 
 def _settings(block: Block) -> str:
     """'gamma 0.25, bias kept'."""
-    found = [f"{k} {v:g}" for k, v in block.hyper.items() if (k, v) != ("stabilizer", STABILIZER)]
+    usual = {p.name: p.default for p in find_rule(block.rule, "rule").parameters}
+    found = [f"{k} {v:g}" for k, v in block.values.items() if v != usual[k]]
     found += [f"{option} {value}" for option, value in block.options.items()]
     if block.bounds is not None:
         for name, numbers in zip(("low", "high"), block.bounds, strict=True):
@@ -214,7 +207,7 @@ def propose_study(model: str, weights: str | None, images: Path | None, target: 
         labels=labels,
         images=_count(images),
         patch=max(1, loaded.input_size[0] // PATCHES_A_SIDE),
-        proposals=propose(stages.stages, layers, first),
+        blocks=propose(stages.stages, layers, first),
     )
     parse_study(text, target)
     return text

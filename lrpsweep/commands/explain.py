@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution import UNEXPLAINED, Composite, list_layers
-from lrpsweep.commands.composite_json import composite_of, read_composite
+from lrpsweep.attribution import UNEXPLAINED, list_layers
+from lrpsweep.composites import Composite
+from lrpsweep.composites.file import composite_of, read_composite
 from lrpsweep.data import read_image
 from lrpsweep.errors import InputError, guess
 from lrpsweep.explainer import Explainer

@@ -18,9 +18,10 @@ import torch
 from torch import nn
 
 from lrpsweep.attribution.zennit.export import certify, zennit_data, zennit_source
-from lrpsweep.commands.composite_json import composite_document, read_composite, write_composite
+from lrpsweep.commands.composite_json import composite_document, write_composite
 from lrpsweep.commands.describe import predicted
 from lrpsweep.commands.explain import load_composite
+from lrpsweep.composites.file import read_composite
 from lrpsweep.errors import InputError, WorkError, guess
 from lrpsweep.evaluation import METRICS
 from lrpsweep.report import (

@@ -3,82 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from fractions import Fraction
 
-from lrpsweep.composites.rules import STABILIZER, reference
+from lrpsweep.composites.block import Block, Composite
+from lrpsweep.composites.values import Number
+from lrpsweep.errors import InputError, guess
 
-Number = float | str | tuple[float | str, ...]
-"""A number, '$name' of a hyperparameter of the preset, or a tuple: the product of those."""
-
-FIRST = Fraction(0)
-ALL = Fraction(1)
-
-
-@dataclass(frozen=True)
-class Span:
-    """The layers of a Part whose end is known: up to a share of the depth, a depth, or the head."""
-
-    until: Fraction | int | None
+ALL = "convolutions to 1"
+DENSE = "dense"
 
 
-@dataclass(frozen=True)
-class Part:
-    """The rule of one part of a network, counted from the input.
-
-    until: the part holds the convolutions not taken by an earlier part, in forward order, up to
-    this share of their depth; FIRST: the first convolution alone; a whole number, or '$name' of a
-    hyperparameter that is one: up to this depth; None: the head, that is all dense layers and the
-    last layer with weights.
-    hyper: what the rule takes, and `decay` as in a block. options: named variants of the rule,
-    where they are not the usual ones.
-    """
-
-    block: str
-    until: Fraction | int | str | None
-    rule: str
-    hyper: Mapping[str, Number] = field(default_factory=dict)
-    options: Mapping[str, str] = field(default_factory=dict)
+def _to(end: int | str) -> tuple[str]:
+    """The convolutions that no earlier block has, up to a thirteenth of their depth, or a depth."""
+    return (f"convolutions to {end if isinstance(end, str) else Fraction(end, 13)}",)
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A published composite: its parts, and its hyperparameters with the published values."""
+    """A published composite: its blocks, and its hyperparameters with the published values.
+
+    blocks: '$name' in them is one of `hyper`; their layers are parts of a network.
+    """
 
     title: str
     source: str
     hyper: Mapping[str, float]
-    parts: tuple[Part, ...]
+    blocks: tuple[Block, ...]
 
 
-PIXEL_BOX = Part("pixel", FIRST, "z_box")
-PIXEL_FLAT = Part("pixel", FIRST, "flat")
-FLAT_TO_N = Part("flat", "$n", "flat")
-Z_PLUS = Part("features", ALL, "z_plus")
-ALPHA2 = Part("features", ALL, "alpha_beta", {"alpha": 2.0})
-HEAD_ZERO = Part("head", None, "zero")
-HEAD_EPSILON = Part("head", None, "epsilon", {"epsilon": "$epsilon"})
+PIXEL_BOX = Block("pixel", _to(0), "z_box")
+PIXEL_FLAT = Block("pixel", _to(0), "flat")
+FLAT_TO_N = Block("flat", _to("depth $n"), "flat")
+Z_PLUS = Block("features", (ALL,), "z_plus")
+ALPHA2 = Block("features", (ALL,), "alpha_beta", {"alpha": 2.0})
+HEAD_ZERO = Block("head", (DENSE,), "zero")
+HEAD_EPSILON = Block("head", (DENSE,), "epsilon", {"epsilon": "$epsilon"})
 
 TINY: Mapping[str, float] = {"epsilon": 1e-6}
 KOHLBRENNER = "Kohlbrenner et al. 2020"
 THESIS = "named without numbers by Bermudez Schettino as a variation of LRP-Decreasing-γ"
 
 
-def _uniform(rule: str, hyper: Mapping[str, Number] | None = None) -> tuple[Part, ...]:
-    return tuple(
-        Part(block, until, rule, hyper or {})
-        for block, until in (("features", ALL), ("head", None))
-    )
+def _uniform(rule: str, values: Mapping[str, Number] | None = None) -> tuple[Block, ...]:
+    parts = {"features": ALL, "head": DENSE}
+    return tuple(Block(name, (part,), rule, values or {}) for name, part in parts.items())
 
 
-def _decreasing(*gammas: Number) -> tuple[Part, ...]:
+def _decreasing(*gammas: Number) -> tuple[Block, ...]:
     """γ by block of VGG-16; its last block has none."""
-    ends = {"early": Fraction(5, 13), "middle": Fraction(8, 13), "late": Fraction(11, 13)}
-    parts = zip(ends.items(), gammas, strict=True)
+    ends = zip({"early": 5, "middle": 8, "late": 11}.items(), gammas, strict=True)
     return (
         PIXEL_BOX,
-        *(Part(block, end, "gamma", {"gamma": gamma}) for (block, end), gamma in parts),
-        Part("last", ALL, "gamma", {"gamma": 0.0}),
+        *(Block(name, _to(end), "gamma", {"gamma": gamma}) for (name, end), gamma in ends),
+        Block("last", (ALL,), "gamma", {"gamma": 0.0}),
         HEAD_ZERO,
     )
 
@@ -93,8 +71,8 @@ PRESETS: Mapping[str, Preset] = {
         {"gamma": 0.25, "epsilon": 0.25},
         (
             PIXEL_BOX,
-            Part("lower", Fraction(7, 13), "gamma", {"gamma": "$gamma"}),
-            Part("upper", ALL, "epsilon", {"epsilon": "$epsilon"}, {"form": "unsigned"}),
+            Block("lower", _to(7), "gamma", {"gamma": "$gamma"}),
+            Block("upper", (ALL,), "epsilon", {"epsilon": "$epsilon"}, {"form": "unsigned"}),
             HEAD_ZERO,
         ),
     ),
@@ -124,7 +102,7 @@ PRESETS: Mapping[str, Preset] = {
         {"gamma": 0.5, "decay": 0.8},
         (
             PIXEL_BOX,
-            Part("features", ALL, "gamma", {"gamma": "$gamma", "decay": "$decay"}),
+            Block("features", (ALL,), "gamma", {"gamma": "$gamma"}, decay="$decay"),
             HEAD_ZERO,
         ),
     ),
@@ -158,7 +136,7 @@ PRESETS: Mapping[str, Preset] = {
         {"gamma": 0.25, "epsilon": 1e-6},
         (
             PIXEL_BOX,
-            Part("features", ALL, "gamma", {"gamma": "$gamma"}),
+            Block("features", (ALL,), "gamma", {"gamma": "$gamma"}),
             HEAD_EPSILON,
         ),
     ),
@@ -182,7 +160,7 @@ PRESETS: Mapping[str, Preset] = {
         "LRP-CAM",
         f"{KOHLBRENNER}: ♭ on the whole convolutional stack",
         {},
-        (Part("features", ALL, "flat"), HEAD_ZERO),
+        (Block("features", (ALL,), "flat"), HEAD_ZERO),
     ),
     "uniform_zero": Preset("Uniform LRP-0", "Bach et al. 2015, eq. 56", {}, _uniform("zero")),
     "uniform_epsilon": Preset(
@@ -213,28 +191,38 @@ PRESETS: Mapping[str, Preset] = {
 }
 
 
-def preset_parts(name: str, hyper: Mapping[str, float | str]) -> tuple[Part, ...]:
-    """The preset's parts with its hyperparameters filled in: given ones, else the published.
+@dataclass(frozen=True)
+class FirstRules:
+    """The rules that a first study of a network begins with, by what its layers read or give.
 
-    Given values may be '$name' of a searched hyperparameter: they are passed on as they are.
+    pixels: of layers that read pixels; body: of those between them and the classifier, and of all
+    where there are none between; classifier: of the last ones.
     """
-    preset = PRESETS[name]
-    known = {**preset.hyper, **hyper}
-    return tuple(_filled(part, known) for part in preset.parts)
+
+    pixels: str = "z_box"
+    body: str = "gamma"
+    classifier: str = "zero"
 
 
-def _filled(part: Part, known: Mapping[str, float | str]) -> Part:
-    def fill(value: float | str) -> float | str:
-        name = reference(value)
-        return value if name is None else known[name]
+FIRST_RULES = FirstRules()
 
-    hyper: dict[str, Number] = {
-        key: tuple(map(fill, value)) if isinstance(value, tuple) else fill(value)
-        for key, value in part.hyper.items()
-    }
-    until = fill(part.until) if isinstance(part.until, str) else part.until
-    return replace(
-        part,
-        until=int(until) if isinstance(until, float) else until,
-        hyper={**hyper, "stabilizer": STABILIZER},
-    )
+
+def preset(name: str, given: Mapping[str, float | str] | None = None) -> Composite:
+    """A published composite with its hyperparameters filled in: given ones, else the published.
+
+    given: numbers, or '$name' of a searched hyperparameter, which stays as it is. Raises InputError
+    when there is no such preset, or no such hyperparameter of it.
+    """
+    if name not in PRESETS:
+        raise InputError(
+            f"preset: found '{name}'; expected one of {', '.join(PRESETS)}.{guess(name, PRESETS)}"
+        )
+    found, given = PRESETS[name], given or {}
+    for key in given:
+        if key not in found.hyper:
+            raise InputError(
+                f"preset {name}: found '{key}'; expected one of "
+                f"{', '.join(found.hyper) or 'no hyperparameters'}.{guess(key, found.hyper)}"
+            )
+    known = {**found.hyper, **given}
+    return Composite(tuple(block.fill(known) for block in found.blocks))

@@ -41,6 +41,7 @@ class Metric:
     orders: tuple[str, ...]
     direction: Literal["minimize", "maximize"]
     combine: Callable[[Mapping[str, np.ndarray], Area], np.ndarray]
+    control: bool = False
 
 
 METRICS: dict[str, Metric] = {
@@ -49,7 +50,9 @@ METRICS: dict[str, Metric] = {
     # It holds out if those named least relevant are.
     "auc_lerf": Metric(("lerf",), "maximize", lambda curves, area: area(curves["lerf"])),
     # A control that no heatmap changes; its direction, that of MoRF, decides nothing.
-    "auc_random": Metric(("random",), "minimize", lambda curves, area: area(curves["random"])),
+    "auc_random": Metric(
+        ("random",), "minimize", lambda curves, area: area(curves["random"]), control=True
+    ),
     # Symmetric relevance gain (Blücher et al. 2024): less bound to one perturbation.
     "srg": Metric(
         ("morf", "lerf"),

@@ -40,6 +40,8 @@ class Protocol:
     series: Callable[[Setting, np.ndarray, np.ndarray, int], Series]
     perturbations: tuple[str, ...]
     auc: Area
+    schedules: tuple[str, ...] = ("quadratic", "linear")
+    controls: bool = False
 
 
 def _rank(relevance: Tensor, patch: int) -> np.ndarray:
@@ -74,5 +76,7 @@ PROTOCOLS: dict[str, Protocol] = {
         thesis_series,
         tuple(THESIS_PERTURBATIONS),
         summed_area,
+        ("quadratic",),
+        True,
     ),
 }

@@ -1,80 +1,57 @@
 """The study file: typed, frozen values, the search space, and nothing that computes."""
 
-from lrpsweep.composites.depths import depth_ends
-from lrpsweep.composites.presets import PRESETS, Part, Preset, Span, preset_parts
-from lrpsweep.composites.rules import RULES, STABILIZER
-from lrpsweep.study.dimensions import Choice, Dimension, Fixed, Int, Linear, Log, extremes
+from lrpsweep.study.dimensions import (
+    Choice,
+    Dimension,
+    Distribution,
+    Fixed,
+    Int,
+    Interval,
+    Linear,
+    Log,
+)
 from lrpsweep.study.fields import (
     FACTORY,
-    BlockSpec,
     DataSpec,
     EvaluationSpec,
     ModelSpec,
     Preprocess,
-    PresetSpec,
     RunSpec,
     SamplerSpec,
     SplitSpec,
     StudySpec,
 )
 from lrpsweep.study.finding import bundled_studies, find_study, resolve_path
-from lrpsweep.study.identity import difference, identity
+from lrpsweep.study.identity import difference, identity, plugins_used
 from lrpsweep.study.loading import load_study, parse_study
-from lrpsweep.study.space import (
-    ConcreteBlock,
-    Space,
-    active,
-    axes,
-    bounds,
-    contains,
-    decode,
-    encode,
-    first_point,
-    free,
-    grid,
-    searched_depths,
-    substitute,
-)
-from lrpsweep.study.writing import Proposal, blocks_text, init_text, write_study
+from lrpsweep.study.space import Space, axes, decode, encode, first_point, free, grid
+from lrpsweep.study.writing import blocks_text, init_text, propose_block, write_study
 
 __all__ = [
     "FACTORY",
-    "PRESETS",
-    "RULES",
-    "STABILIZER",
-    "BlockSpec",
     "Choice",
-    "ConcreteBlock",
     "DataSpec",
     "Dimension",
+    "Distribution",
     "EvaluationSpec",
     "Fixed",
     "Int",
+    "Interval",
     "Linear",
     "Log",
     "ModelSpec",
-    "Part",
     "Preprocess",
-    "Preset",
-    "PresetSpec",
-    "Proposal",
     "RunSpec",
     "SamplerSpec",
     "Space",
-    "Span",
     "SplitSpec",
     "StudySpec",
-    "active",
     "axes",
     "blocks_text",
-    "bounds",
     "bundled_studies",
-    "contains",
     "decode",
-    "depth_ends",
     "difference",
     "encode",
-    "extremes",
     "find_study",
     "first_point",
     "free",
@@ -83,9 +60,8 @@ __all__ = [
     "init_text",
     "load_study",
     "parse_study",
-    "preset_parts",
+    "plugins_used",
+    "propose_block",
     "resolve_path",
-    "searched_depths",
-    "substitute",
     "write_study",
 ]

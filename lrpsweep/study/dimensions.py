@@ -1,13 +1,20 @@
-"""The kinds of range a hyperparameter can be searched over."""
+"""The kinds of range a hyperparameter can be searched over: each knows all about itself."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from abc import abstractmethod
+from bisect import bisect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag
 from pydantic_core import PydanticCustomError
 
-from lrpsweep.composites.rules import HUGE
+from lrpsweep.composites.values import HUGE, as_number, rounded, same_value
+from lrpsweep.results import Axis
 from lrpsweep.study.frozen import Frozen
 
 
@@ -23,45 +30,474 @@ def _scalar(value: Any) -> float | int | str | bool:
 Scalar = Annotated[float | int | str | bool, PlainValidator(_scalar)]
 End = Annotated[float, Field(gt=-HUGE, lt=HUGE)]
 WholeEnd = Annotated[int, Field(ge=-(10**9), le=10**9)]
+Count = int
 MOST_POINTS = 1000
 Points = Annotated[int, Field(ge=2, le=MOST_POINTS)]
 
 
-class Log(Frozen):
-    """Logarithmic, both ends included; with `zero`, 0 is one more value below the lower end."""
+@dataclass(frozen=True)
+class Distribution:
+    """What a sampler draws from, as plain data: the class of it and the arguments it takes."""
+
+    kind: Literal["categorical", "int", "float"]
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a range: its field, what was found there, and what was expected."""
+
+    field: str
+    found: object
+    expected: str
+
+
+class Dimension(Frozen):
+    """Where the value of one hyperparameter comes from.
+
+    A sampler proposes a parameter, the composite gets the value that it stands for: `decode` and
+    `encode` translate. free: whether a sampler has a say in it. continuous: whether it holds all
+    numbers between its ends. logarithmic: whether ratios count, not differences.
+    """
+
+    free: ClassVar[bool] = True
+    continuous: ClassVar[bool] = False
+    logarithmic: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def extremes(self) -> tuple[Any, ...]:
+        """The values that can be out of bounds: if these are allowed, all are."""
+
+    @property
+    def listed(self) -> tuple[Any, ...]:
+        """The values, where each one is written down in the study; () for a range."""
+        return ()
+
+    @property
+    def lowest(self) -> Any:
+        """The parameter at the lower end, or of the first choice."""
+        return self.grid()[0]
+
+    @property
+    @abstractmethod
+    def distribution(self) -> Distribution:
+        """What a sampler draws parameters from."""
+
+    @abstractmethod
+    def decode(self, parameter: Any) -> Any:
+        """The value that the composite gets for a parameter."""
+
+    @abstractmethod
+    def encode(self, value: Any) -> Any:
+        """The parameter that stands for a value of this range."""
+
+    @abstractmethod
+    def contains(self, value: Any) -> bool:
+        """Whether `decode` can give this value; the last digits do not count."""
+
+    @abstractmethod
+    def grid(self) -> list[Any]:
+        """The parameters of a grid, in order, both ends included."""
+
+    def place(self, parameter: Any) -> Any:
+        """The point of the range that a stored parameter means.
+
+        Another processor may have computed its last digits otherwise.
+        """
+        return parameter
+
+    def every(self) -> Sequence[Any] | None:
+        """All parameters, where there are finitely many."""
+        return None
+
+    def tried(self, depth: bool) -> Sequence[Any]:
+        """Parameters to check a composite with. depth: whether they are depths of a network."""
+        return (self.lowest,)
+
+    def among(self, numbers: Iterable[float], depth: bool) -> list[Any]:
+        """The values to look for a published composite at. numbers: those that one may have."""
+        return [number for number in numbers if self.contains(number)]
+
+    def axis(self, name: str) -> Axis:
+        """How it is drawn."""
+        return Axis(name)
+
+    def thinned(self, most: Count) -> Dimension:
+        """The same range, with a grid of at most so many points where it is a range of numbers."""
+        return self
+
+    def faults(self) -> Iterator[Fault]:
+        """What is wrong with the range by itself."""
+        yield from ()
+
+    def text(self) -> dict[str, Any]:
+        """As it stands in a study file."""
+        return self.model_dump(exclude_none=True)
+
+    def lacks_points(self) -> bool:
+        """Whether a grid has to be told how many points it has here."""
+        return False
+
+
+class Interval(Dimension):
+    """Numbers between two ends, both included."""
+
+    if TYPE_CHECKING:
+        points: Points | None
+
+    @property
+    @abstractmethod
+    def ends(self) -> tuple[float, float]:
+        """Lowest and highest value, as they are written; 0 of a logarithmic one is below them."""
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """Lowest and highest parameter that a sampler may propose; both included."""
+        return self.ends
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """Both ends."""
+        return self.ends
+
+    @property
+    def lowest(self) -> Any:
+        """The lower end."""
+        return self.bounds[0]
+
+    @property
+    def distribution(self) -> Distribution:
+        """Evenly spread numbers."""
+        low, high = self.bounds
+        return Distribution("float", {"low": low, "high": high})
+
+    @property
+    def _marks(self) -> tuple[float, ...]:
+        """The parameters that the range itself computes, or is written with, in order."""
+        return tuple(self.grid()) if self.points else self.ends
+
+    def place(self, parameter: Any) -> Any:
+        """The point of the grid, or the end, whose number is the same; else the parameter."""
+        marks, (low, high) = self._marks, self.bounds
+        at = bisect(marks, parameter)
+        near = marks[max(0, at - 1) : at + 1]
+        size = 0.0 if self.logarithmic else high - low
+        return next((mark for mark in near if same_value(mark, parameter, size)), parameter)
+
+    def decode(self, parameter: Any) -> Any:
+        """The number itself."""
+        return float(self.place(parameter))
+
+    def encode(self, value: Any) -> Any:
+        """The number itself, or the end that it is, or the point of the grid."""
+        return self.place(float(value))
+
+    def contains(self, value: Any) -> bool:
+        """Whether the number lies between the ends, or is one of them but for its last digits."""
+        number, (low, high) = as_number(value), self.ends
+        return number is not None and (
+            low <= number <= high or same_value(number, low) or same_value(number, high)
+        )
+
+    def thinned(self, most: Count) -> Dimension:
+        """The same range, with a grid of at most so many points."""
+        return self.model_copy(update={"points": min(self.points or most, most)})
+
+    def lacks_points(self) -> bool:
+        """Whether no number of points is given."""
+        return self.points is None
+
+
+class Log(Interval):
+    """Logarithmic, both ends included; with `zero`, 0 is one more value below the lower end.
+
+    Zero is what lies below the lower end, down to a tenth of the range's decades; a grid has it at
+    the bottom of that, and `points` counts it.
+    """
+
+    continuous: ClassVar[bool] = True
+    logarithmic: ClassVar[bool] = True
 
     log: tuple[End, End]
     zero: bool = False
     points: Points | None = None
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Both ends, without zero."""
+        return self.log
 
-class Linear(Frozen):
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """The ends; with zero, the bottom of what means zero and the upper end."""
+        low, high = self.log
+        return (rounded(low * (low / high) ** 0.1) if self.zero else low), high
+
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """Both ends, and zero."""
+        return (0.0, *self.log) if self.zero else self.log
+
+    @property
+    def distribution(self) -> Distribution:
+        """Numbers whose logarithms are evenly spread."""
+        low, high = self.bounds
+        return Distribution("float", {"low": low, "high": high, "log": True})
+
+    @property
+    def _marks(self) -> tuple[float, ...]:
+        return tuple(self.grid()) if self.points else (self.bounds[0], *self.log)
+
+    def decode(self, parameter: Any) -> Any:
+        """The number itself; 0 for what lies below the lower end."""
+        number = super().decode(parameter)
+        return 0.0 if self.zero and number < self.log[0] else number
+
+    def encode(self, value: Any) -> Any:
+        """The number itself, or the end that it is; the bottom of the range for 0."""
+        return self.bounds[0] if value == 0 else super().encode(value)
+
+    def contains(self, value: Any) -> bool:
+        """Whether it is 0, if that is one of the values, or lies between the ends."""
+        return (self.zero and as_number(value) == 0) or super().contains(value)
+
+    def grid(self) -> list[Any]:
+        """Points whose logarithms are evenly spread."""
+        if self.points is None:
+            raise ValueError(f"{self} has no points")
+        zeros = [self.bounds[0]] if self.zero else []
+        return [*zeros, *_logarithmic(*self.log, self.points - len(zeros))]
+
+    def axis(self, name: str) -> Axis:
+        """Logarithmic, with zero where it is drawn."""
+        return Axis(name, log=True, zero_at=self.bounds[0] if self.zero else None)
+
+    def faults(self) -> Iterator[Fault]:
+        """Ends that are not above zero and in order; too few points for both and zero."""
+        if not 0 < self.log[0] < self.log[1]:
+            yield Fault("log", self.log, "0 < low < high (zero: true adds 0)")
+        elif self.zero and self.points == 2:
+            yield Fault("points", self.points, "at least 3: zero and both ends")
+
+
+@lru_cache(maxsize=1024)
+def _logarithmic(low: float, high: float, count: int) -> tuple[float, ...]:
+    """The ends as they are written, and rounded points between them."""
+    inner = (rounded(low * (high / low) ** (i / (count - 1))) for i in range(1, count - 1))
+    return (low, *inner, high)
+
+
+class Linear(Interval):
     """Evenly spread, both ends included."""
+
+    continuous: ClassVar[bool] = True
 
     linear: tuple[End, End]
     points: Points | None = None
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Both ends."""
+        return self.linear
 
-class Int(Frozen):
+    def grid(self) -> list[Any]:
+        """Evenly spread points."""
+        if self.points is None:
+            raise ValueError(f"{self} has no points")
+        return list(_linear(*self.linear, self.points))
+
+    def faults(self) -> Iterator[Fault]:
+        """Ends that are not in order."""
+        if not self.linear[0] < self.linear[1]:
+            yield Fault("linear", self.linear, "low < high")
+
+
+@lru_cache(maxsize=1024)
+def _linear(low: float, high: float, count: int) -> tuple[float, ...]:
+    """The ends as they are written, and between them points rounded by the size of the range."""
+    inner = np.linspace(low, high, count).tolist()[1:-1]
+    return (low, *(rounded(number, high - low) for number in inner), high)
+
+
+class Int(Interval):
     """Whole numbers, both ends included; the grid takes all of them unless `points` says less."""
 
     int: tuple[WholeEnd, WholeEnd]
     points: Points | None = None
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Both ends."""
+        return self.int
 
-class Choice(Frozen):
+    @property
+    def distribution(self) -> Distribution:
+        """Whole numbers."""
+        low, high = self.int
+        return Distribution("int", {"low": low, "high": high})
+
+    def place(self, parameter: Any) -> Any:
+        """The number itself: whole ones are exact."""
+        return parameter
+
+    def decode(self, parameter: Any) -> Any:
+        """The whole number."""
+        return round(parameter)
+
+    def encode(self, value: Any) -> Any:
+        """The whole number."""
+        return round(value)
+
+    def contains(self, value: Any) -> bool:
+        """Whether it is a whole number between the ends."""
+        return super().contains(value) and value == round(value)
+
+    def grid(self) -> list[Any]:
+        """All numbers, or as many of them as `points` says."""
+        if self.points is None:
+            return list(self.every())
+        return [round(number) for number in np.linspace(*self.int, self.points).tolist()]
+
+    def every(self) -> Sequence[Any]:
+        """All whole numbers of the range."""
+        first, last = self.int
+        return range(first, last + 1)
+
+    def tried(self, depth: bool) -> Sequence[Any]:
+        """All of them where they are depths, else the lowest one."""
+        return self.every() if depth else super().tried(depth)
+
+    def among(self, numbers: Iterable[float], depth: bool) -> list[Any]:
+        """All of them where they are depths."""
+        return list(self.every()) if depth else super().among(numbers, depth)
+
+    def thinned(self, most: Count) -> Dimension:
+        """The same range, with a grid of at most so many points."""
+        return self.model_copy(update={"points": min(self.points or most, most, len(self.every()))})
+
+    def faults(self) -> Iterator[Fault]:
+        """Ends that are not in order; more points than there are numbers."""
+        first, last = self.int
+        if not first < last:
+            yield Fault("int", self.int, "low < high")
+        elif self.points is not None and self.points > last - first + 1:
+            most = f"at most {last - first + 1}, the whole numbers in the range"
+            yield Fault("points", self.points, most)
+
+    def lacks_points(self) -> bool:
+        """Whether there are too many numbers for all of them to be points."""
+        return self.points is None and len(self.every()) > MOST_POINTS
+
+
+class Choice(Dimension):
     """One of a few values, without an order."""
 
     choice: tuple[Scalar, ...]
 
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """All values."""
+        return self.choice
 
-class Fixed(Frozen):
+    @property
+    def listed(self) -> tuple[Any, ...]:
+        """All values."""
+        return self.choice
+
+    @property
+    def distribution(self) -> Distribution:
+        """One of the values."""
+        return Distribution("categorical", {"choices": self.choice})
+
+    def decode(self, parameter: Any) -> Any:
+        """The value itself."""
+        return parameter
+
+    def encode(self, value: Any) -> Any:
+        """The value as it stands among the choices."""
+        return next(own for own in self.choice if same_value(own, value))
+
+    def contains(self, value: Any) -> bool:
+        """Whether it is one of the values."""
+        return any(same_value(own, value) for own in self.choice)
+
+    def grid(self) -> list[Any]:
+        """All values."""
+        return list(self.choice)
+
+    def every(self) -> Sequence[Any]:
+        """All values."""
+        return self.choice
+
+    def tried(self, depth: bool) -> Sequence[Any]:
+        """All values."""
+        return self.choice
+
+    def among(self, numbers: Iterable[float], depth: bool) -> list[Any]:
+        """All values."""
+        return list(self.choice)
+
+    def axis(self, name: str) -> Axis:
+        """By the values' names."""
+        return Axis(name, categories=tuple(str(value) for value in self.choice))
+
+    def faults(self) -> Iterator[Fault]:
+        """Too few values, or one twice."""
+        if len(self.choice) < 2:
+            yield Fault("choice", self.choice, "at least 2 values")
+        elif len(set(map(str, self.choice))) < len(self.choice):
+            yield Fault("choice", self.choice, "every value once")
+
+
+class Fixed(Dimension):
     """A single value; a plain scalar in the file means the same."""
+
+    free: ClassVar[bool] = False
 
     fixed: Scalar
 
+    @property
+    def extremes(self) -> tuple[Any, ...]:
+        """The value."""
+        return (self.fixed,)
 
-KINDS: dict[str, type[Frozen]] = {
+    @property
+    def listed(self) -> tuple[Any, ...]:
+        """The value."""
+        return (self.fixed,)
+
+    @property
+    def distribution(self) -> Distribution:
+        """The value alone."""
+        return Distribution("categorical", {"choices": (self.fixed,)})
+
+    def decode(self, parameter: Any) -> Any:
+        """The value, whatever is proposed."""
+        return self.fixed
+
+    def encode(self, value: Any) -> Any:
+        """The value."""
+        return self.fixed
+
+    def contains(self, value: Any) -> bool:
+        """Whether it is the value."""
+        return same_value(self.fixed, value)
+
+    def grid(self) -> list[Any]:
+        """The value."""
+        return [self.fixed]
+
+    def every(self) -> Sequence[Any]:
+        """The value."""
+        return (self.fixed,)
+
+    def among(self, numbers: Iterable[float], depth: bool) -> list[Any]:
+        """The value."""
+        return [self.fixed]
+
+
+KINDS: dict[str, type[Dimension]] = {
     "log": Log,
     "linear": Linear,
     "int": Int,
@@ -71,7 +507,7 @@ KINDS: dict[str, type[Frozen]] = {
 
 
 def _kind(value: Any) -> str | None:
-    if isinstance(value, Frozen):
+    if isinstance(value, Dimension):
         return next(f"<{k}>" for k, cls in KINDS.items() if isinstance(value, cls))
     found = [k for k in KINDS if isinstance(value, dict) and k in value]
     return f"<{found[0]}>" if len(found) == 1 else None
@@ -81,7 +517,7 @@ def _wrap(value: Any) -> Any:
     return {"fixed": value} if isinstance(value, bool | int | float | str) else value
 
 
-Dimension = Annotated[
+AnyDimension = Annotated[
     Annotated[Log, Tag("<log>")]
     | Annotated[Linear, Tag("<linear>")]
     | Annotated[Int, Tag("<int>")]
@@ -94,18 +530,4 @@ Dimension = Annotated[
     ),
     BeforeValidator(_wrap),
 ]
-
-
-def extremes(dimension: Dimension) -> tuple[Any, ...]:
-    """The values of a range that can be out of bounds: if these are allowed, all are."""
-    match dimension:
-        case Fixed(fixed=value):
-            return (value,)
-        case Choice(choice=choice):
-            return choice
-        case Log(log=ends, zero=zero):
-            return (0.0, *ends) if zero else ends
-        case Linear(linear=ends):
-            return ends
-        case Int(int=whole):
-            return whole
+"""A range as a study file may have it."""

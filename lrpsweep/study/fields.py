@@ -9,19 +9,27 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
+    InstanceOf,
     PlainValidator,
     StringConstraints,
     Tag,
 )
 from pydantic_core import PydanticCustomError
 
-from lrpsweep.composites.depths import depth_ends
-from lrpsweep.composites.rules import HUGE, OPTIONS, STABILIZER, Hyper
-from lrpsweep.study.dimensions import Dimension
+from lrpsweep.composites.block import Composite
+from lrpsweep.study.dimensions import AnyDimension
 from lrpsweep.study.frozen import Frozen
+from lrpsweep.study.names import (
+    MeasureName,
+    PerturbationName,
+    ProtocolName,
+    SamplerName,
+    ScheduleName,
+    ScoreName,
+    usual,
+)
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
@@ -32,8 +40,6 @@ FileName = Annotated[
 ]
 FACTORY = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 SearchName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.-]*$", max_length=100)]
-_LAYER = r"[A-Za-z0-9_]+(?:\.[A-Za-z0-9_]+)*"
-_SELECTOR = re.compile(rf"{_LAYER}|(?:{_LAYER})?\.\.(?:{_LAYER})?")
 
 
 class Preprocess(Frozen):
@@ -129,36 +135,6 @@ def _folders(value: Any) -> tuple[str, ...]:
     return tuple(str(v) for v in value)
 
 
-def _selectors(value: Any) -> tuple[str, ...]:
-    """A selector or a list of them, as strings; leaf indices too."""
-    given = value if isinstance(value, tuple) else (value,)
-    texts = tuple(str(v) if _whole(v) else v for v in given)
-    if not texts or not all(isinstance(t, str) and _is_selector(t) for t in texts):
-        raise PydanticCustomError(
-            "layers",
-            "Input should be a layer name, a leaf index, a type such as Conv2d, a range "
-            "'first..last' or 'first..end', a depth such as 'depth 3' or 'depth 1..$n', or a list "
-            "of those",
-        )
-    return texts
-
-
-def _is_selector(text: str) -> bool:
-    return bool(_SELECTOR.fullmatch(text)) or depth_ends(text) is not None
-
-
-def _bound(value: Any) -> tuple[float, ...]:
-    """A finite number, or one for each channel."""
-    given = value if isinstance(value, tuple) else (value,)
-    numbers = tuple(float(v) for v in given if isinstance(v, int | float) and abs(v) < HUGE)
-    if not given or len(numbers) < len(given) or any(isinstance(v, bool) for v in given):
-        raise PydanticCustomError("bound", "Input should be a number, or a list of one per channel")
-    return numbers
-
-
-Bound = Annotated[tuple[float, ...], PlainValidator(_bound)]
-
-
 class DataSpec(Frozen):
     """Exactly one of `embedded`, `folder`, `csv`, `dataset` and `python`.
 
@@ -191,74 +167,6 @@ class DataSpec(Frozen):
     split: SplitSpec
 
 
-class BlockSpec(Frozen):
-    """A named group of layers with its rule; the hyperparameters are those the rule takes.
-
-    layers: selectors, always as strings: a layer name 'features.0', a leaf index '0', a type
-    'Conv2d', an inclusive range 'first..last' where last may be 'end', or a depth: 'depth 3',
-    'depth 2..5', 'depth ..5', 'depth 2..', where '$name' of a searched whole number may stand for
-    each number. Only the syntax is checked here; the model knows its layers. A block with a
-    searched depth takes its layers before the others. The block named 'default' has none: it takes
-    what the others leave. rule: a name of RULES, or '$name' of a choice between such names. bias,
-    form, stabilize, pooling: one of OPTIONS, or '$name' of a choice between those; None: the usual
-    one. With a searched rule, hyperparameters and options reach those of its rules that take them.
-    decay: γ is that of the block's first depth, and `decay` times as large at each further one.
-    low, high: bounds of what z_box reads, one number or one per channel, in units of the layer's
-    input; both or neither: then those of a normalised pixel.
-    """
-
-    block: Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
-    layers: Annotated[tuple[str, ...], PlainValidator(_selectors)] = ()
-    rule: Word
-    gamma: Hyper | None = None
-    epsilon: Hyper | None = None
-    alpha: Hyper | None = None
-    stabilizer: Hyper = STABILIZER
-    decay: Hyper | None = None
-    low: Bound | None = None
-    high: Bound | None = None
-    bias: Word | None = None
-    form: Word | None = None
-    stabilize: Word | None = None
-    pooling: Word | None = None
-
-    @property
-    def options(self) -> Mapping[str, str]:
-        """What the block asks for that is not usual anyway."""
-        given = {name: getattr(self, name) for name in OPTIONS}
-        return {o: v for o, v in given.items() if v not in (None, OPTIONS[o][0])}
-
-
-class PresetSpec(Frozen):
-    """A composite of the literature; its own hyperparameters stand beside its name."""
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Hyper] = Field(init=False)
-
-    preset: Word
-
-    @property
-    def hyper(self) -> Mapping[str, float | str]:
-        """What the study sets; the rest has the values of the literature (see PRESETS)."""
-        return self.__pydantic_extra__
-
-
-def _form(value: Any) -> str | None:
-    if isinstance(value, tuple):
-        return "<blocks>"
-    return "<preset>" if isinstance(value, dict | PresetSpec) else None
-
-
-Composite = Annotated[
-    Annotated[PresetSpec, Tag("<preset>")] | Annotated[tuple[BlockSpec, ...], Tag("<blocks>")],
-    Discriminator(
-        _form,
-        custom_error_type="composite",
-        custom_error_message="Input should be a list of blocks, or {preset: name}",
-    ),
-]
-
-
 class EvaluationSpec(Frozen):
     """How a heatmap is judged: `default` is the protocol of the design, `thesis` that of the code
     of Bermudez Schettino's thesis, which fixes the schedule and knows telea and uniform only.
@@ -267,12 +175,12 @@ class EvaluationSpec(Frozen):
     and fillings; the same in every trial, so that trials are paired.
     """
 
-    protocol: Literal["default", "thesis"] = "default"
+    protocol: ProtocolName = usual("protocol")
     patch: Positive = 8
-    schedule: Literal["quadratic", "linear"] = "quadratic"
+    schedule: ScheduleName = "quadratic"
     steps: Positive | None = None
-    perturbation: Literal["telea", "navier_stokes", "constant", "mean", "uniform"] = "telea"
-    score: Literal["logit", "probability"] = "logit"
+    perturbation: PerturbationName = usual("perturbation")
+    score: ScoreName = usual("score")
     seed: Seed = 0
 
 
@@ -304,7 +212,7 @@ def _no_bias(value: Any) -> Any:
 class SamplerSpec(Frozen):
     """Who proposes the next point."""
 
-    name: Literal["grid", "tpe", "random"]
+    name: SamplerName
     seed: Seed = 0
 
 
@@ -326,9 +234,19 @@ class RunSpec(Frozen):
     tracking_uri: Word | None = None
 
 
+def _one_objective(value: Any) -> Any:
+    """A list of one measure is that measure."""
+    if not isinstance(value, tuple):
+        return value
+    if len(value) != 1:
+        raise PydanticCustomError("objective", "Input should be one measure, or a list of one")
+    return value[0]
+
+
 class StudyFile(Frozen):
     """What stands in the YAML file.
 
+    composite: as it is written, see `study.blocks`. objective: a measure, or a list of one.
     baselines: the published composites (see PRESETS) to compare with; None: all that fit the model.
     """
 
@@ -336,10 +254,10 @@ class StudyFile(Frozen):
     name: FileName
     model: ModelSpec
     data: DataSpec
-    search: Annotated[Mapping[SearchName, Dimension], Field(min_length=1)]
-    composite: Composite
-    evaluation: EvaluationSpec = EvaluationSpec()
-    objective: Literal["auc_morf", "auc_lerf", "auc_random", "srg"] = "auc_morf"
+    search: Annotated[Mapping[SearchName, AnyDimension], Field(min_length=1)]
+    composite: Any
+    evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
+    objective: Annotated[MeasureName, BeforeValidator(_one_objective)] = usual("measure")
     constraints: Annotated[ConstraintsSpec, BeforeValidator(_no_bias)] = ConstraintsSpec()
     sampler: SamplerSpec
     trials: Positive | None = None
@@ -354,8 +272,14 @@ class StudySpec(StudyFile):
     applied and passwords in URLs masked.
     """
 
+    composite: InstanceOf[Composite]
     path: Path
     text: str
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The measures that decide which composite is best."""
+        return (self.objective,)
 
     @property
     def base(self) -> Path:

@@ -6,13 +6,14 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from fractions import Fraction
 from typing import Any
 
-from lrpsweep.composites.presets import preset_parts
-from lrpsweep.composites.rules import LOWEST, reference
-from lrpsweep.study.dimensions import extremes
-from lrpsweep.study.fields import BlockSpec, PresetSpec, StudySpec
+from lrpsweep.composites.block import POOLING, Block
+from lrpsweep.composites.selectors import is_part
+from lrpsweep.composites.values import reference
+from lrpsweep.registry import Plugin, find_registry
+from lrpsweep.study.dimensions import Dimension
+from lrpsweep.study.fields import StudySpec
 from lrpsweep.study.problems import shown
 
 MOST_LINES = 5
@@ -29,20 +30,19 @@ def identity(
     """SHA-256 of what decides the study's results, and that as plain JSON values.
 
     Inside: the model's fingerprint, the images with their contents and targets, space, composite,
-    evaluation, objective, constraints, the baselines that it names, and sampler. Outside: name,
-    paths, `trials`, `run`; but `run.batch` counts where images are explained by their batch.
+    evaluation, objective, constraints, the baselines that it names, sampler, and the names of
+    plugins that have brought any of these. Outside: name, paths, `trials`, `run`; but `run.batch`
+    counts where images are explained by their batch.
     """
     canonical: dict[str, Any] = _plain(
         {
             "version": spec.version,
             "model": fingerprint,
-            "search": {
-                name: dimension.model_dump(exclude_none=True)
-                for name, dimension in spec.search.items()
-            },
-            "composite": _composite(spec.composite),
+            "search": {name: dimension.text() for name, dimension in spec.search.items()},
+            "composite": _composite(spec),
             "evaluation": spec.evaluation.model_dump(),
             "objective": spec.objective,
+            **({"plugins": names} if (names := [p.name for p in plugins_used(spec)]) else {}),
             **({"constraints": bounds} if (bounds := spec.constraints.bounds) else {}),
             **({"baselines": spec.baselines} if spec.baselines else {}),
             "sampler": spec.sampler.model_dump(),
@@ -57,42 +57,85 @@ def identity(
     return hashlib.sha256(text.encode()).hexdigest(), canonical
 
 
+def plugins_used(spec: StudySpec) -> tuple[Plugin, ...]:
+    """The packages that have added something which the study names, by name."""
+    evaluation = spec.evaluation
+    named = [
+        ("measure", spec.objective),
+        ("protocol", evaluation.protocol),
+        ("perturbation", evaluation.perturbation),
+        ("score", evaluation.score),
+        ("sampler", spec.sampler.name),
+        *(("method", name) for name in spec.baselines or ()),
+        *(
+            ("rule", word)
+            for block in spec.composite.blocks
+            for word in (*_words(block.rule, spec.search), block.options.get(POOLING, ""))
+        ),
+    ]
+    found = {find_registry(kind).plugin_of(name) for kind, name in named}
+    return tuple(sorted((p for p in found if p is not None), key=lambda plugin: plugin.name))
+
+
 def _mixes_images(spec: StudySpec) -> bool:
-    """Whether a block may have form rms_batch, the one that knows of other images."""
-    if isinstance(spec.composite, PresetSpec):
-        return False
-    forms = {block.form for block in spec.composite}
-    named = [spec.search[name] for form in forms if (name := reference(form)) is not None]
-    return "rms_batch" in forms or any("rms_batch" in extremes(d) for d in named)
+    """Whether a block may have a variant of a rule that knows of the other images of a batch."""
+    return any(
+        word in option.mixes_images
+        for block in spec.composite.blocks
+        for rule in _rules(block, spec.search)
+        for option in rule.options
+        for word in _words(block.options.get(option.name), spec.search)
+    )
 
 
-def _composite(composite: PresetSpec | tuple[BlockSpec, ...]) -> dict[str, Any]:
-    """Block to what it holds, in order; a preset with its published values written out."""
-    if isinstance(composite, PresetSpec):
-        return {
-            part.block: {
-                "layers": _span(part.until),
-                "rule": part.rule,
-                **part.hyper,
-                **part.options,
-            }
-            for part in preset_parts(composite.preset, composite.hyper)
-        }
-    return {
-        block.block: {
-            "layers": block.layers,
-            "rule": block.rule,
-            **{h: v for h in (*LOWEST, "low", "high") if (v := getattr(block, h)) is not None},
-            **block.options,
-        }
-        for block in composite
+def _words(given: str | None, search: Mapping[str, Dimension]) -> tuple[Any, ...]:
+    """All that a word of a block, or '$name', may be."""
+    name = reference(given)
+    return (given,) if name is None else search[name].listed
+
+
+def _rules(block: Block, search: Mapping[str, Dimension]) -> list[Any]:
+    """The rules that the block may have."""
+    return [find_registry("rule")[word] for word in _words(block.rule, search)]
+
+
+STORED_ORDER = (
+    *("gamma", "epsilon", "alpha", "stabilizer", "decay"),
+    *("low", "high", "bias", "form", "stabilize", "pooling"),
+)
+"""The order in which stored hashes have a block's settings; further ones follow in their own."""
+
+
+def _composite(spec: StudySpec) -> dict[str, Any]:
+    """Block to what it holds, in order."""
+    return {block.name: _block(block, spec.search) for block in spec.composite.blocks}
+
+
+def _block(block: Block, search: Mapping[str, Dimension]) -> dict[str, Any]:
+    """Layers, rule, and settings: those that are given, and defaults of parameters.
+
+    The part of a network that a published composite's block is for stands as a word.
+    """
+    of_preset = is_part("".join(block.layers))
+    low, high = block.bounds or (None, None)
+    settings = {
+        "stabilizer": 1e-6,  # of every block, whatever its rule, in the hashes that are stored
+        **{p.name: p.default for rule in _rules(block, search) for p in rule.parameters},
+        **block.values,
+        **block.options,
+        "decay": block.decay,
+        "low": low,
+        "high": high,
     }
-
-
-def _span(until: Fraction | int | str | None) -> str:
-    if until is None:
-        return "dense"
-    return f"convolutions to {until if isinstance(until, Fraction) else f'depth {until}'}"
+    order = [name for name in STORED_ORDER if name in settings]
+    order += [name for name in settings if name not in order]
+    if of_preset:  # whose hashes have the stabilizer behind what is given
+        order.sort(key=lambda name: (name in block.options, name == "stabilizer"))
+    return {
+        "layers": block.layers[0] if of_preset else block.layers,
+        "rule": block.rule,
+        **{name: settings[name] for name in order if settings[name] is not None},
+    }
 
 
 def _plain(value: Any) -> Any:

@@ -10,6 +10,7 @@ import yaml
 from pydantic import ValidationError
 
 from lrpsweep.errors import InputError, guess
+from lrpsweep.study.blocks import parse_composite
 from lrpsweep.study.checks import problems_between
 from lrpsweep.study.fields import StudyFile, StudySpec
 from lrpsweep.study.finding import bundled_studies
@@ -59,10 +60,11 @@ def parse_study(text: str, path: Path, overrides: Sequence[str] = ()) -> StudySp
         raise_problems(source, problems_of(error), raw, overrides)
         raise
     raise_problems(source, problems_between(study), raw, overrides)
+    composite, _ = parse_composite(study.composite, study.search)
     kept = masked(raw)
     if overrides or kept != raw or extended is not given:
         text = f"# {source}{_changes(overrides)}\n" + dump(kept)
-    return StudySpec(**dict(study), path=path, text=text)
+    return StudySpec(**{**dict(study), "composite": composite}, path=path, text=text)
 
 
 def _extended(raw: Any, path: Path, above: tuple[Path, ...] = ()) -> Any:

@@ -11,12 +11,12 @@ from pydantic_core import ErrorDetails
 
 from lrpsweep.errors import InputError, guess
 from lrpsweep.study.dimensions import KINDS
-from lrpsweep.study.fields import BlockSpec, StudyFile
+from lrpsweep.study.fields import StudyFile
 from lrpsweep.study.secrets import masked
 
 Place = tuple[str | int, ...]
 LONGEST = 80
-_MARKS = {*(f"<{kind}>" for kind in (*KINDS, "auto", "values", "preset", "blocks")), "[key]"}
+_MARKS = {*(f"<{kind}>" for kind in (*KINDS, "auto", "values")), "[key]"}
 """What pydantic puts into a place although it is no key of the file: tags of unions."""
 
 
@@ -91,25 +91,29 @@ def _named(entry: Any) -> bool:
     return isinstance(entry, dict) and isinstance(entry.get("block"), str)
 
 
-def problems_of(error: ValidationError) -> list[Problem]:
-    """Pydantic's findings in our words."""
-    return [_problem(details) for details in error.errors(include_url=False)]
+def problems_of(
+    error: ValidationError, part: Place = (), model: type[BaseModel] = StudyFile
+) -> list[Problem]:
+    """Pydantic's findings in our words. part: of the file, which is a `model`."""
+    return [_problem(details, part, model) for details in error.errors(include_url=False)]
 
 
-def _problem(details: ErrorDetails) -> Problem:
-    place = tuple(key for key in details["loc"] if key not in _MARKS) or details["loc"]
+def _problem(details: ErrorDetails, part: Place, model: type[BaseModel]) -> Problem:
+    inner = tuple(key for key in details["loc"] if key not in _MARKS) or details["loc"]
+    place = (*part, *inner)
     kind, value = details["type"], details["input"]
     if kind == "missing":
         return Problem(place, "missing; expected a value.")
     if kind == "extra_forbidden":
-        known = _keys(details["loc"])
+        known = _keys(details["loc"], model)
         near = guess(str(place[-1]), known)
         return Problem(place, f"unknown key; expected one of {', '.join(known)}.{near}")
     return Problem(place, f"found {shown(value)}; expected {_expected(details)}.{_near(details)}")
 
 
 def _near(details: ErrorDetails) -> str:
-    if details["type"] != "literal_error" or not isinstance(details["input"], str):
+    kinds = ("literal_error", "unknown_name")
+    if details["type"] not in kinds or not isinstance(details["input"], str):
         return ""
     allowed = details.get("ctx", {}).get("expected", "").replace(" or ", ", ").split(", ")
     return guess(details["input"], [word.strip("'") for word in allowed])
@@ -151,13 +155,10 @@ def _expected(details: ErrorDetails) -> str:
             return _WORDS.get(kind, details["msg"].removeprefix("Input should be "))
 
 
-def _keys(place: Place) -> list[str]:
-    """The keys allowed beside the last one of a place in the file."""
-    if place[0] == "composite":
-        return list(BlockSpec.model_fields)
+def _keys(place: Place, model: type[BaseModel]) -> list[str]:
+    """The keys allowed beside the last one of a place in a model."""
     if place[0] == "search":
         return list(KINDS[str(place[2]).strip("<>")].model_fields)
-    model: type[BaseModel] = StudyFile
     for key in place[:-1]:
         model = _inner(model, str(key))
     return list(model.model_fields)

@@ -6,13 +6,13 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from lrpsweep.composites.rules import RULES
+from lrpsweep.composites.block import WEIGHTED, Block, find_rule
+from lrpsweep.registry import find_registry
 from lrpsweep.study.dimensions import Choice, Dimension, Log
 from lrpsweep.study.fields import ModelSpec, StudySpec
 from lrpsweep.study.overrides import override
@@ -75,13 +75,10 @@ def _relative_paths(study: StudySpec) -> dict[str, str]:
     }
 
 
-@dataclass(frozen=True)
-class Proposal:
-    """A block for a new study: `layers` as in BlockSpec; what the rule needs is searched."""
-
-    block: str
-    layers: tuple[str, ...]
-    rule: str
+def propose_block(name: str, layers: tuple[str, ...], rule: str) -> Block:
+    """A block for a new study: what the rule needs is searched, as '$NAME.PARAMETER'."""
+    needed = [p.name for p in find_rule(rule, "rule").parameters if p.default is None]
+    return Block(name, layers, rule, {parameter: f"${name}.{parameter}" for parameter in needed})
 
 
 PROPOSED: Mapping[str, Dimension] = {
@@ -118,19 +115,20 @@ composite:    # from the pixels to the class scores; rules: {rules}
 {composite}"""
 
 
-def blocks_text(proposals: Sequence[Proposal]) -> str:
+def blocks_text(blocks: Sequence[Block]) -> str:
     """The part of a study that says what is searched: `search` and `composite`."""
     return _BLOCKS.format(
         search="\n".join(
-            f"  {n}: {_range(PROPOSED[n.rpartition('.')[2]])}" for n in _names(proposals)
+            f"  {n}: {_range(PROPOSED[n.rpartition('.')[2]])}" for n in _names(blocks)
         ),
-        rules=", ".join(RULES),
-        composite="\n".join(f"  - {_flow(_block(p))}" for p in proposals),
+        rules=", ".join(_rules_of_layers()),
+        composite="\n".join(f"  - {_flow(_block(block))}" for block in blocks),
     )
 
 
-def _names(proposals: Sequence[Proposal]) -> list[str]:
-    return [f"{p.block}.{hyper}" for p in proposals for hyper in RULES[p.rule]]
+def _names(blocks: Sequence[Block]) -> list[str]:
+    found = [name for block in blocks for name in block.written_names()]
+    return list(dict.fromkeys(found))
 
 
 def init_text(
@@ -141,7 +139,7 @@ def init_text(
     labels: str | Mapping[str, int | str],
     images: int,
     patch: int,
-    proposals: Sequence[Proposal],
+    blocks: Sequence[Block],
 ) -> str:
     """A commented study, ready to be edited.
 
@@ -149,7 +147,7 @@ def init_text(
     for validation.
     """
     searched = max(1, min(MOST_IMAGES, images // 2))
-    few = len(_names(proposals)) <= MOST_GRID_NAMES
+    few = len(_names(blocks)) <= MOST_GRID_NAMES
     return _TEMPLATE.format(
         name=_flow(name),
         model=_flow(model.model_dump(exclude_unset=True)),
@@ -157,7 +155,7 @@ def init_text(
         labels=_flow(labels),
         searched=searched,
         validated=min(searched, images - searched),
-        blocks=blocks_text(proposals),
+        blocks=blocks_text(blocks),
         patch=patch,
         sampler="sampler: {name: grid, seed: 0}    # or tpe, random: these want `trials: N`"
         if few
@@ -166,13 +164,17 @@ def init_text(
 
 
 def _range(dimension: Dimension) -> str:
-    return _flow(dimension.model_dump(exclude_none=True))
+    return _flow(dimension.text())
 
 
-def _block(proposal: Proposal) -> dict[str, Any]:
-    layers: Any = proposal.layers[0] if len(proposal.layers) == 1 else proposal.layers
-    hyper = {h: f"${proposal.block}.{h}" for h in RULES[proposal.rule]}
-    return {"block": proposal.block, "layers": layers, "rule": proposal.rule, **hyper}
+def _rules_of_layers() -> list[str]:
+    rules = find_registry("rule").values()
+    return [rule.name for rule in rules if rule.on == WEIGHTED]
+
+
+def _block(block: Block) -> dict[str, Any]:
+    layers: Any = block.layers[0] if len(block.layers) == 1 else block.layers
+    return {"block": block.name, "layers": layers, "rule": block.rule, **block.values}
 
 
 def _flow(value: Any) -> str:

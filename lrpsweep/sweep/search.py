@@ -16,10 +16,7 @@ from lrpsweep.sweep.samplers import (
     Asked,
     count_points,
     distributions,
-    every_point,
     first_new,
-    grid_points,
-    key,
 )
 from lrpsweep.sweep.storage import Store, exceeded
 
@@ -96,7 +93,7 @@ def literature_params(
     points: dict[tuple[Any, ...], tuple[str, dict[str, Any]]] = {}
     for name, values in literature.items():
         params = space.needed(encode(spec.search, values))
-        points.setdefault(key(spec.search, params), (name, params))
+        points.setdefault(space.key(params), (name, params))
     return list(points.values())
 
 
@@ -110,7 +107,7 @@ def planned_trials(spec: StudySpec, literature: Mapping[str, Mapping[str, Any]])
         assert spec.trials is not None
         return count_points(space, spec.trials)
     published = [params for _, params in literature_params(spec, literature)]
-    return len({key(spec.search, params) for params in (*published, *grid_points(space))})
+    return len({space.key(params) for params in (*published, *space.grid())})
 
 
 class Search:
@@ -146,7 +143,7 @@ class Search:
         self.history = [
             replace(trial, params=self._space.needed(trial.params)) for trial in store.history()
         ]
-        self._seen = {key(spec.search, trial.params) for trial in self.history}
+        self._seen = {self._space.key(trial.params) for trial in self.history}
         self._composites = {self._composite(trial.params) for trial in self.history}
         self._owners = {
             self._composite(trial.params): number
@@ -229,15 +226,15 @@ class Search:
 
     def _composite(self, params: Mapping[str, Any]) -> Hashable:
         """What the point shares with those that have its composite."""
-        place = key(self._spec.search, params)
+        place = self._space.key(params)
         if place not in self._meanings:
             self._meanings[place] = self._meaning(self._space.values(params))
         return self._meanings[place]
 
     def _published(self, params: Mapping[str, Any]) -> str | None:
         """The name of the published composite that this point is, if it is one."""
-        place = key(self._spec.search, params)
-        return next((n for n, p in self._literature if key(self._spec.search, p) == place), None)
+        place = self._space.key(params)
+        return next((n for n, p in self._literature if self._space.key(p) == place), None)
 
     def _restarted(self) -> int:
         number = self._waiting.pop(0)
@@ -249,7 +246,7 @@ class Search:
         space = {name: self._distributions[name] for name in params}
         self._store.start(params, space, self._space.values(params), literature=name)
         self.history.append(Asked(params))
-        self._seen.add(key(self._spec.search, params))
+        self._seen.add(self._space.key(params))
         self._composites.add(self._composite(params))
         return len(self.history) - 1
 
@@ -258,16 +255,16 @@ class Search:
 
         A grid has its points in their order; who guesses looks for a new composite first.
         """
-        search, proposals = self._spec.search, self._proposals(self.history)
+        proposals = self._proposals(self.history)
         for name, params in self._literature:
-            if key(search, params) not in self._seen:
+            if self._space.key(params) not in self._seen:
                 return name, params
         if self._spec.sampler.name == "grid":
-            return None, first_new(search, proposals, self._seen)
+            return None, first_new(self._space, proposals, self._seen)
         # Where few points are left, guessing may miss them.
-        some = islice(every_point(self._space), MOST_POINTS_LOOKED_AT)
+        some = islice(self._space.every(), MOST_POINTS_LOOKED_AT)
         return None, first_new(
-            search,
+            self._space,
             chain(proposals, some),
             self._seen,
             lambda params: self._composite(params) in self._composites,

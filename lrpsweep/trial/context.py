@@ -16,40 +16,20 @@ import torch
 from torch import Tensor, nn
 
 from lrpsweep.attribution import (
-    Block,
-    Composite,
     Engine,
     Explanation,
     Instability,
     LayerInfo,
-    assign_layers,
-    assign_parts,
-    decayed,
     find_instability,
     list_layers,
 )
+from lrpsweep.composites import Composite, preset
 from lrpsweep.data import Inputs, Split, load_inputs
 from lrpsweep.errors import InputError, guess
 from lrpsweep.evaluation import PROTOCOLS
 from lrpsweep.models import Model, load_model
 from lrpsweep.registry import find_registry, register_again
-from lrpsweep.study import (
-    Choice,
-    ConcreteBlock,
-    Dimension,
-    Int,
-    PresetSpec,
-    Space,
-    Span,
-    StudySpec,
-    bounds,
-    extremes,
-    first_point,
-    free,
-    resolve_path,
-    searched_depths,
-    substitute,
-)
+from lrpsweep.study import Space, StudySpec, first_point, free, resolve_path
 
 SplitName = Literal["search", "validation"]
 
@@ -153,8 +133,8 @@ class Context:
 
     def composite(self, task: Task) -> Composite:
         """The composite that the task explains with."""
-        wanted = self.spec.composite if task.preset is None else PresetSpec(preset=task.preset)
-        return build_composite(self.layers, substitute(wanted, task.values))
+        wanted = self.spec.composite if task.preset is None else preset(task.preset)
+        return wanted.bind(task.values).place(self.layers)
 
     @property
     def some_values(self) -> dict[str, Any]:
@@ -190,43 +170,6 @@ def _moved(model: Model, device: str) -> Model:
     if next(model.net.parameters()).device.type == device:
         return model
     return replace(model, net=copy.deepcopy(model.net).to(device))
-
-
-def build_composite(layers: Sequence[LayerInfo], blocks: Sequence[ConcreteBlock]) -> Composite:
-    """The blocks with their layers in this network; those with none are left out.
-
-    Raises InputError as `assign_layers` does.
-    """
-    ends = {b.block: b.layers.until for b in blocks if isinstance(b.layers, Span)}
-    if ends:
-        assigned = assign_parts(layers, ends)
-    else:
-        assigned = assign_layers(
-            layers,
-            {b.block: b.layers for b in blocks if not isinstance(b.layers, Span)},
-            [b.block for b in blocks if b.moving],
-        )
-    return Composite(
-        tuple(
-            block
-            for concrete in blocks
-            for block in _blocks(layers, concrete, assigned.get(concrete.block, ()))
-        )
-    )
-
-
-def _blocks(
-    layers: Sequence[LayerInfo], concrete: ConcreteBlock, names: tuple[str, ...]
-) -> Iterator[Block]:
-    """The block, or one for each of its depths where γ decays from one to the next."""
-    if not names:
-        return
-    options, bounds = concrete.options, concrete.bounds
-    block = Block(concrete.block, names, concrete.rule, concrete.hyper, options, bounds)
-    if concrete.decay == 1:
-        yield block
-    else:
-        yield from decayed(block, concrete.decay, layers)
 
 
 def prepare(spec: StudySpec, device: str = "cpu", given: Given | None = None) -> Context:
@@ -265,7 +208,7 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
     context = Packed(spec, model, split, targets).unpack(device)
     context.looked = looked
     _check_depths(context)
-    for values in _with_every_choice(context):
+    for values in _with_every_choice(spec):
         composite = context.composite(Task(values=values))
         context.explainer.check(composite.rules(context.layers))
     return context
@@ -295,8 +238,8 @@ def _split(
 def _check_depths(context: Context) -> None:
     """Raises InputError when a depth is searched that the network does not have."""
     spec, deepest = context.spec, max(layer.depth for layer in context.layers)
-    for name in searched_depths(spec.composite):
-        furthest = max(extremes(spec.search[name]))
+    for name in spec.composite.depths:
+        furthest = max(spec.search[name].extremes)
         if furthest > deepest:
             raise InputError(
                 f"search.{name}: found {furthest}, but {context.model.name} is {deepest} layers "
@@ -304,27 +247,14 @@ def _check_depths(context: Context) -> None:
             )
 
 
-def _with_every_choice(context: Context) -> Iterator[dict[str, Any]]:
+def _with_every_choice(spec: StudySpec) -> Iterator[dict[str, Any]]:
     """Points in which each block meets its choices, of a rule above all, with its depths."""
-    spec = context.spec
-    depths = searched_depths(spec.composite)
-    axes = {name: _tried(d, name in depths) for name, d in free(spec.search).items()}
-    whole = spec.composite
-    parts = (whole,) if isinstance(whole, PresetSpec) else tuple((block,) for block in whole)
-    for part in parts:
+    depths, first = spec.composite.depths, first_point(spec.search)
+    axes = {name: d.tried(name in depths) for name, d in free(spec.search).items()}
+    for part in spec.composite.independent():
         space = Space(spec.search, part)
         for point in space.points(axes):
-            yield context.some_values | space.values(point)
-
-
-def _tried(dimension: Dimension, depth: bool) -> Sequence[Any]:
-    """What a name may be proposed as; of ranges that are no depths, only the lower end."""
-    match dimension:
-        case Choice(choice=choice):
-            return choice
-        case Int(int=(first, last)) if depth:
-            return range(first, last + 1)
-    return [bounds(dimension)[0]]
+            yield first | space.values(point)
 
 
 def _targets(spec: StudySpec, model: Model, inputs: Inputs, count: int) -> np.ndarray:

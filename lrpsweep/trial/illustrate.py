@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from lrpsweep.attribution import Composite
+from lrpsweep.composites import Composite
 from lrpsweep.evaluation import METRICS, perturbed
 from lrpsweep.results import Illustrations
-from lrpsweep.study import Choice, Dimension, Int, decode, free, grid
+from lrpsweep.study import free
 from lrpsweep.trial.context import Context, SplitName, Task
 from lrpsweep.trial.trial import find_protocol, perturbation_series
 
@@ -81,19 +81,10 @@ def _grid(
 def _grid_values(context: Context, values: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Values on the first two free axes: the grid's, thinned out if there are many."""
     search = context.spec.search
-    axes: dict[str, Dimension] = {}
-    varied = {name: dimension for name, dimension in free(search).items() if name in values}
-    for name, dimension in list(varied.items())[:2]:
-        if isinstance(dimension, Choice):
-            axes[name] = dimension
-            continue
-        points = min(getattr(dimension, "points", None) or MOST_GRID_POINTS, MOST_GRID_POINTS)
-        if isinstance(dimension, Int):
-            points = min(points, dimension.int[1] - dimension.int[0] + 1)
-        axes[name] = dimension.model_copy(update={"points": points})
+    varied = [(name, d) for name, d in free(search).items() if name in values][:2]
     return {
-        name: [decode({name: search[name]}, {name: point})[name] for point in points]
-        for name, points in grid(axes).items()
+        name: [search[name].decode(point) for point in dimension.thinned(MOST_GRID_POINTS).grid()]
+        for name, dimension in varied
     }
 
 

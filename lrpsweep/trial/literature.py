@@ -6,19 +6,11 @@ import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from lrpsweep.attribution import Block, Composite
+from lrpsweep.attribution import RULES, canonical, default_rule
+from lrpsweep.composites import PRESETS, Composite
+from lrpsweep.composites.values import rounded_values, same_values
 from lrpsweep.errors import InputError
-from lrpsweep.study import (
-    PRESETS,
-    BlockSpec,
-    Choice,
-    Int,
-    PresetSpec,
-    Space,
-    contains,
-    free,
-    searched_depths,
-)
+from lrpsweep.study import Space
 from lrpsweep.trial.context import Context, Task
 
 MOST_DEPTHS_TRIED = 1_000
@@ -33,7 +25,7 @@ def fitting_presets(context: Context, names: Iterable[str] = PRESETS) -> dict[st
     meanings = []
     for name in names:
         composite = context.composite(Task(preset=name))
-        meaning = _meaning(composite)
+        meaning = _rounded(context, composite)
         if meaning not in meanings and _misfit(context, composite) is None:
             found[name] = composite
             meanings.append(meaning)
@@ -76,15 +68,12 @@ def literature_points(context: Context) -> dict[str, dict[str, Any]]:
 
 def _point_of(context: Context, name: str, published: Composite) -> dict[str, Any] | None:
     """The point at which the study's composite is the published one, layer by layer, or None."""
-    wanted, spec = _meaning(published), context.spec
-    candidates, depths = _candidates(context, name, published), searched_depths(spec.composite)
-    parts = [spec.composite]
-    if not isinstance(spec.composite, PresetSpec):
-        parts = [(block,) for block in spec.composite]
-    places = itertools.product(*(candidates[depth] for depth in depths))
+    wanted, composite = _meaning(context, published), context.spec.composite
+    candidates = _candidates(context, name, published)
+    places = itertools.product(*(candidates[depth] for depth in composite.depths))
     for place in itertools.islice(places, MOST_DEPTHS_TRIED):
-        begun = dict(zip(depths, place, strict=True))
-        found = next(_agreeing(context, wanted, candidates, parts, begun), None)
+        begun = dict(zip(composite.depths, place, strict=True))
+        found = next(_agreeing(context, wanted, candidates, composite.independent(), begun), None)
         if found is not None:
             return found
     return None
@@ -92,9 +81,9 @@ def _point_of(context: Context, name: str, published: Composite) -> dict[str, An
 
 def _agreeing(
     context: Context,
-    wanted: Mapping[str, object],
+    wanted: Mapping[str, Hashable],
     candidates: Mapping[str, Sequence[Any]],
-    parts: Sequence[PresetSpec | tuple[BlockSpec, ...]],
+    parts: Sequence[Composite],
     begun: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
     """The points at which these parts give their layers what is wanted, one part after another.
@@ -104,64 +93,49 @@ def _agreeing(
     if not parts:
         yield dict(begun)
         return
-    names = None if isinstance(parts[0], PresetSpec) else parts[0][0].block
+    names = {block.name for block in parts[0].blocks}
     for values in Space(context.spec.search, parts[0]).points(candidates, begun):
         composite = context.composite(Task(values={**context.some_values, **values}))
+        groups = {n: rule.group for n, rule in composite.rules(context.layers).items()}
         if all(
-            wanted[layer] == canonical(block)
-            for layer, block in composite.by_layer().items()
-            if names in (None, block.name.partition(".")[0])
+            same_values(wanted.get(layer), meaning)
+            for layer, meaning in _meaning(context, composite).items()
+            if groups[layer].partition(".")[0] in names
         ):
             yield from _agreeing(context, wanted, candidates, parts[1:], values)
 
 
-def _candidates(context: Context, preset: str, published: Composite) -> dict[str, list[Any]]:
+def _candidates(context: Context, name: str, published: Composite) -> dict[str, list[Any]]:
     """The values each name may take: numbers of the published composite, 0, 1, any depth."""
-    search, depths = context.spec.search, searched_depths(context.spec.composite)
-    used = {v for block in published.blocks for v in block.hyper.values()}
-    numbers = sorted({0.0, 1.0, *used, *PRESETS[preset].hyper.values()})
-    found: dict[str, list[Any]] = {}
-    for name, dimension in search.items():
-        if name not in free(search):
-            found[name] = [context.some_values[name]]
-        elif isinstance(dimension, Choice):
-            found[name] = list(dimension.choice)
-        elif isinstance(dimension, Int) and name in depths:
-            found[name] = list(range(dimension.int[0], dimension.int[1] + 1))
-        else:
-            found[name] = [v for v in numbers if contains(dimension, v)]
-    return found
+    used = {v for block in published.blocks for v in block.numbers.values()}
+    numbers = sorted({0.0, 1.0, *used, *PRESETS[name].hyper.values()})
+    depths = context.spec.composite.depths
+    return {
+        name: dimension.among(numbers, name in depths)
+        for name, dimension in context.spec.search.items()
+    }
 
 
 def composite_key(context: Context, values: Mapping[str, Any]) -> Hashable:
-    """Equal for points of the space at which every layer gets the same."""
-    return frozenset(_meaning(context.composite(Task(values=values))).items())
+    """Equal for points of the space at which every layer gets the same, but for last digits."""
+    return _rounded(context, context.composite(Task(values=values)))
 
 
-def _meaning(composite: Composite) -> dict[str, tuple[object, ...]]:
-    """What each layer gets, with one name for rules that are the same."""
-    return {layer: canonical(block) for layer, block in composite.by_layer().items()}
+def _rounded(context: Context, composite: Composite) -> Hashable:
+    """What each layer gets, as one value; numbers rounded."""
+    return frozenset(rounded_values(tuple(_meaning(context, composite).items())))
 
 
-def canonical(block: Block) -> tuple[object, ...]:
-    """Rule and settings, equal for blocks that do the same to their layers."""
-    hyper, options = block.hyper, block.options
-    match block.rule:
-        case "gamma" if hyper["gamma"] == 0 and options.get("bias") != "dropped":
-            return _as("zero", block, "gamma", "bias")
-        case "epsilon" if hyper["epsilon"] <= _smallest(block):
-            return _as("zero", block, "epsilon", "form")
-        case "alpha_beta" if hyper["alpha"] == 1:
-            return _as("z_plus", block, "alpha")
-    return _as(block.rule, block)
+def _meaning(context: Context, composite: Composite) -> dict[str, Hashable]:
+    """What each layer gets, with one name for rules that are the same; what is usual is left out.
 
-
-def _smallest(block: Block) -> float:
-    """The largest ε that changes nothing: the stabilizer counts anyway; −1: there is none."""
-    others = {"unsigned": 0.0, "rms": 0.0, "rms_batch": -1.0}
-    return others.get(block.options.get("form", "signed"), block.hyper["stabilizer"])
-
-
-def _as(rule: str, block: Block, *left_out: str) -> tuple[object, ...]:
-    settings: dict[str, object] = {**block.hyper, **block.options, "bounds": block.bounds}
-    return rule, *sorted((k, v) for k, v in settings.items() if k not in left_out)
+    Layers with weights have no usual rule, max pools have one.
+    """
+    rules = composite.rules(context.layers)
+    found = {name: canonical(rule) for name, rule in rules.items()}
+    usual = {name: default_rule(RULES[rule.rule].on) for name, rule in rules.items()}
+    return {
+        name: meaning
+        for name, meaning in found.items()
+        if (rule := usual[name]) is None or meaning != canonical(rule)
+    }

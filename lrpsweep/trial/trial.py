@@ -17,14 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lrpsweep.attribution import (
-    BlockBalance,
-    Composite,
-    Explanation,
-    LayerRule,
-    doubtful,
-    mixes_images,
-)
+from lrpsweep.attribution import BlockBalance, Explanation, LayerRule, doubtful, mixes_images
+from lrpsweep.composites import Composite
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import (
     BLIND_ORDERS,

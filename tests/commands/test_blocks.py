@@ -16,8 +16,7 @@ from lrpsweep.commands.blocks import (
 )
 from lrpsweep.errors import InputError
 from lrpsweep.models import wrap_model
-from lrpsweep.study import Preprocess, parse_study, substitute
-from lrpsweep.trial.context import build_composite
+from lrpsweep.study import Preprocess, parse_study
 
 RUNS = Path("runs")
 STUDY = """\
@@ -53,7 +52,7 @@ def test_the_blocks_found_are_a_study_to_paste(name):
         text = STUDY.replace("NAME", name).replace("YAML", found["yaml"][way])
         study = parse_study(text, Path("pasted.yaml"))
         values = dict.fromkeys(study.search, 0.5)
-        composite = build_composite(layers, substitute(study.composite, values))
+        composite = study.composite.bind(values).place(layers)
         expected = {
             row["layer"]: "pixel" if row["layer"] in first else row[column]
             for row in found["layers"]
@@ -120,7 +119,7 @@ def test_without_layers_between_pixels_and_classes_every_block_is_tuned():
     layers, stages, first = find_blocks(model, (8, 8))
     assert first == {"0"}
     proposed = propose(stages.stages, layers, first)
-    assert [(p.block, p.layers, p.rule) for p in proposed] == [
+    assert [(p.name, p.layers, p.rule) for p in proposed] == [
         ("stage1", ("0",), "gamma"),
         ("classifier", ("3",), "gamma"),
     ]

@@ -6,8 +6,9 @@ from fractions import Fraction
 import pytest
 from study_text import study
 
-from lrpsweep.composites.rules import OPTIONS, allows, hyperparameters, options
-from lrpsweep.study import PRESETS, PresetSpec, preset_parts, substitute
+from lrpsweep.composites import PRESETS, find_rule, preset
+from lrpsweep.composites.selectors import part_end
+from lrpsweep.errors import InputError
 
 VGG16_CONVOLUTIONS = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
 """Leaf indices of torchvision's VGG-16."""
@@ -16,11 +17,12 @@ VGG16_CONVOLUTIONS = [0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28]
 def leaves(name):
     """Block to the leaf indices of its convolutions, for VGG-16."""
     found, first = {}, 0
-    for part in preset_parts(name, {}):
-        if part.until is not None:
-            share = isinstance(part.until, Fraction)
-            last = max(1, round(part.until * len(VGG16_CONVOLUTIONS))) if share else part.until
-            found[part.block] = VGG16_CONVOLUTIONS[first:last]
+    for block in preset(name).blocks:
+        end = part_end(block.layers[0])
+        if end is not None:
+            share = isinstance(end, Fraction)
+            last = max(1, round(end * len(VGG16_CONVOLUTIONS))) if share else end
+            found[block.name] = VGG16_CONVOLUTIONS[first:last]
             first = last
     return found
 
@@ -51,17 +53,17 @@ def test_shares_are_the_leaf_ranges_of_the_literature(name, ranges):
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_each_preset_is_a_whole_composite(name):
-    parts = preset_parts(name, {})
+    blocks = preset(name).bind({}).blocks
     assert sum(len(convolutions) for convolutions in leaves(name).values()) == 13
-    assert [part.block for part in parts if part.until is None] == ["head"]
-    blocks = substitute(PresetSpec(preset=name), {})
-    assert len({block.block for block in blocks}) == len(blocks)
+    assert [block.name for block in blocks if block.layers == ("dense",)] == ["head"]
+    assert len({block.name for block in blocks}) == len(blocks)
     for block in blocks:
-        assert set(block.hyper) == set(hyperparameters(block.rule))
-        assert set(block.options) <= set(options(block.rule))
-        assert all(value in OPTIONS[option][1:] for option, value in block.options.items())
-        assert all(allows(hyper, value) for hyper, value in block.hyper.items())
-        assert allows("decay", block.decay)
+        rule = find_rule(block.rule, name)
+        assert set(block.values) == {p.name for p in rule.parameters}
+        assert all(p.allows(block.numbers[p.name]) for p in rule.parameters)
+        variants = {option.name: option.values[1:] for option in rule.options}
+        assert all(value in variants[option] for option, value in block.options.items())
+        assert 0 <= (block.decay or 1) <= 1
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -69,15 +71,13 @@ def test_each_hyperparameter_of_a_preset_reaches_a_block(name):
     for hyper, published in PRESETS[name].hyper.items():
         choice = f"search.g={{choice: [1, {published}]}}"
         spec = study(f"composite={{preset: {name}, {hyper}: $g}}", choice)
-        assert substitute(spec.composite, {"g": published}) == substitute(
-            PresetSpec(preset=name), {}
-        )
-        assert substitute(spec.composite, {"g": published}) != substitute(spec.composite, {"g": 1})
+        assert spec.composite.bind({"g": published}) == preset(name).bind({})
+        assert spec.composite.bind({"g": published}) != spec.composite.bind({"g": 1})
 
 
 def gammas(name, **hyper):
-    blocks = substitute(PresetSpec(preset=name, **hyper), {})
-    return [(b.hyper["gamma"], b.decay) for b in blocks if b.rule == "gamma"]
+    blocks = preset(name, hyper).bind({}).blocks
+    return [(b.values["gamma"], b.decay or 1) for b in blocks if b.rule == "gamma"]
 
 
 def test_variations_of_decreasing_gamma():
@@ -90,8 +90,8 @@ def test_variations_of_decreasing_gamma():
 
 
 def test_flat_reaches_as_far_as_it_is_told():
-    far = {n: preset_parts("cmp_alpha2_flat_n", {"n": n})[0] for n in (0.0, 2.0)}
-    assert [part.until for part in far.values()] == [0, 2]
+    far = {n: preset("cmp_alpha2_flat_n", {"n": n}).blocks[0] for n in (0.0, 2.0)}
+    assert [part_end(block.layers[0]) for block in far.values()] == [0, 2]
     assert far[2.0].rule == "flat"
     assert leaves("cmp_alpha1_flat")["pixel"] == leaves("tutorial")["pixel"] == [0]
     assert leaves("cmp_alpha1_flat_n")["flat"] == [0, 2, 5]
@@ -100,3 +100,10 @@ def test_flat_reaches_as_far_as_it_is_told():
 
 def test_the_tutorials_source_says_how_epsilon_departs_from_it():
     assert "ε is absolute here" in PRESETS["tutorial"].source
+
+
+def test_a_preset_that_is_not_there_is_refused_with_a_guess():
+    with pytest.raises(InputError, match=r"preset: found 'tutorail'; .* Did you mean 'tutorial'"):
+        preset("tutorail")
+    with pytest.raises(InputError, match=r"preset tutorial: found 'gama'; expected one of gamma"):
+        preset("tutorial", {"gama": 1.0})

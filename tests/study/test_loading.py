@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from study_text import PATH, STUDY, study
 
+from lrpsweep.composites import Block, preset
 from lrpsweep.errors import InputError
 from lrpsweep.study import (
-    BlockSpec,
     Fixed,
     Int,
     Log,
     Preprocess,
-    PresetSpec,
     StudySpec,
     bundled_studies,
     load_study,
@@ -44,8 +43,8 @@ def test_the_quickstart_has_49_trials_and_what_the_tour_promises():
 def test_a_study_is_typed_values_with_the_defaults_of_the_protocol():
     spec = study()
     assert spec.search == {"g": Log(log=(0.01, 1.0), zero=True, points=4)}
-    assert spec.composite[1] == BlockSpec(
-        block="early", layers=("features.1..features.9",), rule="gamma", gamma="$g"
+    assert spec.composite.blocks[1] == Block(
+        "early", ("features.1..features.9",), "gamma", {"gamma": "$g"}
     )
     evaluation = spec.evaluation
     assert (evaluation.protocol, evaluation.patch, evaluation.schedule) == (
@@ -54,7 +53,7 @@ def test_a_study_is_typed_values_with_the_defaults_of_the_protocol():
         "quadratic",
     )
     assert (evaluation.perturbation, evaluation.score) == ("telea", "logit")
-    assert spec.objective == "auc_morf"
+    assert spec.objectives == ("auc_morf",)
     assert spec.data.target == "label"
     assert spec.text == STUDY
     assert spec.base == Path("somewhere")
@@ -72,7 +71,7 @@ def test_a_study_is_frozen():
 
 def test_layers_are_selected_in_many_ways():
     spec = study("composite.early.layers=[0, 1..16, Conv2d, features.18..end, ..end]")
-    assert spec.composite[1].layers == ("0", "1..16", "Conv2d", "features.18..end", "..end")
+    assert spec.composite.blocks[1].layers == ("0", "1..16", "Conv2d", "features.18..end", "..end")
 
 
 def test_a_plain_number_is_a_fixed_value():
@@ -101,7 +100,7 @@ def test_preprocessing_may_be_written_out():
 
 def test_one_name_may_serve_several_blocks():
     spec = study("composite.pixel={block: pixel, layers: features.0, rule: gamma, gamma: $g}")
-    assert [b.gamma for b in spec.composite] == ["$g", "$g", None]
+    assert [b.values for b in spec.composite.blocks] == [{"gamma": "$g"}, {"gamma": "$g"}, {}]
 
 
 BAD = {
@@ -508,8 +507,7 @@ def test_an_int_range_needs_no_points_for_a_grid():
 
 def test_a_preset_is_a_composite():
     spec = study("composite={preset: tutorial, gamma: $g}")
-    assert isinstance(spec.composite, PresetSpec)
-    assert spec.composite.hyper == {"gamma": "$g"}
+    assert spec.composite == preset("tutorial", {"gamma": "$g"})
     assert isinstance(spec, StudySpec)
 
 
@@ -553,3 +551,36 @@ def test_addresses_without_a_password_keep_the_text():
 def test_an_objective_that_no_heatmap_changes_is_refused():
     with pytest.raises(InputError, match=r"objective.*: found 'auc_random', which no heatmap"):
         study("objective=auc_random")
+
+
+def test_objectives_are_a_tuple_and_one_may_be_written_as_a_list():
+    one, listed = study("objective=srg"), study("objective=[srg]")
+    assert one.objectives == listed.objectives == ("srg",)
+    with pytest.raises(InputError, match=r"objective.*: found .*; expected one measure, or a list"):
+        study("objective=[srg, auc_morf]")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("objective=sgr", r"found 'sgr'; expected 'auc_morf', .* or 'srg'.* Did you mean 'srg'"),
+        ("evaluation.protocol=theses", r"expected 'default' or 'thesis'. Did you mean 'thesis'"),
+        ("evaluation.perturbation=talea", r"found 'talea'; expected 'telea', .*'telea'\?"),
+        ("evaluation.score=logits", r"expected 'logit' or 'probability'. Did you mean 'logit'"),
+        ("evaluation.schedule=cubic", r"found 'cubic'; expected 'quadratic' or 'linear'"),
+        ("sampler.name=[grid]", r"sampler.name.*: found .'grid'.; expected 'grid'"),
+    ],
+)
+def test_names_of_tables_are_looked_up_with_a_guess(change, message):
+    with pytest.raises(InputError, match=message):
+        study(change)
+
+
+def test_rules_of_a_block_are_for_layers_of_one_kind():
+    with pytest.raises(InputError, match=r"early\.rule.*found rules for layers of different kinds"):
+        study("search.r={choice: [zero, winner]}", "composite.early.rule=$r")
+    pools = "{block: pools, layers: MaxPool2d, rule: sum}"
+    spec = study(f"composite.pixel={pools}")
+    assert spec.composite.blocks[0] == Block("pools", ("MaxPool2d",), "sum")
+    with pytest.raises(InputError, match=r"pools\.pooling.*found 'sum'; expected nothing"):
+        study(f"composite.pixel={pools[:-1]}, pooling: sum}}")

@@ -2,15 +2,15 @@
 
 import pytest
 
-from lrpsweep.study import bundled_studies, decode, grid, load_study, substitute
+from lrpsweep.study import bundled_studies, decode, grid, load_study
 
 STUDIES = {name: path for name, path in bundled_studies().items() if name.startswith("thesis-")}
 
 
 def hyper(name, values):
-    blocks = substitute(load_study(STUDIES[name]).composite, values)
+    blocks = load_study(STUDIES[name]).composite.bind(values).blocks
     return {
-        b.block: (b.rule, *(v for h, v in b.hyper.items() if h != "stabilizer")) for b in blocks
+        b.name: (b.rule, *(v for h, v in b.values.items() if h != "stabilizer")) for b in blocks
     }
 
 
@@ -67,8 +67,7 @@ def test_decreasing_gamma_as_run_and_as_in_table_4_2():
 
 
 def test_tutorials_epsilon_is_unsigned():
-    blocks = substitute(
-        load_study(STUDIES["thesis-tutorial-morf"]).composite, {"gamma": 0.1, "epsilon": 0.2}
-    )
+    composite = load_study(STUDIES["thesis-tutorial-morf"]).composite
+    blocks = composite.bind({"gamma": 0.1, "epsilon": 0.2}).blocks
     (upper,) = [b for b in blocks if b.rule == "epsilon"]
-    assert (upper.hyper["epsilon"], upper.options) == (0.2, {"form": "unsigned"})
+    assert (upper.values["epsilon"], upper.options) == (0.2, {"form": "unsigned"})

@@ -9,19 +9,19 @@ from study_text import STUDY
 
 from lrpsweep.study import (
     ModelSpec,
-    Proposal,
     init_text,
     load_study,
     parse_study,
+    propose_block,
     resolve_path,
     write_study,
 )
 
-PROPOSALS = (
-    Proposal("pixel", ("features.0",), "z_box"),
-    Proposal("early", ("features.1..features.17",), "gamma"),
-    Proposal("late", ("features.18", "features.19..features.30"), "gamma"),
-    Proposal("head", ("classifier",), "zero"),
+PROPOSED = (
+    propose_block("pixel", ("features.0",), "z_box"),
+    propose_block("early", ("features.1..features.17",), "gamma"),
+    propose_block("late", ("features.18", "features.19..features.30"), "gamma"),
+    propose_block("head", ("classifier",), "zero"),
 )
 VGG = ModelSpec(torchvision="vgg16", weights=None)
 
@@ -34,7 +34,7 @@ def proposed(path, **changes):
         "labels": "index",
         "images": 100,
         "patch": 8,
-        "proposals": PROPOSALS,
+        "blocks": PROPOSED,
     }
     return parse_study(init_text(**(known | changes)), path)
 
@@ -43,8 +43,8 @@ def test_a_proposed_study_is_valid_and_commented(tmp_path):
     spec = proposed(tmp_path / "mine.yaml")
     assert spec.model == VGG
     assert list(spec.search) == ["early.gamma", "late.gamma"]
-    assert [b.gamma for b in spec.composite] == [None, "$early.gamma", "$late.gamma", None]
-    assert spec.composite[2].layers == ("features.18", "features.19..features.30")
+    assert spec.composite.blocks == PROPOSED
+    assert spec.composite.blocks[2].layers == ("features.18", "features.19..features.30")
     assert (spec.data.split.search, spec.data.split.validation) == (32, 32)
     assert spec.sampler.name == "grid"
     assert spec.text.count("#") > 8
@@ -53,10 +53,10 @@ def test_a_proposed_study_is_valid_and_commented(tmp_path):
 def test_many_hyperparameters_are_not_put_on_a_grid(tmp_path):
     spec = proposed(
         tmp_path / "mine.yaml",
-        proposals=(
-            *PROPOSALS[1:3],
-            Proposal("head", ("classifier.0",), "epsilon"),
-            Proposal("last", ("classifier.3..end",), "alpha_beta"),
+        blocks=(
+            *PROPOSED[1:3],
+            propose_block("head", ("classifier.0",), "epsilon"),
+            propose_block("last", ("classifier.3..end",), "alpha_beta"),
         ),
     )
     assert list(spec.search) == ["early.gamma", "late.gamma", "head.epsilon", "last.alpha"]

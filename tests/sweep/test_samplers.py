@@ -10,16 +10,14 @@ from typing import Any
 import optuna
 import pytest
 
-from lrpsweep.study import BlockSpec, Choice, Fixed, Int, Linear, Log, Space, decode
+from lrpsweep.composites import Block, Composite
+from lrpsweep.study import Choice, Fixed, Int, Linear, Log, Space, decode
 from lrpsweep.sweep.samplers import (
     SAMPLERS,
     Asked,
     count_points,
     distributions,
-    every_point,
     first_new,
-    grid_points,
-    key,
 )
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -37,12 +35,14 @@ def space(search: dict[str, Any]) -> Space:
     """One in which every name is active, as γ of a block of its own or as its rule."""
     return Space(
         search,
-        [
-            BlockSpec(block=name, rule="gamma", gamma=f"${name}")
-            if name != "rule"
-            else BlockSpec(block=name, rule="$rule", gamma=0.5)
-            for name in search
-        ],
+        Composite(
+            tuple(
+                Block(name, (), "gamma", {"gamma": f"${name}"})
+                if name != "rule"
+                else Block(name, (), "$rule", {"gamma": 0.5})
+                for name in search
+            )
+        ),
     )
 
 
@@ -53,10 +53,12 @@ CONDITIONAL = Space(
         "g": Linear(linear=(0.0, 1.0), points=3),
         "e": Int(int=(1, 2)),
     },
-    [
-        BlockSpec(block="early", rule="$rule", gamma="$g", epsilon="$e"),
-        BlockSpec(block="late", rule="gamma", gamma="$a"),
-    ],
+    Composite(
+        (
+            Block("early", (), "$rule", {"gamma": "$g", "epsilon": "$e"}),
+            Block("late", (), "gamma", {"gamma": "$a"}),
+        )
+    ),
 )
 NAMES = {"gamma": {"a", "rule", "g"}, "epsilon": {"a", "rule", "e"}, "zero": {"a", "rule"}}
 
@@ -71,8 +73,8 @@ def ask(name: str, count: int, history: Sequence[Asked] = (), seed: int = 3) -> 
     proposals = SAMPLERS[name](space(SEARCH), seed, "minimize")
     trials = list(history)
     for _ in range(count):
-        seen = {key(SEARCH, trial.params) for trial in trials}
-        params = first_new(SEARCH, proposals(trials), seen)
+        seen = {space(SEARCH).key(trial.params) for trial in trials}
+        params = first_new(space(SEARCH), proposals(trials), seen)
         trials.append(Asked(params, "complete", loss(params)))
     return trials
 
@@ -94,7 +96,7 @@ def test_a_sampler_that_starts_anew_goes_on_as_if_nothing_had_happened(name: str
 
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_no_point_is_proposed_twice(name: str) -> None:
-    points = [key(SEARCH, trial.params) for trial in ask(name, 30)]
+    points = [space(SEARCH).key(trial.params) for trial in ask(name, 30)]
     assert len(set(points)) == 30
 
 
@@ -117,7 +119,7 @@ def test_the_first_parameter_is_the_outer_loop_of_the_grid() -> None:
         "a": Log(log=(1e-4, 1.0), zero=True, points=16),
         "b": Log(log=(1e-4, 1.0), zero=True, points=16),
     }
-    points = [decode(search, params) for params in grid_points(space(search))]
+    points = [decode(search, params) for params in space(search).grid()]
     assert len(points) == 256
     assert points[0] == {"a": 0.0, "b": 0.0}
     # Experiment 140 of the thesis: indices (8, 12).
@@ -127,7 +129,9 @@ def test_the_first_parameter_is_the_outer_loop_of_the_grid() -> None:
 def test_two_points_that_both_mean_zero_are_the_same_point() -> None:
     search = {"gamma": Log(log=(1e-3, 1.0), zero=True)}
     proposals = [{"gamma": 6e-4}, {"gamma": 0.5}]
-    assert first_new(search, proposals, {key(search, {"gamma": 7e-4})}) == {"gamma": 0.5}
+    assert first_new(space(search), proposals, {space(search).key({"gamma": 7e-4})}) == {
+        "gamma": 0.5
+    }
 
 
 def test_tpe_looks_where_the_good_trials_were() -> None:
@@ -135,7 +139,9 @@ def test_tpe_looks_where_the_good_trials_were() -> None:
     proposals = SAMPLERS["tpe"](space(search), 0, "minimize")
     trials: list[Asked] = []
     for _ in range(40):
-        params = first_new(search, proposals(trials), {key(search, t.params) for t in trials})
+        params = first_new(
+            space(search), proposals(trials), {space(search).key(t.params) for t in trials}
+        )
         trials.append(Asked(params, "complete", (params["x"] - 0.7) ** 2))
     distances = [abs(trial.params["x"] - 0.7) for trial in trials]
     assert statistics.median(distances[20:]) < statistics.median(distances[:10]) / 1.5
@@ -144,8 +150,8 @@ def test_tpe_looks_where_the_good_trials_were() -> None:
 def test_running_and_failed_trials_do_not_break_a_proposal() -> None:
     history = [
         *ask("tpe", 12),
-        Asked(grid_points(space(SEARCH))[0]),
-        Asked(grid_points(space(SEARCH))[1], "failed"),
+        Asked(space(SEARCH).grid()[0]),
+        Asked(space(SEARCH).grid()[1], "failed"),
     ]
     assert len(ask("tpe", 1, history=history)) == 15
 
@@ -156,10 +162,10 @@ def test_an_optimum_at_zero_does_not_hold_tpe_up() -> None:
     proposals = SAMPLERS["tpe"](space(search), 0, "minimize")
     trials: list[Asked] = []
     for _ in range(60):
-        seen = {key(search, trial.params) for trial in trials}
+        seen = {space(search).key(trial.params) for trial in trials}
         asked = list(itertools.islice(proposals(trials), 10))
-        params = first_new(search, asked, seen)
-        assert key(search, params) not in seen
+        params = first_new(space(search), asked, seen)
+        assert space(search).key(params) not in seen
         trials.append(Asked(params, "complete", sum(decode(search, params).values())))
 
 
@@ -168,8 +174,8 @@ def wander(name: str, count: int) -> list[Asked]:
     proposals = SAMPLERS[name](CONDITIONAL, 1, "minimize")
     trials: list[Asked] = []
     for _ in range(count):
-        seen = {key(CONDITIONAL.search, trial.params) for trial in trials}
-        params = first_new(CONDITIONAL.search, proposals(trials), seen)
+        seen = {CONDITIONAL.key(trial.params) for trial in trials}
+        params = first_new(CONDITIONAL, proposals(trials), seen)
         worse = {"zero": 0.0, "gamma": 0.5, "epsilon": 1.0}[params["rule"]]
         trials.append(Asked(params, "complete", params["a"] + worse + params.get("g", 0.0)))
     return trials
@@ -185,7 +191,7 @@ def test_a_point_has_the_names_that_its_composite_depends_on(name: str) -> None:
 
 
 def test_a_conditional_grid_has_every_point_once_in_the_order_of_the_space() -> None:
-    points = grid_points(CONDITIONAL)
+    points = CONDITIONAL.grid()
     assert len(points) == 3 * (3 + 2 + 1)
     assert [p["a"] for p in points] == sorted(p["a"] for p in points)
     assert [(p["rule"], p.get("g", p.get("e"))) for p in points[:6]] == [
@@ -203,7 +209,7 @@ def test_the_points_of_a_conditional_space_are_counted_where_there_are_finitely_
     whole = Space(
         {**CONDITIONAL.search, "a": Int(int=(0, 1)), "g": Int(int=(0, 4))}, CONDITIONAL.composite
     )
-    assert len(list(every_point(whole))) == count_points(whole, 50) == 2 * (5 + 2 + 1)
+    assert len(list(whole.every())) == count_points(whole, 50) == 2 * (5 + 2 + 1)
     assert count_points(whole, 3) == 3
 
 
@@ -220,7 +226,9 @@ def test_tpe_avoids_what_exceeds_a_constraint() -> None:
         proposals = SAMPLERS["tpe"](space(search), 0, "minimize")
         trials: list[Asked] = []
         for _ in range(40):
-            params = first_new(search, proposals(trials), {key(search, t.params) for t in trials})
+            params = first_new(
+                space(search), proposals(trials), {space(search).key(t.params) for t in trials}
+            )
             trials.append(Asked(params))
             next(iter(proposals(trials)))  # while it runs
             excess = {"hot_spot": bound - params["x"]}
@@ -239,8 +247,8 @@ def test_a_known_composite_is_the_last_resort_but_one() -> None:
         return params["x"] < 3
 
     def seen(*numbers: int) -> set[tuple[Any, ...]]:
-        return {key(search, {"x": n}) for n in numbers}
+        return {space(search).key({"x": n}) for n in numbers}
 
-    assert first_new(search, proposals, seen(0), known) == {"x": 3}
-    assert first_new(search, proposals, seen(0, 3), known) == {"x": 1}
-    assert first_new(search, proposals, seen(0, 1, 2, 3), known) == {"x": 3}
+    assert first_new(space(search), proposals, seen(0), known) == {"x": 3}
+    assert first_new(space(search), proposals, seen(0, 3), known) == {"x": 1}
+    assert first_new(space(search), proposals, seen(0, 1, 2, 3), known) == {"x": 3}

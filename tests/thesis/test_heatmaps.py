@@ -23,9 +23,8 @@ from environment import ask_package
 
 from lrpsweep.attribution import Composite, Engine, list_layers
 from lrpsweep.attribution.lrp import engine
+from lrpsweep.composites import preset
 from lrpsweep.models import wrap_model
-from lrpsweep.study import PresetSpec, substitute
-from lrpsweep.trial.context import build_composite
 
 COMPOSITES: dict[str, dict[str, Any]] = {
     "tutorial": {"preset": "tutorial"},
@@ -68,7 +67,9 @@ class Difference:
 def composites(case: Case) -> dict[str, Composite]:
     layers = list_layers(case.model.net)
     return {
-        name: build_composite(layers, substitute(PresetSpec.model_validate(fields), {}))
+        name: preset(fields["preset"], {k: v for k, v in fields.items() if k != "preset"})
+        .bind({})
+        .place(layers)
         for name, fields in COMPOSITES.items()
     }
 
@@ -77,7 +78,7 @@ def plans(found: Mapping[str, Composite]) -> dict[str, dict[str, Any]]:
     """The composites as `package.py` takes them, in all variants."""
     layers = {
         name: [
-            {"layer": layer, "rule": block.rule, **block.hyper}
+            {"layer": layer, "rule": block.rule, **block.values}
             for layer, block in composite.by_layer().items()
         ]
         for name, composite in found.items()

@@ -10,10 +10,10 @@ import torchvision
 
 from lrpsweep.attribution import Engine, list_layers
 from lrpsweep.commands.describe import layer_table
-from lrpsweep.study import PRESETS, axes, decode, grid, parse_study, substitute
+from lrpsweep.composites import PRESETS
+from lrpsweep.study import axes, decode, grid, parse_study
 from lrpsweep.study.writing import dump
 from lrpsweep.study.yaml_text import read_yaml
-from lrpsweep.trial.context import build_composite
 
 PAGE = (Path(__file__).parents[2] / "docs" / "search-spaces.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -47,7 +47,7 @@ def composites(spec, layers):
     }
     for point in itertools.product(*points.values()):
         values = decode(spec.search, dict(zip(points, point, strict=True)))
-        yield values, build_composite(layers, substitute(spec.composite, values))
+        yield values, spec.composite.bind(values).place(layers)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -85,7 +85,7 @@ def test_cascading_individual_and_flat_examples(vgg16):
 def test_the_example_of_decay(vgg16):
     layers, _ = vgg16
     for values, composite in composites(example_with("decay: $q"), layers):
-        gammas = [b.hyper["gamma"] for b in composite.blocks if b.rule == "gamma"]
+        gammas = [b.values["gamma"] for b in composite.blocks if b.rule == "gamma"]
         expected = [values["gamma"] * values["q"] ** d for d in range(12)]
         assert gammas == pytest.approx(expected if values["q"] < 1 else [values["gamma"]])
 
@@ -93,13 +93,13 @@ def test_the_example_of_decay(vgg16):
 def test_a_composite_is_printed_layer_by_layer(vgg16):
     layers, _ = vgg16
     spec = example_with("decay: $q")
-    composite = build_composite(layers, substitute(spec.composite, {"gamma": 0.8, "q": 0.5}))
+    composite = spec.composite.bind({"gamma": 0.8, "q": 0.5}).place(layers)
     lines = layer_table(composite, layers)
     assert lines[0].split() == ["layer", "type", "depth", "block", "rule"]
     assert lines[1].split() == ["features.0", "Conv2d", "1", "pixel", "z_box"]
     assert lines[3].split() == ["features.5", "Conv2d", "3", "features.2", "gamma", "gamma", "0.4"]
     assert len(lines) == 1 + 16
-    boxed = build_composite(layers, substitute(example_with("low:").composite, {"gamma": 1}))
+    boxed = example_with("low:").composite.bind({"gamma": 1}).place(layers)
     assert layer_table(boxed, layers)[1].endswith("low -2.1 -2 -1.8, high 2.2 2.4 2.6")
 
 

@@ -21,7 +21,7 @@ from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.forward import ForwardPass, check_scores
 from lrpsweep.attribution.lrp.graph import Step
 from lrpsweep.attribution.lrp.rules import LayerRule
-from lrpsweep.attribution.lrp.shapes import Guard
+from lrpsweep.attribution.lrp.shape_tracer import Guard
 from lrpsweep.attribution.lrp.tracing import find_hooks, trace, unwrapped
 from lrpsweep.errors import InputError
 

@@ -22,7 +22,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import Trial, TrialState
 
-from lrpsweep.study import Choice, Dimension, Int, Log, Space, bounds, decode, free, grid
+from lrpsweep.study import Dimension, Distribution, Space, free
 
 Search = Mapping[str, Dimension]
 Params = dict[str, Any]
@@ -55,53 +55,25 @@ def distributions(search: Search) -> dict[str, BaseDistribution]:
     return {name: _distribution(dimension) for name, dimension in free(search).items()}
 
 
+OPTUNA: Mapping[str, type[BaseDistribution]] = {
+    "categorical": CategoricalDistribution,
+    "int": IntDistribution,
+    "float": FloatDistribution,
+}
+
+
 def _distribution(dimension: Dimension) -> BaseDistribution:
-    if isinstance(dimension, Choice):
-        return CategoricalDistribution(dimension.choice)
-    low, high = bounds(dimension)
-    if isinstance(dimension, Int):
-        return IntDistribution(int(low), int(high))
-    return FloatDistribution(low, high, log=isinstance(dimension, Log))
-
-
-def key(search: Search, params: Mapping[str, Any]) -> tuple[Any, ...]:
-    """What two points have in common that are the same point."""
-    return tuple(decode(search, params).items())
-
-
-def grid_points(space: Space) -> list[Params]:
-    """All points of the grid; the first name is the outer loop."""
-    axes = grid(space.search)
-
-    def place(point: Params) -> list[int]:
-        return [axis.index(point[name]) if name in point else -1 for name, axis in axes.items()]
-
-    return sorted(space.points(axes), key=place)
-
-
-def every_point(space: Space) -> Iterator[Params]:
-    """All points of a space that has finitely many; none of another."""
-    dimensions = free(space.search)
-    if all(isinstance(dimension, Choice | Int) for dimension in dimensions.values()):
-        yield from space.points({name: _all(d) for name, d in dimensions.items()})
-
-
-def _all(dimension: Dimension) -> Sequence[Any]:
-    if isinstance(dimension, Choice):
-        return dimension.choice
-    first, last = bounds(dimension)
-    return range(int(first), int(last) + 1)
+    drawn: Distribution = dimension.distribution
+    return OPTUNA[drawn.kind](**drawn.arguments)
 
 
 def count_points(space: Space, most: int) -> int:
     """How many points differ, as far as `most`: more are not counted."""
-    if any(not isinstance(dimension, Choice | Int) for dimension in free(space.search).values()):
-        return most
-    return sum(1 for _ in itertools.islice(every_point(space), most))
+    return sum(1 for _ in itertools.islice(space.every(), most)) if space.finite else most
 
 
 def first_new(
-    search: Search,
+    space: Space,
     proposals: Iterable[Params],
     seen: Container[tuple[Any, ...]],
     known: Callable[[Params], bool] = lambda params: False,
@@ -114,7 +86,7 @@ def first_new(
     params: Params = {}
     spare: Params | None = None
     for params in proposals:
-        if key(search, params) in seen:
+        if space.key(params) in seen:
             continue
         if not known(params):
             return params
@@ -127,7 +99,7 @@ Proposals = Callable[[Sequence[Asked]], Iterable[Params]]
 
 
 def _grid(space: Space, seed: int, direction: Direction) -> Proposals:
-    points = grid_points(space)
+    points = space.grid()
     return lambda trials: points
 
 
@@ -154,10 +126,22 @@ def _tpe(space: Space, seed: int, direction: Direction) -> Proposals:
     return proposals
 
 
-SAMPLERS: dict[str, Callable[[Space, int, Direction], Proposals]] = {
-    "grid": _grid,
-    "random": _random,
-    "tpe": _tpe,
+@dataclass(frozen=True)
+class Sampler:
+    """Who proposes points. exhaustive: it has a known number of them."""
+
+    proposals: Callable[[Space, int, Direction], Proposals]
+    exhaustive: bool = False
+
+    def __call__(self, space: Space, seed: int, direction: Direction) -> Proposals:
+        """As `proposals`."""
+        return self.proposals(space, seed, direction)
+
+
+SAMPLERS: dict[str, Sampler] = {
+    "grid": Sampler(_grid, exhaustive=True),
+    "random": Sampler(_random),
+    "tpe": Sampler(_tpe),
 }
 
 
@@ -205,17 +189,7 @@ class _Mirror:
         self._study.sampler = sampler
         trial = self._study.ask()
         while (name := self._space.lacking(trial.params)) is not None:
-            _suggest(trial, name, self._space.search[name])
+            drawn = self._space.search[name].distribution
+            getattr(trial, f"suggest_{drawn.kind}")(name, **drawn.arguments)
         self._study.tell(trial, state=TrialState.FAIL)
         return trial.params
-
-
-def _suggest(trial: Trial, name: str, dimension: Dimension) -> None:
-    if isinstance(dimension, Choice):
-        trial.suggest_categorical(name, dimension.choice)
-        return
-    low, high = bounds(dimension)
-    if isinstance(dimension, Int):
-        trial.suggest_int(name, int(low), int(high))
-    else:
-        trial.suggest_float(name, low, high, log=isinstance(dimension, Log))

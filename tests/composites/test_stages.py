@@ -7,8 +7,9 @@ import torch
 import torchvision
 from torch import nn
 
-from lrpsweep.attribution import Engine, assign_parts, list_layers, select_layers
-from lrpsweep.attribution.lrp.stages import as_selectors, find_stages
+from lrpsweep.attribution import Engine, list_layers
+from lrpsweep.composites import assign_parts, select_layers
+from lrpsweep.composites.stages import as_selectors, find_stages
 
 
 def stages_of(name, size):

@@ -9,9 +9,9 @@ from fractions import Fraction
 import torch
 from torch import Tensor
 
-from lrpsweep.attribution.lrp.composite import assign_parts
 from lrpsweep.attribution.lrp.graph import Step, run
 from lrpsweep.attribution.lrp.layers import LayerInfo
+from lrpsweep.composites.selectors import assign_parts
 
 THIRDS: Mapping[str, Fraction | None] = {
     "low": Fraction(1, 3),

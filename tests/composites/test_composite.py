@@ -8,14 +8,8 @@ import pytest
 import torch
 import torchvision
 
-from lrpsweep.attribution import (
-    Block,
-    assign_layers,
-    assign_parts,
-    decayed,
-    list_layers,
-    select_layers,
-)
+from lrpsweep.attribution import list_layers
+from lrpsweep.composites import Block, Composite, assign_layers, assign_parts, select_layers
 from lrpsweep.errors import InputError
 
 
@@ -179,17 +173,61 @@ def test_gamma_decays_from_depth_to_depth():
     layers = list_layers(torchvision.models.squeezenet1_1(weights=None))
     fire = tuple(x.name for x in layers if x.name.startswith("features.3.") and x.weighted)
     block = Block("fire", fire, "gamma", {"gamma": 0.8, "stabilizer": 0.0}, {"bias": "kept"})
-    squeeze, expand = decayed(block, 0.5, layers)
+    squeeze, expand = replace(block, decay=0.5).place(fire, layers)
     assert (squeeze.name, squeeze.layers) == ("fire.1", ("features.3.squeeze",))
     assert (expand.name, len(expand.layers)) == ("fire.2", 2)
-    assert [b.hyper["gamma"] for b in (squeeze, expand)] == [0.8, 0.4]
+    assert [b.values["gamma"] for b in (squeeze, expand)] == [0.8, 0.4]
     assert expand.options == {"bias": "kept"}
     for gamma, expected in ((math.inf, [math.inf] * 2), (0.8, [0.8, 0.0])):
-        found = decayed(replace(block, hyper={"gamma": gamma}), 0.0, layers)
-        assert [b.hyper["gamma"] for b in found] == expected
+        found = replace(block, values={"gamma": gamma}, decay=0.0).place(fire, layers)
+        assert [b.values["gamma"] for b in found] == expected
 
 
 def test_parts_that_end_at_a_depth(vgg16):
     ends = {"flat": 3, "features": Fraction(1), "head": None}
     assert [len(found) for found in assign_parts(vgg16, ends).values()] == [3, 10, 3]
     assert "flat" not in assign_parts(vgg16, ends | {"flat": 0})
+
+
+def test_a_layer_in_two_blocks_is_refused(vgg16):
+    two = Composite((Block("a", ("features.0",), "zero"), Block("b", ("features.0",), "zero")))
+    with pytest.raises(
+        InputError, match=r"composite\.b\.layers: layer 'features\.0' is in block 'a'"
+    ):
+        two.rules(vgg16)
+
+
+def test_a_block_knows_the_rule_of_each_layer_and_of_the_pools_that_read_it(vgg16):
+    layers = [replace(layer, pools=("pool",) if layer.index == 2 else ()) for layer in vgg16]
+    composite = Composite(
+        (
+            Block("low", ("0..5",), "gamma", {"gamma": 0.5}, {"pooling": "sum", "bias": "kept"}),
+            Block("default", (), "zero"),
+        )
+    )
+    found = composite.bind({}).place(layers).rules(layers)
+    assert len(found) == 16 + 1
+    assert (found["pool"].rule, found["pool"].settings) == ("sum", {})
+    assert found["features.0"].rule == "gamma"
+    assert found["features.0"].settings == {"gamma": 0.5, "stabilizer": 1e-6, "bias": "kept"}
+    assert found["features.0"].group == "low"
+
+
+def test_max_pools_may_have_a_block_of_their_own(vgg16):
+    layers = [
+        replace(layer, handling="max_pool" if layer.kind == "MaxPool2d" else layer.handling)
+        for layer in vgg16
+    ]
+    pools = Block("pools", ("MaxPool2d",), "sum")
+    composite = Composite((pools, Block("default", (), "zero", {}, {"pooling": "winner"})))
+    found = composite.bind({}).place(layers).rules(layers)
+    assert [name for name, rule in found.items() if rule.rule == "sum"] == [
+        f"features.{i}" for i in (4, 9, 16, 23, 30)
+    ]
+    with pytest.raises(InputError, match=r"composite\.pools\.layers: .* no layer of kind max_pool"):
+        Composite((replace(pools, layers=("Linear",)), composite.blocks[1])).place(layers)
+
+
+def test_a_parameter_without_a_value_is_named():
+    with pytest.raises(InputError, match=r"composite\.a\.gamma: missing; expected a number"):
+        Block("a", ("0",), "gamma").bind({})
