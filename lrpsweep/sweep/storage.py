@@ -51,12 +51,20 @@ def study_url(storage: str | None, runs_dir: Path, name: str, base: Path) -> str
 
     A database file is a path as any other in a study: see `resolve_path`.
     """
-    if storage is None:
-        return f"sqlite:///{(runs_dir / name / 'optuna.db').resolve()}"
-    dialect, slashes, path = storage.partition(":///")
-    if not (dialect.startswith("sqlite") and path):
+    file = database_file(storage, runs_dir, name, base)
+    if file is None:
+        assert storage is not None
         return storage
-    return f"{dialect}{slashes}{resolve_path(path, base).absolute()}"
+    return f"{'sqlite' if storage is None else storage.partition(':///')[0]}:///{file}"
+
+
+def database_file(storage: str | None, runs_dir: Path, name: str, base: Path) -> Path | None:
+    """The file of a study's database; None: it is on a server, or in memory."""
+    if storage is None:
+        return (runs_dir / name / "optuna.db").resolve()
+    dialect, _, path = storage.partition(":///")
+    is_file = dialect.startswith("sqlite") and path != ""
+    return resolve_path(path, base).absolute() if is_file else None
 
 
 def create_store(url: str, name: str, direction: Direction) -> Store:

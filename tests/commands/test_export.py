@@ -19,7 +19,7 @@ from lrpsweep.commands.composite_json import (
     write_composite,
 )
 from lrpsweep.commands.explain import load_composite
-from lrpsweep.commands.handover import explain_image
+from lrpsweep.commands.picture import explain_image
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults, TrialRecord
 from lrpsweep.study import ModelSpec, load_study
