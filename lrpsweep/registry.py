@@ -27,6 +27,7 @@ HOMES: Mapping[str, str] = {
     "order": "lrpsweep.evaluation.orders:ORDERS",
     "perturbation": "lrpsweep.evaluation.perturbations:PERTURBATIONS",
     "protocol": "lrpsweep.evaluation.protocols:PROTOCOLS",
+    "score": "lrpsweep.evaluation.scores:SCORES",
     "sampler": "lrpsweep.sweep.samplers:SAMPLERS",
 }
 """Kind of entry to the table that lists all of its kind."""

@@ -21,7 +21,8 @@ from lrpsweep.composites.rules import HUGE, hyperparameters, options
 from lrpsweep.errors import InputError
 from lrpsweep.results import Comparison, Recommendation, StudyResults, TrialRecord, TrialResult
 from lrpsweep.study import ModelSpec
-from lrpsweep.trial.context import Context, Task
+from lrpsweep.trial.candidates import tuned
+from lrpsweep.trial.context import Context
 
 LARGEST_FILE = 10 * 2**20
 VERSIONS_OF = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "numpy", "optuna")
@@ -41,7 +42,7 @@ def composite_document(
     recommended = results.recommendation
     if recommended is not None and recommended.number != record.number:
         recommended = None
-    composite = context.composite(Task(values=record.values))
+    composite = context.composite(tuned(record.values))
     document = {
         "schema_version": 1,
         "model": _model(context),

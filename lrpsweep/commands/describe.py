@@ -30,7 +30,8 @@ from lrpsweep.study import (
     substitute,
 )
 from lrpsweep.sweep.search import planned_trials
-from lrpsweep.trial.context import Context, Task, build_composite, predictions
+from lrpsweep.trial.candidates import tuned
+from lrpsweep.trial.context import Context, build_composite, predictions
 from lrpsweep.trial.literature import baselines, literature_points
 
 PATCHES_A_SIDE = 28
@@ -46,7 +47,7 @@ def describe_study(context: Context) -> dict[str, Any]:
     spec, model = context.spec, context.model
     search, validation = context.split.search, context.split.validation
     literature = literature_points(context)
-    composite = context.composite(Task(values=context.some_values))
+    composite = context.composite(tuned(context.some_values))
     return {
         "model": f"{model.name}, weights {model.fingerprint[:12]}",
         "input": f"{search.images.shape[1]} × {search.images.shape[2]} pixels",

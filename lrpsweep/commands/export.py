@@ -18,7 +18,8 @@ from lrpsweep.files import write_atomically
 from lrpsweep.results import StudyResults, TrialRecord
 from lrpsweep.study import StudySpec
 from lrpsweep.sweep.study import load_results
-from lrpsweep.trial.context import Given, Task
+from lrpsweep.trial.candidates import tuned
+from lrpsweep.trial.context import Given
 
 COMPARED = 2
 """Of how many search images an exported composite's relevance is compared with zennit's."""
@@ -56,7 +57,7 @@ def export_composite(
             "expected a finished study with data.split.validation above 0, or --unvalidated."
         )
     context = prepared_as_run(spec, results, given)
-    composite = context.composite(Task(values=record.values))
+    composite = context.composite(tuned(record.values))
     bounds = context.model.pixel_bounds
     if for_zennit:
         data = zennit_data(context.model.net, composite, bounds)

@@ -12,11 +12,12 @@ from typing import Any
 from lrpsweep.commands.composite_json import composite_document, read_composite, write_composite
 from lrpsweep.errors import InputError
 from lrpsweep.report import write_report
+from lrpsweep.report.illustrations import read_illustrations, write_illustrations
 from lrpsweep.results import StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, identity
 from lrpsweep.sweep.study import load_results
 from lrpsweep.trial.context import Context, Given, prepare
-from lrpsweep.trial.illustrate import illustrate, read_illustrations, write_illustrations
+from lrpsweep.trial.illustrate import illustrate
 from lrpsweep.trial.literature import baselines
 
 

@@ -15,7 +15,7 @@ from torch import nn
 from lrpsweep.commands.describe import predicted
 from lrpsweep.commands.outcome import recommended_trial, study_identity, write_outcome
 from lrpsweep.commands.status import remarkable
-from lrpsweep.evaluation import METRICS
+from lrpsweep.evaluation import MEASURES
 from lrpsweep.report.mlflow import Publisher
 from lrpsweep.results import StudyResults, TrialRecord
 from lrpsweep.study import StudySpec
@@ -26,10 +26,11 @@ from lrpsweep.sweep.study import (
     decide_device,
     planned_results,
     run_study,
-    worker_build,
 )
+from lrpsweep.trial.candidates import TUNED, named
 from lrpsweep.trial.context import Context, Given, prepare
 from lrpsweep.trial.literature import baselines, composite_key, literature_points
+from lrpsweep.trial.worker import build_runner
 
 PACKAGES = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "optuna", "ray")
 
@@ -40,12 +41,13 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
     validated = len(context.split.validation.ids) > 0
     return Plan(
         spec=spec,
-        direction=METRICS[spec.objective].direction,
+        direction=MEASURES[spec.objective].direction,
         identity=canonical,
         spec_hash=spec_hash,
-        build=worker_build(context.pack(), device),
+        method=TUNED,
+        build=partial(build_runner, context.pack(), device),
         literature=literature_points(context),
-        baselines=baselines(context) if validated else (),
+        baselines={name: named(name) for name in baselines(context)} if validated else {},
         meaning=partial(composite_key, context),
         device=device,
         provenance={

@@ -33,8 +33,9 @@ from typing import Any, Protocol
 
 from lrpsweep.errors import InputError
 
-Task = dict[str, Any]
-Runner = Callable[[Task], dict[str, Any]]
+Job = dict[str, Any]
+"""A task as JSON values, on its way to a worker."""
+Runner = Callable[[Job], dict[str, Any]]
 Build = Callable[[], Runner]
 
 RETRIES = 2
@@ -73,10 +74,10 @@ class Outcome:
 class Source(Protocol):
     """Hands out tasks and takes outcomes, always from one thread."""
 
-    def next(self) -> Task | None:
+    def next(self) -> Job | None:
         """A task, or None when there is none to hand out now."""
 
-    def done(self, task: Task, outcome: Outcome) -> None:
+    def done(self, task: Job, outcome: Outcome) -> None:
         """Takes the outcome of a task that was handed out."""
 
     @property
@@ -109,7 +110,7 @@ class Work:
         self._build = build
         self._runner: Runner | None = None
 
-    def __call__(self, task: Task) -> Outcome:
+    def __call__(self, task: Job) -> Outcome:
         """The task's outcome; an exception becomes the reason of a failure."""
         worker = f"{socket.gethostname()}:{os.getpid()}"
         try:
@@ -352,8 +353,8 @@ def _searcher(source: Source, workers: int, stop: threading.Event) -> Any:
             self._source = source
             self._stop = stop
             self._load = dict.fromkeys(range(workers), 0)
-            self._tasks: dict[str, tuple[int, Task]] = {}
-            self._outcomes: list[tuple[Task, Outcome]] = []
+            self._tasks: dict[str, tuple[int, Job]] = {}
+            self._outcomes: list[tuple[Job, Outcome]] = []
             self._waited = False
 
         def suggest(self, trial_id: str) -> dict[str, Any] | str | None:

@@ -33,7 +33,7 @@ from lrpsweep.results import (
 )
 from lrpsweep.results import TrialState as State
 from lrpsweep.study import resolve_path
-from lrpsweep.sweep.samplers import Asked, Direction
+from lrpsweep.sweep.samplers.sampler import Asked, Direction
 
 LEASE = "lease"
 CONNECT_SECONDS = 5
@@ -232,7 +232,8 @@ class Store:
 
     def result(self, number: int) -> TrialResult:
         """The result of a complete trial."""
-        return TrialResult.from_json(self._trials()[number].user_attrs["result"])
+        stored = self._trials()[number].user_attrs["result"]
+        return TrialResult.from_json(stored, self.get("objective"))
 
     def failures(self) -> list[str]:
         """Why trials failed."""
@@ -374,7 +375,7 @@ def read_results(store: Store) -> StudyResults:
     """All that the database says about a study; nothing else is read."""
     facts = store._study.user_attrs
     recommendation = facts.get("recommendation")
-    trials = tuple(_record(trial) for trial in store._trials())
+    trials = tuple(_record(trial, facts["objective"]) for trial in store._trials())
     searched = max((len(t.result.scores) for t in trials if t.result is not None), default=0)
     return StudyResults(
         name=store.name,
@@ -413,14 +414,14 @@ def _axis(stored: Mapping[str, Any]) -> Axis:
     return Axis(**{**stored, "categories": tuple(stored["categories"])})
 
 
-def _record(trial: FrozenTrial) -> TrialRecord:
+def _record(trial: FrozenTrial, objective: str) -> TrialRecord:
     attrs = trial.user_attrs
     complete = trial.state is TrialState.COMPLETE
     return TrialRecord(
         number=trial.number,
         state=STATES[trial.state],
         values=attrs["values"],
-        result=TrialResult.from_json(attrs["result"]) if complete else None,
+        result=TrialResult.from_json(attrs["result"], objective) if complete else None,
         literature=attrs.get("literature"),
         reason=attrs.get("reason"),
         seconds=attrs["result"]["wall_seconds"] if complete else None,

@@ -30,10 +30,13 @@ from lrpsweep.attribution import (
     register,
     registrations,
 )
+from lrpsweep.attribution.methods import METHODS, Method
 from lrpsweep.data import Inputs, Split, load_inputs
 from lrpsweep.errors import InputError, guess
-from lrpsweep.evaluation import PROTOCOLS
+from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol
 from lrpsweep.models import Model, load_model
+from lrpsweep.registry import register_again, registered_by_hand
+from lrpsweep.results import Candidate
 from lrpsweep.study import (
     Choice,
     ConcreteBlock,
@@ -51,6 +54,7 @@ from lrpsweep.study import (
     searched_depths,
     substitute,
 )
+from lrpsweep.trial.candidates import tuned
 
 SplitName = Literal["search", "validation"]
 
@@ -59,15 +63,23 @@ SplitName = Literal["search", "validation"]
 class Task:
     """What one trial is to do.
 
-    values: of the study's search names; or preset: a composite of the literature, as published.
-    objective, perturbation: those of the study when None.
+    objectives: names of the measures to take, the study's when there are none. perturbation: the
+    study's when None.
     """
 
-    values: Mapping[str, Any] = field(default_factory=dict)
-    preset: str | None = None
+    candidate: Candidate
     split: SplitName = "search"
-    objective: str | None = None
+    objectives: tuple[str, ...] = ()
     perturbation: str | None = None
+
+
+@dataclass(frozen=True)
+class BoundCandidate:
+    """A candidate as one network is explained with it. composite: of LRP, None for others."""
+
+    method: Method
+    settings: Mapping[str, Any]
+    composite: Composite | None = None
 
 
 @dataclass(frozen=True)
@@ -88,7 +100,8 @@ class Given:
 class Packed:
     """A prepared study on its way to the workers; its network lies on the CPU.
 
-    registered: what was registered for types of modules, which a new process does not know.
+    registered: what was registered for types of modules; entries: what scripts have registered, by
+    kind. A new process knows neither.
     """
 
     spec: StudySpec
@@ -96,10 +109,12 @@ class Packed:
     split: Split
     targets: Mapping[SplitName, np.ndarray]
     registered: Mapping[type[nn.Module], Any] = field(default_factory=registrations)
+    entries: Mapping[str, Sequence[Any]] = field(default_factory=registered_by_hand)
 
     def unpack(self, device: str) -> Context:
         """The study as a worker keeps it, on 'cpu' or 'cuda'."""
         _fix_precision()
+        register_again(self.entries)
         for module_type, how in self.registered.items():
             register(module_type, how)
         model = _moved(self.model, device)
@@ -151,10 +166,28 @@ class Context:
         """The images of one split."""
         return self.split.search if split == "search" else self.split.validation
 
-    def composite(self, task: Task) -> Composite:
-        """The composite that the task explains with."""
-        wanted = self.spec.composite if task.preset is None else PresetSpec(preset=task.preset)
-        return build_composite(self.layers, substitute(wanted, task.values))
+    def composite(self, candidate: Candidate) -> Composite:
+        """The composite that a candidate of LRP explains with."""
+        preset, values = candidate.settings.get("preset"), candidate.settings.get("values", {})
+        wanted = self.spec.composite if preset is None else PresetSpec(preset=preset)
+        return build_composite(self.layers, substitute(wanted, values))
+
+    def bind(self, candidate: Candidate) -> BoundCandidate:
+        """The candidate for this network. Raises InputError for a method that there is not."""
+        method = METHODS.find(candidate.method)
+        if not method.exported:
+            return BoundCandidate(method, candidate.settings)
+        composite = self.composite(candidate)
+        return BoundCandidate(method, {"composite": composite}, composite)
+
+    def objectives(self, task: Task) -> tuple[Measure, ...]:
+        """The measures that the task takes."""
+        return tuple(MEASURES.find(name) for name in task.objectives or (self.spec.objective,))
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol by which the study judges heatmaps."""
+        return PROTOCOLS[self.spec.evaluation.protocol]
 
     @property
     def some_values(self) -> dict[str, Any]:
@@ -167,10 +200,25 @@ class Context:
         self.explainer.forget()
         torch.cuda.empty_cache()
 
-    def explain(self, composite: Composite, split: SplitName, first: int, last: int) -> Explanation:
-        """Explains images first..last of a split; what no composite changes is kept."""
+    def explain(
+        self, candidate: BoundCandidate, split: SplitName, first: int, last: int
+    ) -> Explanation:
+        """Explains images first..last of a split; what no candidate changes is kept."""
         images, targets = self._batch(split, first, last)
-        return self.explainer.attribute(images, targets, composite, key=(split, first, last))
+        return candidate.method.explain(
+            self.explainer, images, targets, candidate.settings, (split, first, last)
+        )
+
+    def explain_others(
+        self, candidate: BoundCandidate, split: SplitName, first: int, pixels: np.ndarray
+    ) -> np.ndarray:
+        """Heatmaps (n, H, W) of other pixels (n, H, W, 3) for the targets from `first` on."""
+        images = self.model.normalize(pixels)
+        targets = self.targets[split][first : first + len(pixels)]
+        wanted = torch.as_tensor(targets, device=images.device)
+        found = candidate.method.explain(self.explainer, images, wanted, candidate.settings, None)
+        heatmaps: np.ndarray = found.heatmaps.cpu().numpy()
+        return heatmaps
 
     def instability(
         self, composite: Composite, split: SplitName, first: int, last: int
@@ -256,6 +304,7 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
     evaluation = spec.evaluation
     height, width = split.search.images.shape[1:3]
     PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
+    _check_needs(spec, split)
     targets: dict[SplitName, np.ndarray] = {
         "search": _targets(spec, model, split.search, count),
         "validation": _targets(spec, model, split.validation, count),
@@ -264,8 +313,21 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
     context.looked = looked
     _check_depths(context)
     for values in _with_every_choice(context):
-        context.explainer.check(context.composite(Task(values=values)))
+        context.explainer.check(context.composite(tuned(values)))
     return context
+
+
+def _check_needs(spec: StudySpec, split: Split) -> None:
+    """Raises InputError when the objective needs what there is not."""
+    needs = MEASURES.find(spec.objective, "objective").needs
+    for order in needs.orders:
+        PROTOCOLS[spec.evaluation.protocol].order(order)
+    parts = (split.search, split.validation)
+    if needs.masks and any(part.masks is None for part in parts if len(part.images)):
+        raise InputError(
+            f"objective: '{spec.objective}' needs the object's pixels in every image, which this "
+            "data does not know; expected `data: {embedded: scenes}`, or another objective"
+        )
 
 
 def _split(

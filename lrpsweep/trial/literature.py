@@ -19,7 +19,8 @@ from lrpsweep.study import (
     free,
     searched_depths,
 )
-from lrpsweep.trial.context import Context, Task
+from lrpsweep.trial.candidates import published, tuned
+from lrpsweep.trial.context import Context
 
 MOST_DEPTHS_TRIED = 1_000
 
@@ -32,7 +33,7 @@ def fitting_presets(context: Context, names: Iterable[str] = PRESETS) -> dict[st
     found: dict[str, Composite] = {}
     meanings = []
     for name in names:
-        composite = context.composite(Task(preset=name))
+        composite = context.composite(published(name))
         meaning = _meaning(composite)
         if meaning not in meanings and _misfit(context, composite) is None:
             found[name] = composite
@@ -41,18 +42,20 @@ def fitting_presets(context: Context, names: Iterable[str] = PRESETS) -> dict[st
 
 
 def baselines(context: Context) -> tuple[str, ...]:
-    """The published composites to compare with: those the study names, else all that fit.
+    """What to compare with: the composites and methods the study names, else all presets that fit.
 
-    Raises InputError when a named one does not fit the model.
+    Raises InputError when a named composite does not fit the model.
     """
     named = context.spec.baselines
     if named is None:
         return tuple(fitting_presets(context))
-    for name in named:
-        misfit = _misfit(context, context.composite(Task(preset=name)))
+    presets = [name for name in named if name in PRESETS]
+    for name in presets:
+        misfit = _misfit(context, context.composite(published(name)))
         if misfit is not None:
             raise InputError(f"baselines: '{name}' does not fit {context.model.name}: {misfit}")
-    return tuple(fitting_presets(context, named))
+    fitting = fitting_presets(context, presets)
+    return tuple(name for name in named if name in fitting or name not in presets)
 
 
 def _misfit(context: Context, composite: Composite) -> InputError | None:
@@ -67,17 +70,17 @@ def _misfit(context: Context, composite: Composite) -> InputError | None:
 def literature_points(context: Context) -> dict[str, dict[str, Any]]:
     """The published composites that the search space contains, as values of its names."""
     points = {}
-    for name, published in fitting_presets(context).items():
-        values = _point_of(context, name, published)
+    for name, composite in fitting_presets(context).items():
+        values = _point_of(context, name, composite)
         if values is not None:
             points[name] = values
     return points
 
 
-def _point_of(context: Context, name: str, published: Composite) -> dict[str, Any] | None:
+def _point_of(context: Context, name: str, preset: Composite) -> dict[str, Any] | None:
     """The point at which the study's composite is the published one, layer by layer, or None."""
-    wanted, spec = _meaning(published), context.spec
-    candidates, depths = _candidates(context, name, published), searched_depths(spec.composite)
+    wanted, spec = _meaning(preset), context.spec
+    candidates, depths = _candidates(context, name, preset), searched_depths(spec.composite)
     parts = [spec.composite]
     if not isinstance(spec.composite, PresetSpec):
         parts = [(block,) for block in spec.composite]
@@ -106,7 +109,7 @@ def _agreeing(
         return
     names = None if isinstance(parts[0], PresetSpec) else parts[0][0].block
     for values in Space(context.spec.search, parts[0]).points(candidates, begun):
-        composite = context.composite(Task(values={**context.some_values, **values}))
+        composite = context.composite(tuned({**context.some_values, **values}))
         if all(
             wanted[layer] == canonical(block)
             for layer, block in composite.by_layer().items()
@@ -115,10 +118,10 @@ def _agreeing(
             yield from _agreeing(context, wanted, candidates, parts[1:], values)
 
 
-def _candidates(context: Context, preset: str, published: Composite) -> dict[str, list[Any]]:
+def _candidates(context: Context, preset: str, composite: Composite) -> dict[str, list[Any]]:
     """The values each name may take: numbers of the published composite, 0, 1, any depth."""
     search, depths = context.spec.search, searched_depths(context.spec.composite)
-    used = {v for block in published.blocks for v in block.hyper.values()}
+    used = {v for block in composite.blocks for v in block.hyper.values()}
     numbers = sorted({0.0, 1.0, *used, *PRESETS[preset].hyper.values()})
     found: dict[str, list[Any]] = {}
     for name, dimension in search.items():
@@ -135,7 +138,7 @@ def _candidates(context: Context, preset: str, published: Composite) -> dict[str
 
 def composite_key(context: Context, values: Mapping[str, Any]) -> Hashable:
     """Equal for points of the space at which every layer gets the same."""
-    return frozenset(_meaning(context.composite(Task(values=values))).items())
+    return frozenset(_meaning(context.composite(tuned(values))).items())
 
 
 def _meaning(composite: Composite) -> dict[str, tuple[object, ...]]:

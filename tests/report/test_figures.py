@@ -86,7 +86,7 @@ def on_axes(axes: tuple[Axis, ...], points: list[tuple[object, ...]]) -> StudyRe
             n,
             "complete",
             {axis.name: v for axis, v in zip(axes, point, strict=True)},
-            dataclasses.replace(result, scores=result.scores + n),
+            dataclasses.replace(result, measures={"auc_morf": result.scores + n}),
         )
         for n, point in enumerate(points)
     )

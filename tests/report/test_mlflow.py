@@ -247,7 +247,7 @@ def awkward(result: TrialResult) -> TrialResult:
     curve = result.curve.copy()
     curve[3] = math.inf
     return dataclasses.replace(
-        result, scores=result.scores[:1], curve=curve, balance={"bias": -math.inf}
+        result, measures={"auc_morf": result.scores[:1]}, curve=curve, balance={"bias": -math.inf}
     )
 
 

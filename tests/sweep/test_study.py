@@ -15,7 +15,7 @@ from quadratic import Build, NotMounted, plan, result
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults, TrialRecord, TrialResult
 from lrpsweep.study import Choice, Fixed, Int, load_study, parse_study
-from lrpsweep.sweep.samplers import distributions
+from lrpsweep.sweep.samplers.mirror import distributions
 from lrpsweep.sweep.search import Estimate, Progress, Silent
 from lrpsweep.sweep.storage import create_store, study_url
 from lrpsweep.sweep.study import SweepFailedError, load_results, run_study

@@ -1,0 +1,29 @@
+"""Candidates: a method with its settings. Those of LRP name a composite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from lrpsweep.attribution.methods import METHODS
+from lrpsweep.results import Candidate
+
+TUNED = next(name for name, method in METHODS.items() if method.exported)
+"""The method whose composites are searched, nominated and exported: LRP."""
+
+
+def tuned(values: Mapping[str, Any]) -> Candidate:
+    """The study's composite with these values of its search names."""
+    return Candidate(TUNED, {"values": dict(values)})
+
+
+def published(preset: str, values: Mapping[str, Any] | None = None) -> Candidate:
+    """A composite of the literature; values: of its hyperparameters, those published where None."""
+    return Candidate(TUNED, {"preset": preset, "values": dict(values or {})})
+
+
+def named(name: str) -> Candidate:
+    """A baseline by its name in the study: a method, or a composite of the literature."""
+    if name in METHODS and name != TUNED:
+        return Candidate(name)
+    return published(name)
