@@ -11,7 +11,8 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lrpsweep.files import write_atomically
-from lrpsweep.report.figures import FIGURES, OBJECTIVES, draw_figures
+from lrpsweep.report.figures import FIGURES, draw_figures
+from lrpsweep.report.figures.panels import measure_of
 from lrpsweep.report.scales import format_score, format_short, format_value, format_values
 from lrpsweep.results import StudyResults, TrialRecord
 
@@ -25,7 +26,7 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
     failed = tuple(t for t in results.trials if t.state == "failed")
     return _template().render(
         results=results,
-        objective=OBJECTIVES.get(results.objective, results.objective),
+        objective=measure_of(results).heading,
         better="lower" if results.direction == "minimize" else "higher",
         ranked=ranked,
         failed=failed,
