@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 TrialState = Literal["complete", "failed", "running", "waiting"]
+Direction = Literal["minimize", "maximize"]
 Verdict = Literal["better", "not better", "not decided"]
 
 
@@ -223,7 +224,7 @@ class StudyResults:
 
     name: str
     objective: str
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
     trials: tuple[TrialRecord, ...]
     planned: int
     axes: tuple[Axis, ...]

@@ -24,7 +24,7 @@ from lrpsweep.trial.context import Given
 COMPARED = 2
 """Of how many search images an exported composite's relevance is compared with zennit's."""
 
-SAME = 1e-6
+PARITY = 1e-6
 """Relevance that differs by less of its largest is the same."""
 
 
@@ -92,7 +92,7 @@ def _compared(parity: Mapping[str, Any] | None) -> str:
 
 def _check_same(parity: Mapping[str, Any] | None) -> None:
     found = 0.0 if parity is None else parity["largest_relative_difference"]
-    if not found < SAME:
+    if not found < PARITY:
         raise WorkError(
             f"zennit explains this network in another way: relevance differs by {found:.1e} of the "
             "largest. Does forward() overwrite tensors that it uses later?"

@@ -71,7 +71,7 @@ class Outcome:
     built: bool = True
 
 
-class Source(Protocol):
+class JobSource(Protocol):
     """Hands out tasks and takes outcomes, always from one thread."""
 
     def next(self) -> Job | None:
@@ -99,7 +99,7 @@ class Executor(Protocol):
 
     workers: int
 
-    def run(self, source: Source, build: Build) -> bool:
+    def run(self, source: JobSource, build: Build) -> bool:
         """Runs the source's tasks until it is finished; False when a signal stopped it before."""
 
 
@@ -129,7 +129,7 @@ class LocalExecutor:
 
     workers = 1
 
-    def run(self, source: Source, build: Build) -> bool:
+    def run(self, source: JobSource, build: Build) -> bool:
         """As `Executor.run`."""
         work = Work(build)
         with stop_on_signals() as stop:
@@ -258,7 +258,7 @@ class RayExecutor:
         self._folder = folder
         self.workers = _worker_count(resources, grows)
 
-    def run(self, source: Source, build: Build) -> bool:
+    def run(self, source: JobSource, build: Build) -> bool:
         """As `Executor.run`. An exception of the source stops the run and is raised here."""
         with stop_on_signals() as stop, _quiet():
             searcher = _searcher(source, self.workers, stop)
@@ -341,13 +341,13 @@ def _stopper(stop: threading.Event) -> Any:
     return Stopper(stop)
 
 
-def _searcher(source: Source, workers: int, stop: threading.Event) -> Any:
+def _searcher(source: JobSource, workers: int, stop: threading.Event) -> Any:
     from ray.tune.search import Searcher
 
     class SourceSearcher(Searcher):  # type: ignore[misc]
         """Hands the source's tasks to Tune, each bound to the slot that has least to do."""
 
-        def __init__(self, source: Source, workers: int, stop: threading.Event) -> None:
+        def __init__(self, source: JobSource, workers: int, stop: threading.Event) -> None:
             super().__init__()
             self.failure: Exception | None = None
             self._source = source

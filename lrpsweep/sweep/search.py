@@ -107,7 +107,7 @@ def planned_trials(spec: StudySpec, literature: Mapping[str, Mapping[str, Any]])
     return len({key(spec.search, params) for params in (*published, *points)})
 
 
-class Search:
+class TrialSource:
     """Asks and tells until there are as many trials as planned; waiting ones come first.
 
     The first task of a run goes out alone, so that it can be timed. A trial whose composite another
@@ -158,7 +158,7 @@ class Search:
 
     @property
     def finished(self) -> bool:
-        """As `Source.finished`."""
+        """As `JobSource.finished`."""
         return not self._running and self.remaining == 0
 
     @property
@@ -168,7 +168,7 @@ class Search:
         return max(0, self._planned - len(self.history)) + len(self._waiting) + held
 
     def next(self) -> Job | None:
-        """As `Source.next`: the values of a trial that is stored as running from now on."""
+        """As `JobSource.next`: the values of a trial that is stored as running from now on."""
         while self.remaining and (self._timed or not self._running):
             if self._held is None:
                 self._held = self._restarted() if self._waiting else self._asked()
@@ -187,7 +187,7 @@ class Search:
         return None
 
     def done(self, task: Job, outcome: Outcome) -> None:
-        """As `Source.done`."""
+        """As `JobSource.done`."""
         _, number = self._running.pop(id(task))
         self._timed = True
         params = self.history[number].params

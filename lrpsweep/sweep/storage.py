@@ -25,6 +25,7 @@ from lrpsweep.errors import InputError
 from lrpsweep.results import (
     Axis,
     Comparison,
+    Direction,
     Finalist,
     Recommendation,
     StudyResults,
@@ -33,7 +34,7 @@ from lrpsweep.results import (
 )
 from lrpsweep.results import TrialState as State
 from lrpsweep.study import resolve_path
-from lrpsweep.sweep.samplers.sampler import Asked, Direction
+from lrpsweep.sweep.samplers.sampler import Asked
 
 LEASE = "lease"
 CONNECT_SECONDS = 5

@@ -11,27 +11,26 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lrpsweep.errors import InputError, WorkError
-from lrpsweep.results import Candidate, StudyResults, TrialRecord
+from lrpsweep.results import Candidate, Direction, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, axes, difference, parse_study, write_study
 from lrpsweep.sweep.execution import (
     Build,
     Executor,
     Job,
+    JobSource,
     Outcome,
     Resources,
-    Source,
     local_executor,
     ray_executor,
 )
 from lrpsweep.sweep.lease import LeaseLostError, hold
-from lrpsweep.sweep.samplers.sampler import Direction
 from lrpsweep.sweep.search import (
     Estimate,
     Meaning,
     Observer,
     Progress,
-    Search,
     Silent,
+    TrialSource,
     planned_trials,
 )
 from lrpsweep.sweep.storage import (
@@ -250,17 +249,17 @@ def _executor(plan: Plan, address: str | None, name: ExecutorName) -> Iterator[E
 class _Stages:
     """One source after another; the next begins when the one before has all its outcomes."""
 
-    def __init__(self, stages: Iterator[Source]) -> None:
+    def __init__(self, stages: Iterator[JobSource]) -> None:
         self._stages = stages
         self._current = next(stages, None)
 
     @property
     def finished(self) -> bool:
-        """As `Source.finished`."""
+        """As `JobSource.finished`."""
         return self._current is None
 
     def next(self) -> Job | None:
-        """As `Source.next`."""
+        """As `JobSource.next`."""
         while self._current is not None:
             task = self._current.next()
             if task is not None or not self._current.finished:
@@ -269,7 +268,7 @@ class _Stages:
         return None
 
     def done(self, task: Job, outcome: Outcome) -> None:
-        """As `Source.done`. A worker that cannot be set up is no trial's fault: nothing is told."""
+        """As `JobSource.done`. A worker that cannot be set up is no trial's fault: nothing is told."""
         if not outcome.built:
             raise SweepFailedError(
                 f"worker {outcome.worker} could not be set up: {outcome.reason}. No trial was "
@@ -289,7 +288,7 @@ class _Run:
         self._spent: list[float] = []
         self._timed_at = 0.0
         self.workers = 1
-        self.search = Search(
+        self.search = TrialSource(
             store, plan.spec, plan.literature, plan.method, plan.meaning, self._searched
         )
         self.planned = planned_trials(plan.spec, plan.literature) + store.retries()
@@ -321,7 +320,7 @@ class _Run:
             "runs them anew."
         )
 
-    def stages(self) -> Iterator[Source]:
+    def stages(self) -> Iterator[JobSource]:
         """The search, then the validation of what it found."""
         yield self.search
         self.check_some_succeeded()

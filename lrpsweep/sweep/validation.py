@@ -45,11 +45,11 @@ class JobList:
 
     @property
     def finished(self) -> bool:
-        """As `Source.finished`."""
+        """As `JobSource.finished`."""
         return not self._waiting and not self._names
 
     def next(self) -> Job | None:
-        """As `Source.next`."""
+        """As `JobSource.next`."""
         if not self._waiting:
             return None
         name, task = self._waiting.pop(0)
@@ -57,7 +57,7 @@ class JobList:
         return task
 
     def done(self, task: Job, outcome: Outcome) -> None:
-        """As `Source.done`."""
+        """As `JobSource.done`."""
         self.outcomes[self._names.pop(id(task))[1]] = outcome
         self._on_outcome(outcome)
 

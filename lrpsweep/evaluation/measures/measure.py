@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from lrpsweep.results import Direction
+
 Area = Callable[[np.ndarray], np.ndarray]
 """From curves (N, S + 1) to the area under each, (N,)."""
 
@@ -64,7 +66,7 @@ class Measure:
     name: str
     title: str
     unit: Literal["score", ""]
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
     needs: Needs
     score: Callable[[Evidence], np.ndarray]
     formula: str = ""

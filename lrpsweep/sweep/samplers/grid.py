@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from lrpsweep.results import Direction
 from lrpsweep.study import Space, grid
-from lrpsweep.sweep.samplers.sampler import Direction, Params, Proposals, Sampler
+from lrpsweep.sweep.samplers.sampler import Params, Proposals, Sampler
 
 
 def grid_points(space: Space) -> list[Params]:

@@ -14,8 +14,9 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler
 from optuna.trial import Trial, TrialState
 
+from lrpsweep.results import Direction
 from lrpsweep.study import Choice, Dimension, Int, Log, Space, bounds, free
-from lrpsweep.sweep.samplers.sampler import Asked, Direction, Params
+from lrpsweep.sweep.samplers.sampler import Asked, Params
 
 OPTUNA_STATES = {
     "complete": TrialState.COMPLETE,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from lrpsweep.results import Direction
 from lrpsweep.study import Space
 from lrpsweep.sweep.samplers.sampler import (
     ATTEMPTS,
     Asked,
-    Direction,
     Params,
     Proposals,
     Sampler,

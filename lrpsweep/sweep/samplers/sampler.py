@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lrpsweep.results import Direction
 from lrpsweep.study import Choice, Dimension, Int, Space, bounds, decode, free
 
 Params = dict[str, Any]
-Direction = Literal["minimize", "maximize"]
 
 ATTEMPTS = 50
 
