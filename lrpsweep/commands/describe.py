@@ -30,7 +30,7 @@ from lrpsweep.study import (
     substitute,
 )
 from lrpsweep.sweep.search import planned_trials
-from lrpsweep.trial.candidates import tuned
+from lrpsweep.trial.candidates import title_of, tuned
 from lrpsweep.trial.context import Context, build_composite, predictions
 from lrpsweep.trial.literature import baselines, literature_points
 
@@ -190,7 +190,7 @@ def _settings(block: Block) -> str:
 
 
 def _titles(names: Iterable[str]) -> str:
-    return ", ".join(PRESETS[name].title for name in names) or "none"
+    return ", ".join(title_of(name) for name in names) or "none"
 
 
 def _span(layers: tuple[str, ...]) -> str:

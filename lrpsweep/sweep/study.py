@@ -268,7 +268,7 @@ class _Stages:
         return None
 
     def done(self, task: Job, outcome: Outcome) -> None:
-        """As `JobSource.done`. A worker that cannot be set up is no trial's fault: nothing is told."""
+        """As `JobSource.done`. A worker that cannot be set up is no trial's fault: none is told."""
         if not outcome.built:
             raise SweepFailedError(
                 f"worker {outcome.worker} could not be set up: {outcome.reason}. No trial was "

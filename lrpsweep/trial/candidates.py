@@ -7,6 +7,7 @@ from typing import Any
 
 from lrpsweep.attribution.methods import METHODS
 from lrpsweep.results import Candidate
+from lrpsweep.study import PRESETS
 
 TUNED = next(name for name, method in METHODS.items() if method.exported)
 """The method whose composites are searched, nominated and exported: LRP."""
@@ -20,6 +21,11 @@ def tuned(values: Mapping[str, Any]) -> Candidate:
 def published(preset: str, values: Mapping[str, Any] | None = None) -> Candidate:
     """A composite of the literature; values: of its hyperparameters, those published where None."""
     return Candidate(TUNED, {"preset": preset, "values": dict(values or {})})
+
+
+def title_of(name: str) -> str:
+    """The title of a method, or of a composite of the literature."""
+    return METHODS[name].title if name in METHODS else PRESETS[name].title
 
 
 def named(name: str) -> Candidate:
