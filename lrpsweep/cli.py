@@ -127,11 +127,12 @@ def init(
 ) -> None:
     """Write a commented, valid study for a model and a folder of images."""
     from lrpsweep.commands.describe import propose_study
+    from lrpsweep.files import write_atomically
 
     target = output or Path(f"{model}.yaml")
     if target.exists() and not force:
         raise InputError(f"{target}: exists already; expected a new file, or --force.")
-    target.write_text(propose_study(model, weights, images, target), encoding="utf-8")
+    write_atomically(target, propose_study(model, weights, images, target))
     click.echo(f"{target}: written. Next: lrpsweep validate {target}")
 
 
@@ -405,14 +406,18 @@ def ui(runs_dir: Path, tracking_uri: str | None, port: int) -> None:
 
 @cli.command()
 def doctor() -> None:
-    """Print what a report of a problem should bring: versions, processors, GPUs."""
+    """Print what a report of a problem should bring: versions, plugins, processors, GPUs."""
     import platform
     from importlib import metadata
 
     import torch
 
+    from lrpsweep.registry import load_plugins
+
     click.echo(f"lrpsweep {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for package in ("torch", "torchvision", "optuna", "ray", "mlflow", "opencv-python-headless"):
         click.echo(f"{package} {metadata.version(package)}")
+    for plugin in load_plugins():
+        click.echo(f"plugin {plugin.name} {plugin.version}")
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     click.echo(f"{os.cpu_count()} processors; GPUs: {', '.join(gpus) or 'none'}")
