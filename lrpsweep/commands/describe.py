@@ -31,7 +31,8 @@ from lrpsweep.study import (
 )
 from lrpsweep.sweep.search import planned_trials
 from lrpsweep.trial.candidates import title_of, tuned
-from lrpsweep.trial.context import Context, build_composite, predictions
+from lrpsweep.trial.classes import predictions
+from lrpsweep.trial.context import Context, build_composite
 from lrpsweep.trial.literature import baselines, literature_points
 
 PATCHES_A_SIDE = 28

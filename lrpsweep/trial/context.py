@@ -32,8 +32,8 @@ from lrpsweep.attribution import (
 )
 from lrpsweep.attribution.methods import METHODS, Method
 from lrpsweep.data import Inputs, Split, load_inputs
-from lrpsweep.errors import InputError, guess
-from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol
+from lrpsweep.errors import InputError
+from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, Setting
 from lrpsweep.models import Model, load_model
 from lrpsweep.registry import register_again, registered_by_hand
 from lrpsweep.results import Candidate
@@ -55,6 +55,7 @@ from lrpsweep.study import (
     substitute,
 )
 from lrpsweep.trial.candidates import tuned
+from lrpsweep.trial.classes import count_classes, explained_classes, predictions
 
 SplitName = Literal["search", "validation"]
 
@@ -189,6 +190,14 @@ class Context:
         """The protocol by which the study judges heatmaps."""
         return PROTOCOLS[self.spec.evaluation.protocol]
 
+    def setting(self, split: SplitName, perturbation: str | None = None) -> Setting:
+        """What the protocol is told of a split; perturbation: another one than the study's."""
+        evaluation, preprocess = self.spec.evaluation, self.model.preprocess
+        if perturbation is not None:
+            evaluation = evaluation.model_copy(update={"perturbation": perturbation})
+        images, mean = self.inputs(split).images, np.array(preprocess.mean)
+        return Setting(evaluation, images, self.fill, mean, np.array(preprocess.std))
+
     @property
     def some_values(self) -> dict[str, Any]:
         """A point of the search space: its first on every axis."""
@@ -299,15 +308,15 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
         if path is not None:
             resolve_path(path, spec.base)  # a variable that is not set, before weights are fetched
     model = load_model(spec.model, device, spec.base, net=given.model, allow_code=given.allow_code)
-    count = _class_count(model)
+    count = count_classes(model)
     split, looked = _split(spec, model, given.images, count)
     evaluation = spec.evaluation
     height, width = split.search.images.shape[1:3]
     PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
     _check_needs(spec, split)
     targets: dict[SplitName, np.ndarray] = {
-        "search": _targets(spec, model, split.search, count),
-        "validation": _targets(spec, model, split.validation, count),
+        "search": explained_classes(spec, model, split.search, count),
+        "validation": explained_classes(spec, model, split.validation, count),
     }
     context = Packed(spec, model, split, targets).unpack(device)
     context.looked = looked
@@ -384,73 +393,3 @@ def _tried(dimension: Dimension, depth: bool) -> Sequence[Any]:
         case Int(int=(first, last)) if depth:
             return range(first, last + 1)
     return [bounds(dimension)[0]]
-
-
-def _targets(spec: StudySpec, model: Model, inputs: Inputs, count: int) -> np.ndarray:
-    """The class explained for each image, (N,). count: how many classes there are."""
-    target = spec.data.target
-    if target == "prediction":
-        return predictions(model, inputs.images, spec.run.batch)
-    if target == "label":
-        wrong = np.flatnonzero((inputs.labels < 0) | (inputs.labels >= count))
-        if len(wrong):
-            raise InputError(
-                f"data.labels: image '{inputs.ids[wrong[0]]}' has class "
-                f"{inputs.labels[wrong[0]]}; expected 0 to {count - 1}, the model's classes"
-            )
-        return inputs.labels
-    return np.full(len(inputs.labels), _class_index(target, model.classes, count))
-
-
-def _class_index(target: int | str, classes: Sequence[str], count: int) -> int:
-    if isinstance(target, int) and 0 <= target < count:
-        return target
-    if isinstance(target, str) and target in classes:
-        return classes.index(target)
-    raise InputError(
-        f"data.target: the model has no class {target!r}; expected 'label', 'prediction', an "
-        f"index from 0 to {count - 1}, or a class name.{guess(str(target), classes)}"
-    )
-
-
-@torch.no_grad()
-def _class_count(model: Model) -> int:
-    """How many classes the network tells apart, seen from what it says of a black image."""
-    height, width = model.input_size
-    try:
-        output = model.net(model.normalize(np.zeros((2, height, width, 3), np.uint8)))
-    except Exception as error:
-        raise InputError(
-            f"model: {model.name} fails on an image of {height} × {width} pixels "
-            f"({type(error).__name__}: {str(error)[:300]}); expected a network that takes "
-            f"(N, 3, {height}, {width}), the size that model.preprocess asks for"
-        ) from error
-    is_tensor = isinstance(output, torch.Tensor)
-    if not is_tensor or output.ndim != 2 or len(output) != 2:
-        shape = f"the shape {tuple(output.shape)}" if is_tensor else f"type {type(output).__name__}"
-        raise InputError(
-            f"model: the output of {model.name} for two images has {shape}; expected class scores "
-            "of the shape (2, classes)"
-        )
-    if not bool(output.isfinite().all()):
-        raise InputError(
-            f"model: the scores of {model.name} for a black image are NaN or infinite; expected "
-            "numbers: are these the weights of a trained network?"
-        )
-    count = int(output.shape[1])
-    if model.classes and len(model.classes) != count:
-        raise InputError(
-            f"model.classes: {len(model.classes)} names, but {model.name} has {count} outputs; "
-            "expected a name for each output, in order"
-        )
-    return count
-
-
-@torch.no_grad()
-def predictions(model: Model, images: np.ndarray, batch: int = 64) -> np.ndarray:
-    """The class with the highest logit, (N,)."""
-    found = [
-        model.net(model.normalize(images[i : i + batch])).argmax(1).cpu().numpy()
-        for i in range(0, len(images), batch)
-    ]
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)

@@ -13,7 +13,7 @@ from lrpsweep.results import Candidate, Illustrations
 from lrpsweep.study import Choice, Dimension, Int, decode, free, grid
 from lrpsweep.trial.candidates import named, tuned
 from lrpsweep.trial.context import Context, SplitName, Task
-from lrpsweep.trial.trial import perturbation_series
+from lrpsweep.trial.states import perturbation_series
 
 MOST_IMAGES = 6
 MOST_GRID_POINTS = 7
@@ -49,10 +49,11 @@ def _heatmaps(context: Context, split: SplitName, candidate: Candidate, count: i
 
 def _halfway(context: Context, task: Task, relevance: Tensor) -> np.ndarray:
     """The images after half of the steps, in the order the objective asks for, if it has one."""
-    ranks = context.protocol.rank(relevance, context.spec.evaluation.patch)
+    setting = context.setting(task.split, task.perturbation)
+    ranks = context.protocol.rank(relevance, setting.evaluation.patch)
     (objective, *_) = context.objectives(task)
     order = next(iter(objective.needs.orders or ORDERS))
-    series = perturbation_series(context, task, ranks, order)
+    series = perturbation_series(context.protocol, setting, ranks, order)
     return perturbed(series, series.length // 2)
 
 

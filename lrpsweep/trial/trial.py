@@ -8,7 +8,7 @@ perturbation curves -> scores. The same task gives the same result on one worker
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,13 +24,14 @@ from lrpsweep.evaluation import (
     FlipResult,
     Measure,
     Needs,
-    Series,
+    Protocol,
     Setting,
     flip,
     hot_spot_index,
 )
 from lrpsweep.results import TrialResult
 from lrpsweep.trial.context import BoundCandidate, Context, Task
+from lrpsweep.trial.states import perturbation_series, score_images, state_counts
 
 EXPLAINED_AT_ONCE = 16
 
@@ -105,9 +106,10 @@ def _chunk(
     heatmaps = explanation.heatmaps.cpu().numpy()
     where = _instability(context, task, candidate, explanation, first, last)
     explained = time.perf_counter() - started
-    ranks = _ranks(context, explanation, where)
+    setting = context.setting(task.split, task.perturbation)
+    ranks = _ranks(context.protocol, setting.evaluation.patch, explanation, where)
     orders = dict.fromkeys(order for m in objectives for order in m.needs.orders)
-    flips = {order: _flip(context, task, ranks, order, first) for order in orders}
+    flips = {order: _flip(context, task, setting, ranks, order, first) for order in orders}
     curves = {order: found.curves for order, found in flips.items()}
     inputs = context.inputs(task.split)
     evidence = Evidence(
@@ -122,9 +124,7 @@ def _chunk(
     return _Chunk(
         measures={measure.name: _score(measure, evidence) for measure in measures},
         curves=next(iter(curves.values()), np.empty((last - first, 0))),
-        flipped=_counts(context, _setting(context, task)) / ranks.shape[1]
-        if curves
-        else np.empty(0),
+        flipped=_shares_flipped(context.protocol, setting, ranks) if curves else np.empty(0),
         balance=explanation.balance(),
         blocks=_by_block(candidate, explanation),
         hot_spots=hot_spot_index(heatmaps),
@@ -153,12 +153,17 @@ def _score(measure: Measure, evidence: Evidence) -> np.ndarray:
     return scores
 
 
-def _ranks(context: Context, explanation: Explanation, where: str) -> np.ndarray:
+def _ranks(protocol: Protocol, patch: int, explanation: Explanation, where: str) -> np.ndarray:
     """Relevance of patches (n, P). Raises FloatingPointError, with `where`, if it is not finite."""
     try:
-        return context.protocol.rank(explanation.relevance, context.spec.evaluation.patch)
+        return protocol.rank(explanation.relevance, patch)
     except FloatingPointError as error:
         raise FloatingPointError(f"{error}; {where}") from error
+
+
+def _shares_flipped(protocol: Protocol, setting: Setting, ranks: np.ndarray) -> np.ndarray:
+    """The share of patches that is perturbed in each state, (S + 1,)."""
+    return np.asarray(state_counts(protocol, setting) / ranks.shape[1])
 
 
 def _instability(
@@ -200,7 +205,9 @@ def _shares(block: BlockBalance, score: Tensor) -> dict[str, float]:
     return shares | {"hot_spot": float(block.hot_spot.mean())}
 
 
-def _flip(context: Context, task: Task, ranks: np.ndarray, order: str, first: int) -> FlipResult:
+def _flip(
+    context: Context, task: Task, setting: Setting, ranks: np.ndarray, order: str, first: int
+) -> FlipResult:
     """Perturbation curves (n, S + 1) of the n images that start at `first`.
 
     Curves of a blind order are kept, as no heatmap changes them.
@@ -209,59 +216,16 @@ def _flip(context: Context, task: Task, ranks: np.ndarray, order: str, first: in
     key = (task.split, first, last, order, task.perturbation)
     if key in context.kept_curves:
         return FlipResult(context.kept_curves[key], {"perturb": 0.0, "score": 0.0})
+    score = SCORES[setting.evaluation.score]
     found = flip(
-        perturbation_series(context, task, ranks, order, first),
-        _scorer(context, context.targets[task.split][first:last]),
+        perturbation_series(context.protocol, setting, ranks, order, first),
+        score_images(context.model, score, context.targets[task.split][first:last]),
         batch=context.batch,
         threads=context.threads,
     )
     if context.protocol.order(order).blind:
         context.kept_curves[key] = found.curves
     return found
-
-
-def perturbation_series(
-    context: Context, task: Task, ranks: np.ndarray, order: str, first: int = 0
-) -> Series:
-    """The states of the images from `first` on, by the relevance of their patches (n, P)."""
-    protocol, setting = context.protocol, _setting(context, task)
-    places = protocol.order(order).permute(ranks, setting.evaluation.seed, first)
-    return protocol.series(setting, places, _counts(context, setting), first)
-
-
-def _setting(context: Context, task: Task) -> Setting:
-    evaluation = context.spec.evaluation
-    if task.perturbation is not None:
-        evaluation = evaluation.model_copy(update={"perturbation": task.perturbation})
-    preprocess = context.model.preprocess
-    return Setting(
-        evaluation,
-        context.inputs(task.split).images,
-        context.fill,
-        np.array(preprocess.mean),
-        np.array(preprocess.std),
-    )
-
-
-def _counts(context: Context, setting: Setting) -> np.ndarray:
-    return context.protocol.counts(setting.evaluation, *setting.images.shape[1:3])
-
-
-def _scorer(
-    context: Context, targets: np.ndarray
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Scores pixels (B, H, W, 3) of the images `index` (B,) by each one's target class."""
-
-    follow = SCORES[context.spec.evaluation.score].follow
-
-    @torch.no_grad()
-    def score(pixels: np.ndarray, index: np.ndarray) -> np.ndarray:
-        outputs = follow(context.model.net(context.model.normalize(pixels)))
-        wanted = torch.as_tensor(targets[index], device=outputs.device)
-        found: np.ndarray = outputs.gather(1, wanted[:, None])[:, 0].double().cpu().numpy()
-        return found
-
-    return score
 
 
 def _fold(chunks: Sequence[_Chunk], objectives: tuple[str, ...], device: str) -> TrialResult:
