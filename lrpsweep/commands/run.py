@@ -27,7 +27,7 @@ from lrpsweep.sweep.study import (
     planned_results,
     run_study,
 )
-from lrpsweep.trial.candidates import TUNED, named
+from lrpsweep.trial.candidates import named, tuned_method
 from lrpsweep.trial.context import Context, Given, prepare
 from lrpsweep.trial.literature import baselines, composite_key, literature_points
 from lrpsweep.trial.worker import build_runner
@@ -44,7 +44,7 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
         direction=MEASURES[spec.objective].direction,
         identity=canonical,
         spec_hash=spec_hash,
-        method=TUNED,
+        method=tuned_method(),
         build=partial(build_runner, context.pack(), device),
         literature=literature_points(context),
         baselines={name: named(name) for name in baselines(context)} if validated else {},

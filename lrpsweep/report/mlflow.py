@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from lrpsweep.errors import InputError
 from lrpsweep.report.figures import draw_figures
 from lrpsweep.report.page import render_page
@@ -456,7 +458,7 @@ def _trial_metrics(objective: str, record: TrialRecord, timestamp: int) -> Itera
 
 def _result_metrics(objective: str, result: TrialResult) -> dict[str, float]:
     return {
-        objective: result.value,
+        **{name: float(np.mean(scores)) for name, scores in result.measures.items()},
         f"{objective}_stderr": result.stderr,
         "hot_spot": result.hot_spot,
         **{f"balance/{part}": share for part, share in result.balance.items()},

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lrpsweep.evaluation import MEASURES, PROTOCOLS, Evidence, Measure
+from lrpsweep.evaluation.measures.curves import AUC_RANDOM
 from lrpsweep.results import (
     Candidate,
     Finalist,
@@ -28,7 +29,7 @@ from lrpsweep.sweep.execution import Job, Outcome
 from lrpsweep.sweep.statistics import compare, mean_interval, sentence, verdict
 
 FINALISTS = 3
-CONTROL = next(measure for measure in MEASURES.values() if measure.control)
+CONTROL = AUC_RANDOM
 """What no heatmap changes: a nominee that is no better has found nothing."""
 
 

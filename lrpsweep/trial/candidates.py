@@ -9,18 +9,20 @@ from lrpsweep.attribution.methods import METHODS
 from lrpsweep.results import Candidate
 from lrpsweep.study import PRESETS
 
-TUNED = next(name for name, method in METHODS.items() if method.exported)
-"""The method whose composites are searched, nominated and exported: LRP."""
+
+def tuned_method() -> str:
+    """The method whose composites are searched, nominated and exported: LRP."""
+    return next(name for name, method in METHODS.items() if method.exported)
 
 
 def tuned(values: Mapping[str, Any]) -> Candidate:
     """The study's composite with these values of its search names."""
-    return Candidate(TUNED, {"values": dict(values)})
+    return Candidate(tuned_method(), {"values": dict(values)})
 
 
 def published(preset: str, values: Mapping[str, Any] | None = None) -> Candidate:
     """A composite of the literature; values: of its hyperparameters, those published where None."""
-    return Candidate(TUNED, {"preset": preset, "values": dict(values or {})})
+    return Candidate(tuned_method(), {"preset": preset, "values": dict(values or {})})
 
 
 def title_of(name: str) -> str:
@@ -30,6 +32,6 @@ def title_of(name: str) -> str:
 
 def named(name: str) -> Candidate:
     """A baseline by its name in the study: a method, or a composite of the literature."""
-    if name in METHODS and name != TUNED:
+    if name in METHODS and name != tuned_method():
         return Candidate(name)
     return published(name)

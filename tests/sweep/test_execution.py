@@ -69,10 +69,10 @@ def test_every_task_is_done_once_with_its_own_outcome(workers: Executor) -> None
     assert source.outcomes[0.2].reason == "ValueError: a bad point"
     assert source.outcomes[0.3].reason == "MemoryError: no room"
     results = {x: outcome.result for x, outcome in source.outcomes.items() if outcome.result}
-    assert results[0.0]["scores"] == pytest.approx(expected(0.0), abs=1e-15)
-    assert results[0.1]["scores"] == pytest.approx(expected(0.1), abs=1e-15)
-    assert math.isnan(results[0.4]["scores"][0])
-    assert results[0.5]["scores"][0] == math.inf
+    assert results[0.0]["measures"]["auc_morf"] == pytest.approx(expected(0.0), abs=1e-15)
+    assert results[0.1]["measures"]["auc_morf"] == pytest.approx(expected(0.1), abs=1e-15)
+    assert math.isnan(results[0.4]["measures"]["auc_morf"][0])
+    assert results[0.5]["measures"]["auc_morf"][0] == math.inf
 
 
 def test_what_cannot_be_built_is_the_reason_of_every_task(workers: Executor) -> None:
