@@ -75,6 +75,20 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Chunk:
+    """Images of a split that are explained together: from `first` on, up to `last` exclusive."""
+
+    split: SplitName
+    first: int
+    last: int
+
+    @property
+    def rows(self) -> slice:
+        """Where they are among those of the split."""
+        return slice(self.first, self.last)
+
+
+@dataclass(frozen=True)
 class BoundCandidate:
     """A candidate as one network is explained with it. composite: of LRP, None for others."""
 
@@ -209,36 +223,32 @@ class Context:
         self.explainer.forget()
         torch.cuda.empty_cache()
 
-    def explain(
-        self, candidate: BoundCandidate, split: SplitName, first: int, last: int
-    ) -> Explanation:
-        """Explains images first..last of a split; what no candidate changes is kept."""
-        images, targets = self._batch(split, first, last)
-        return candidate.method.explain(
-            self.explainer, images, targets, candidate.settings, (split, first, last)
-        )
+    def explain(self, candidate: BoundCandidate, chunk: Chunk) -> Explanation:
+        """Explains the images; what no candidate changes is kept."""
+        explain = candidate.method.explain
+        return explain(self.explainer, *self._batch(chunk), candidate.settings, chunk)
 
     def explain_others(
-        self, candidate: BoundCandidate, split: SplitName, first: int, pixels: np.ndarray
+        self, candidate: BoundCandidate, chunk: Chunk, pixels: np.ndarray
     ) -> np.ndarray:
-        """Heatmaps (n, H, W) of other pixels (n, H, W, 3) for the targets from `first` on."""
+        """Heatmaps (n, H, W) of other pixels (n, H, W, 3), for the chunk's targets."""
         images = self.model.normalize(pixels)
-        targets = self.targets[split][first : first + len(pixels)]
-        wanted = torch.as_tensor(targets, device=images.device)
-        found = candidate.method.explain(self.explainer, images, wanted, candidate.settings, None)
+        targets = self._targets(chunk)
+        found = candidate.method.explain(self.explainer, images, targets, candidate.settings, None)
         heatmaps: np.ndarray = found.heatmaps.cpu().numpy()
         return heatmaps
 
-    def instability(
-        self, composite: Composite, split: SplitName, first: int, last: int
-    ) -> Instability | None:
-        """Where the relevance of images first..last of a split grows out of proportion."""
-        batch = self._batch(split, first, last)
-        return find_instability(self.explainer, *batch, composite, key=(split, first, last))
+    def instability(self, composite: Composite, chunk: Chunk) -> Instability | None:
+        """Where the images' relevance grows out of proportion."""
+        return find_instability(self.explainer, *self._batch(chunk), composite, key=chunk)
 
-    def _batch(self, split: SplitName, first: int, last: int) -> tuple[Tensor, Tensor]:
-        images = self.model.normalize(self.inputs(split).images[first:last])
-        return images, torch.as_tensor(self.targets[split][first:last], device=images.device)
+    def _batch(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
+        images = self.model.normalize(self.inputs(chunk.split).images[chunk.rows])
+        return images, self._targets(chunk)
+
+    def _targets(self, chunk: Chunk) -> Tensor:
+        targets = self.targets[chunk.split][chunk.rows]
+        return torch.as_tensor(targets, device=self.device)
 
 
 def _moved(model: Model, device: str) -> Model:

@@ -12,7 +12,7 @@ from lrpsweep.evaluation import ORDERS, perturbed
 from lrpsweep.results import Candidate, Illustrations
 from lrpsweep.study import Choice, Dimension, Int, decode, free, grid
 from lrpsweep.trial.candidates import named, tuned
-from lrpsweep.trial.context import Context, SplitName, Task
+from lrpsweep.trial.context import Chunk, Context, SplitName, Task
 from lrpsweep.trial.states import perturbation_series
 
 MOST_IMAGES = 6
@@ -25,7 +25,7 @@ def illustrate(context: Context, values: Mapping[str, Any], baseline: str) -> Il
     inputs = context.inputs(split)
     count = min(MOST_IMAGES, len(inputs.images))
     chosen = tuned(values)
-    best = context.explain(context.bind(chosen), split, 0, count)
+    best = context.explain(context.bind(chosen), Chunk(split, 0, count))
     names, rows, columns, maps = _grid(context, split, values)
     return Illustrations(
         ids=inputs.ids[:count],
@@ -42,7 +42,7 @@ def illustrate(context: Context, values: Mapping[str, Any], baseline: str) -> Il
 
 
 def _heatmaps(context: Context, split: SplitName, candidate: Candidate, count: int) -> np.ndarray:
-    explanation = context.explain(context.bind(candidate), split, 0, count)
+    explanation = context.explain(context.bind(candidate), Chunk(split, 0, count))
     found: np.ndarray = explanation.heatmaps.cpu().numpy()
     return found
 

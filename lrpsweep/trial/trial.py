@@ -30,7 +30,7 @@ from lrpsweep.evaluation import (
     hot_spot_index,
 )
 from lrpsweep.results import TrialResult
-from lrpsweep.trial.context import BoundCandidate, Context, Task
+from lrpsweep.trial.context import BoundCandidate, Chunk, Context, SplitName, Task
 from lrpsweep.trial.states import perturbation_series, score_images, state_counts
 
 EXPLAINED_AT_ONCE = 16
@@ -44,11 +44,13 @@ def run_trial(context: Context, task: Task) -> TrialResult:
     many.
     """
     candidate = context.bind(task.candidate)
-    objectives = context.objectives(task)
+    objectives = tuple(measure.name for measure in context.objectives(task))
+    images = len(context.inputs(task.split).images)
     while True:
+        chunks = _chunks(images, task.split, min(EXPLAINED_AT_ONCE, context.batch))
         try:
-            chunks = list(_chunks(context, task, candidate, objectives))
-            return _fold(chunks, tuple(m.name for m in objectives), context.device)
+            results = [_run_chunk(context, task, candidate, chunk) for chunk in chunks]
+            return _fold(results, objectives, context.device)
         except (MemoryError, RuntimeError) as error:
             if context.batch == 1 or not _out_of_memory(error) or _mixes_images(candidate):
                 raise
@@ -69,7 +71,7 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 @dataclass(frozen=True)
-class _Chunk:
+class _ChunkResult:
     """What is found of n images. measures: (n,) by name; curves: (n, S + 1), of the objective."""
 
     measures: Mapping[str, np.ndarray]
@@ -82,48 +84,33 @@ class _Chunk:
     seconds: Mapping[str, float]
 
 
-def _chunks(
-    context: Context, task: Task, candidate: BoundCandidate, objectives: Sequence[Measure]
-) -> Iterator[_Chunk]:
-    count = len(context.inputs(task.split).images)
-    if not count:
-        raise InputError(f"data.split.{task.split}: 0 images; expected at least 1")
-    size = min(EXPLAINED_AT_ONCE, context.batch)
-    for first in range(0, count, size):
-        yield _chunk(context, task, candidate, objectives, first, min(first + size, count))
+def _chunks(images: int, split: SplitName, size: int) -> Iterator[Chunk]:
+    if not images:
+        raise InputError(f"data.split.{split}: 0 images; expected at least 1")
+    for first in range(0, images, size):
+        yield Chunk(split, first, min(first + size, images))
 
 
-def _chunk(
-    context: Context,
-    task: Task,
-    candidate: BoundCandidate,
-    objectives: Sequence[Measure],
-    first: int,
-    last: int,
-) -> _Chunk:
+def _run_chunk(
+    context: Context, task: Task, candidate: BoundCandidate, chunk: Chunk
+) -> _ChunkResult:
+    """Explains the images, scores their perturbed states, and takes the measures."""
     started = time.perf_counter()
-    explanation = context.explain(candidate, task.split, first, last)
+    explanation = context.explain(candidate, chunk)
     heatmaps = explanation.heatmaps.cpu().numpy()
-    where = _instability(context, task, candidate, explanation, first, last)
+    where = _instability(context, candidate, explanation, chunk)
     explained = time.perf_counter() - started
     setting = context.setting(task.split, task.perturbation)
     ranks = _ranks(context.protocol, setting.evaluation.patch, explanation, where)
+    objectives = context.objectives(task)
     orders = dict.fromkeys(order for m in objectives for order in m.needs.orders)
-    flips = {order: _flip(context, task, setting, ranks, order, first) for order in orders}
+    flips = {order: _flip(context, setting, ranks, order, chunk) for order in orders}
     curves = {order: found.curves for order, found in flips.items()}
-    inputs = context.inputs(task.split)
-    evidence = Evidence(
-        curves=curves,
-        area=context.protocol.area,
-        images=inputs.images[first:last],
-        heatmaps=heatmaps,
-        masks=None if inputs.masks is None else inputs.masks[first:last],
-        explain=lambda pixels: context.explain_others(candidate, task.split, first, pixels),
-    )
+    evidence = _evidence(context, candidate, chunk, heatmaps, curves)
     measures = dict.fromkeys((*objectives, *_free(curves)))
-    return _Chunk(
+    return _ChunkResult(
         measures={measure.name: _score(measure, evidence) for measure in measures},
-        curves=next(iter(curves.values()), np.empty((last - first, 0))),
+        curves=next(iter(curves.values()), np.empty((len(heatmaps), 0))),
         flipped=_shares_flipped(context.protocol, setting, ranks) if curves else np.empty(0),
         balance=explanation.balance(),
         blocks=_by_block(candidate, explanation),
@@ -131,6 +118,25 @@ def _chunk(
         unstable=where,
         seconds={"explain": explained}
         | {part: sum(f.seconds[part] for f in flips.values()) for part in ("perturb", "score")},
+    )
+
+
+def _evidence(
+    context: Context,
+    candidate: BoundCandidate,
+    chunk: Chunk,
+    heatmaps: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+) -> Evidence:
+    """What measures may need of the images."""
+    inputs = context.inputs(chunk.split)
+    return Evidence(
+        curves=curves,
+        area=context.protocol.area,
+        images=inputs.images[chunk.rows],
+        heatmaps=heatmaps,
+        masks=None if inputs.masks is None else inputs.masks[chunk.rows],
+        explain=lambda pixels: context.explain_others(candidate, chunk, pixels),
     )
 
 
@@ -167,18 +173,13 @@ def _shares_flipped(protocol: Protocol, setting: Setting, ranks: np.ndarray) -> 
 
 
 def _instability(
-    context: Context,
-    task: Task,
-    candidate: BoundCandidate,
-    explanation: Explanation,
-    first: int,
-    last: int,
+    context: Context, candidate: BoundCandidate, explanation: Explanation, chunk: Chunk
 ) -> str:
     """Where LRP's relevance grows out of proportion, looked for only if it has."""
     composite = candidate.composite
     if composite is None or not bool(doubtful(explanation).any()):
         return ""
-    return str(context.instability(composite, task.split, first, last) or "")
+    return str(context.instability(composite, chunk) or "")
 
 
 def _by_block(
@@ -206,20 +207,19 @@ def _shares(block: BlockBalance, score: Tensor) -> dict[str, float]:
 
 
 def _flip(
-    context: Context, task: Task, setting: Setting, ranks: np.ndarray, order: str, first: int
+    context: Context, setting: Setting, ranks: np.ndarray, order: str, chunk: Chunk
 ) -> FlipResult:
-    """Perturbation curves (n, S + 1) of the n images that start at `first`.
+    """Perturbation curves (n, S + 1) of the images.
 
     Curves of a blind order are kept, as no heatmap changes them.
     """
-    last = first + len(ranks)
-    key = (task.split, first, last, order, task.perturbation)
+    key = (chunk, order, setting.evaluation.perturbation)
     if key in context.kept_curves:
         return FlipResult(context.kept_curves[key], {"perturb": 0.0, "score": 0.0})
     score = SCORES[setting.evaluation.score]
     found = flip(
-        perturbation_series(context.protocol, setting, ranks, order, first),
-        score_images(context.model, score, context.targets[task.split][first:last]),
+        perturbation_series(context.protocol, setting, ranks, order, chunk.first),
+        score_images(context.model, score, context.targets[chunk.split][chunk.rows]),
         batch=context.batch,
         threads=context.threads,
     )
@@ -228,7 +228,7 @@ def _flip(
     return found
 
 
-def _fold(chunks: Sequence[_Chunk], objectives: tuple[str, ...], device: str) -> TrialResult:
+def _fold(chunks: Sequence[_ChunkResult], objectives: tuple[str, ...], device: str) -> TrialResult:
     """The chunks of one trial as one result; of several unstable ones, the first says where."""
     curves = np.concatenate([chunk.curves for chunk in chunks])
     sizes = [len(chunk.curves) for chunk in chunks]

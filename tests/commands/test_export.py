@@ -24,7 +24,7 @@ from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults, TrialRecord
 from lrpsweep.study import ModelSpec, load_study
 from lrpsweep.trial.candidates import tuned
-from lrpsweep.trial.context import Task, prepare
+from lrpsweep.trial.context import Chunk, Task, prepare
 from lrpsweep.trial.trial import run_trial
 
 VALUES = {"gamma1": 0.0, "gamma2": math.inf}
@@ -81,7 +81,7 @@ def test_bounds_and_decay_of_a_study_are_in_the_file(small_study):
 
 
 def test_the_loaded_composite_gives_the_heatmaps_of_the_sweep(context, path):
-    expected = context.explain(context.bind(tuned(VALUES)), "search", 0, 4).heatmaps
+    expected = context.explain(context.bind(tuned(VALUES)), Chunk("search", 0, 4)).heatmaps
     loaded = lrpsweep.load_composite(path)
     images = loaded.model.normalize(context.split.search.images)
     found = loaded.explain(images, torch.as_tensor(context.targets["search"]))

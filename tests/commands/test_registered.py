@@ -36,10 +36,11 @@ from lrpsweep.results import Candidate, StudyResults
 from lrpsweep.study import StudySpec, load_study
 from lrpsweep.sweep.samplers import SAMPLERS, Sampler
 from lrpsweep.trial.candidates import tuned
-from lrpsweep.trial.context import Packed, Task, prepare
+from lrpsweep.trial.context import Chunk, Packed, Task, prepare
 from lrpsweep.trial.trial import run_trial
 
 POINT = {"gamma1": 0.1, "gamma2": 0.5}
+CHUNK = Chunk("search", 0, 4)
 
 
 def inside(found: Evidence) -> np.ndarray:
@@ -162,7 +163,7 @@ def test_a_registered_entry_goes_from_validate_to_the_report(
 def test_a_registered_measure_gives_what_its_function_says(small_study: Path) -> None:
     context = prepare(load_study(small_study))
     result = run_trial(context, Task(tuned(POINT), objectives=("inside",)))
-    heatmaps = context.explain(context.bind(tuned(POINT)), "search", 0, 4).heatmaps.cpu().numpy()
+    heatmaps = context.explain(context.bind(tuned(POINT)), CHUNK).heatmaps.cpu().numpy()
     evidence = Evidence(heatmaps=heatmaps, masks=context.split.search.masks)
     np.testing.assert_array_equal(result.scores, inside(evidence))
     assert result.curve.size == 0
@@ -173,7 +174,7 @@ def test_a_measure_that_explains_other_images_gets_them_explained(small_study: P
     images = context.split.search.images
     brighter = np.minimum(images.astype(int) + 3, 255).astype(np.uint8)
     bound = context.bind(tuned(POINT))
-    expected = [context.explain_others(bound, "search", 0, pixels) for pixels in (brighter, images)]
+    expected = [context.explain_others(bound, CHUNK, pixels) for pixels in (brighter, images)]
     gap = np.abs(expected[0] - expected[1]).sum((1, 2))
     result = run_trial(context, Task(tuned(POINT), objectives=("unmoved",)))
     np.testing.assert_allclose(result.scores, gap, rtol=1e-4)
@@ -199,7 +200,7 @@ def test_several_objectives_share_what_they_need(small_study: Path) -> None:
 
 def test_another_method_is_a_candidate(small_study: Path) -> None:
     context = prepare(load_study(small_study))
-    found = context.explain(context.bind(Candidate("the_input")), "search", 0, 4)
+    found = context.explain(context.bind(Candidate("the_input")), CHUNK)
     expected = context.model.normalize(context.split.search.images)
     assert torch.equal(found.relevance, expected)
     assert run_trial(context, Task(Candidate("the_input"))).blocks == {}
