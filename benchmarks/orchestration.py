@@ -13,6 +13,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -45,14 +46,15 @@ run: {workers: WORKERS}
 def sleeper(seconds: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A worker whose trials wait and give a result of the usual size."""
     curve = np.linspace(1, 0, 17)
-    result = TrialResult(
-        np.linspace(0, 1, 32), curve, curve, curve, curve, {"bias": 0.1}, 0.1, {"flip": 0.5}, "cpu"
-    ).to_json()
+    measures = {"auc_morf": np.linspace(0, 1, 32)}
+    found = TrialResult(
+        ("auc_morf",), measures, curve, curve, curve, curve, {}, 0.1, {"flip": 0.5}, "cpu"
+    )
 
     def run(task: dict[str, Any]) -> dict[str, Any]:
         time.sleep(seconds)
-        value = sum((v - 0.1) ** 2 for v in task["values"].values())
-        return result | {"scores": [value + score for score in result["scores"]]}
+        value = sum((v - 0.1) ** 2 for v in task["candidate"]["settings"]["values"].values())
+        return replace(found, measures={"auc_morf": value + found.scores}).to_json()
 
     return run
 
@@ -75,7 +77,7 @@ def measure(sampler: str, trials: int, seconds: float, workers: int) -> dict[str
     text = STUDY.replace("SAMPLER", sampler).replace("TRIALS", str(trials))
     spec = parse_study(text.replace("WORKERS", str(workers)), Path("orchestration.yaml"))
     spec_hash, canonical = identity(spec, fingerprint="", image_ids=(), image_hashes=(), targets=())
-    plan = Plan(spec, "minimize", canonical, spec_hash, partial(sleeper, seconds))
+    plan = Plan(spec, "minimize", canonical, spec_hash, "lrp", partial(sleeper, seconds))
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

@@ -33,6 +33,7 @@ from zennit.composites import EpsilonGammaBox
 
 from lrpsweep.evaluation import schedule
 from lrpsweep.study import StudySpec, load_study
+from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.context import Context, Task, prepare
 from lrpsweep.trial.trial import run_trial
 
@@ -81,7 +82,7 @@ def main() -> None:
     parts: list[Mapping[str, float]] = []
 
     def trial() -> None:
-        result = run_trial(context, Task({"gamma": GAMMA}))
+        result = run_trial(context, Task(tuned({"gamma": GAMMA})))
         ours.append(result.scores)
         parts.append(result.seconds)
 

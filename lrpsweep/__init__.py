@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lrpsweep.attribution import register
     from lrpsweep.commands.explain import TunedExplainer, load_composite
-    from lrpsweep.commands.handover import run
+    from lrpsweep.commands.run import run
     from lrpsweep.explainer import Explainer
     from lrpsweep.study import load_study
 
@@ -21,7 +21,7 @@ _ROOMS = {
     "load_composite": "commands.explain",
     "load_study": "study",
     "register": "attribution",
-    "run": "commands.handover",
+    "run": "commands.run",
 }
 
 

@@ -127,11 +127,12 @@ def init(
 ) -> None:
     """Write a commented, valid study for a model and a folder of images."""
     from lrpsweep.commands.describe import propose_study
+    from lrpsweep.files import write_atomically
 
     target = output or Path(f"{model}.yaml")
     if target.exists() and not force:
         raise InputError(f"{target}: exists already; expected a new file, or --force.")
-    target.write_text(propose_study(model, weights, images, target), encoding="utf-8")
+    write_atomically(target, propose_study(model, weights, images, target))
     click.echo(f"{target}: written. Next: lrpsweep validate {target}")
 
 
@@ -191,13 +192,14 @@ def run(
     allow_code: bool,
 ) -> None:
     """Run a study, or go on with it: finished trials are kept."""
-    from lrpsweep.commands import handover
     from lrpsweep.commands.progress import Watcher
+    from lrpsweep.commands.run import outcome_lines
+    from lrpsweep.commands.run import run as run_spec
 
     spec = _load(study, runs_dir, overrides)
     uri = None if no_tracking else _tracking(spec, tracking_uri, runs_dir)
     with Watcher() as watcher:
-        results = handover.run(
+        results = run_spec(
             spec,
             runs_dir,
             allow_code=allow_code,
@@ -207,7 +209,7 @@ def run(
             tracking_uri=uri,
             observer=watcher,
         )
-    for line in handover.outcome_lines(results, runs_dir):
+    for line in outcome_lines(results, runs_dir):
         click.echo(line)
     if uri is not None:
         local = uri.startswith("sqlite:")
@@ -227,7 +229,7 @@ def _tracking(spec: StudySpec, given: str | None, runs_dir: Path) -> str:
 @json_option
 def status(study: str, overrides: Sequence[str], runs_dir: Path, as_json: bool) -> None:
     """How far a study is, read from its database alone."""
-    from lrpsweep.commands.handover import study_status
+    from lrpsweep.commands.status import study_status
 
     found = study_status(_load(study, runs_dir, overrides), runs_dir)
     if as_json:
@@ -251,7 +253,7 @@ def report(
     allow_code: bool,
 ) -> None:
     """Write the study's report: one HTML file that loads nothing from outside."""
-    from lrpsweep.commands.handover import write_study_report
+    from lrpsweep.commands.report import write_study_report
 
     spec = _load(study, runs_dir, overrides)
     path = write_study_report(spec, runs_dir, output, _given(allow_code))
@@ -270,7 +272,7 @@ def report(
 )
 def compare(studies: Sequence[str], runs_dir: Path, output: Path) -> None:
     """Put studies that were run side by side: best trials, and how all scores spread."""
-    from lrpsweep.commands.handover import compare_studies
+    from lrpsweep.commands.compare import compare_studies
 
     specs = [_load(study, runs_dir) for study in studies]
     for line in compare_studies(specs, runs_dir, output):
@@ -309,7 +311,7 @@ def export(
     allow_code: bool,
 ) -> None:
     """Write the recommended composite as JSON, or for zennit."""
-    from lrpsweep.commands.handover import export_composite
+    from lrpsweep.commands.export import export_composite
 
     for_zennit = form == "zennit"
     said = export_composite(
@@ -353,7 +355,7 @@ def explain(
     allow_code: bool,
 ) -> None:
     """Explain IMAGE with a recommended composite."""
-    from lrpsweep.commands.handover import explain_image
+    from lrpsweep.commands.picture import explain_image
 
     said = explain_image(
         image,
@@ -383,7 +385,7 @@ def publish(
     allow_code: bool,
 ) -> None:
     """Rebuild a study's MLflow runs from its database."""
-    from lrpsweep.commands.handover import publish_study
+    from lrpsweep.commands.report import publish_study
 
     spec = _load(study, runs_dir, overrides)
     uri = _tracking(spec, tracking_uri, runs_dir)
@@ -404,14 +406,18 @@ def ui(runs_dir: Path, tracking_uri: str | None, port: int) -> None:
 
 @cli.command()
 def doctor() -> None:
-    """Print what a report of a problem should bring: versions, processors, GPUs."""
+    """Print what a report of a problem should bring: versions, plugins, processors, GPUs."""
     import platform
     from importlib import metadata
 
     import torch
 
+    from lrpsweep.registry import load_plugins
+
     click.echo(f"lrpsweep {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for package in ("torch", "torchvision", "optuna", "ray", "mlflow", "opencv-python-headless"):
         click.echo(f"{package} {metadata.version(package)}")
+    for plugin in load_plugins():
+        click.echo(f"plugin {plugin.name} {plugin.version}")
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     click.echo(f"{os.cpu_count()} processors; GPUs: {', '.join(gpus) or 'none'}")

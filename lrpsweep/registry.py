@@ -26,8 +26,8 @@ HOMES: Mapping[str, str] = {
     "order": "lrpsweep.evaluation.orders:ORDERS",
     "perturbation": "lrpsweep.evaluation.perturbations:PERTURBATIONS",
     "protocol": "lrpsweep.evaluation.protocols:PROTOCOLS",
+    "score": "lrpsweep.evaluation.scores:SCORES",
     "sampler": "lrpsweep.sweep.samplers:SAMPLERS",
-    "score": "lrpsweep.evaluation.metrics:SCORES",
 }
 """Kind of entry to the table that lists all of its kind."""
 

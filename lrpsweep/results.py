@@ -12,15 +12,33 @@ from typing import Any, Literal
 import numpy as np
 
 TrialState = Literal["complete", "failed", "running", "waiting"]
+Direction = Literal["minimize", "maximize"]
 Verdict = Literal["better", "not better", "not decided"]
+
+
+ARRAYS = ("curve", "curve_low", "curve_high", "flipped")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A method with its settings: a trial, a published composite, any other method.
+
+    settings, of LRP: {"values": of the study's search names} or {"preset": a published composite};
+    of another method, what its entry in METHODS takes.
+    """
+
+    method: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TrialResult:
-    """One composite, scored on N images over a schedule of S steps.
+    """One candidate, scored on N images over a schedule of S steps.
 
-    scores: (N,), the objective per image. curve, curve_low, curve_high: (S + 1,), mean and
-    quartiles over the images of the perturbation curve the objective is made of. balance: mean
+    objectives: names of the measures that decide. measures: scores per image (N,) by measure, the
+    objectives' among them. curve, curve_low, curve_high: (S + 1,), mean and quartiles over the
+    images of the perturbation curve that the objective is made of; empty where it has none.
+    balance: mean
     share of the explained score that is taken by 'bias' and by 'stabilizer', and the mean
     absolute 'unexplained' rest. hot_spot: mean over images of max |R| / Σ|R|. seconds: wall time
     by part ('explain', 'perturb', 'score'). flipped: (S + 1,), share of patches perturbed at each
@@ -29,7 +47,8 @@ class TrialResult:
     became so, 'features.12: …'; empty for others.
     """
 
-    scores: np.ndarray
+    objectives: tuple[str, ...]
+    measures: Mapping[str, np.ndarray]
     curve: np.ndarray
     curve_low: np.ndarray
     curve_high: np.ndarray
@@ -40,6 +59,11 @@ class TrialResult:
     device: str
     blocks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     unstable: str = ""
+
+    @property
+    def scores(self) -> np.ndarray:
+        """Those of the objective, (N,)."""
+        return self.measures[self.objectives[0]]
 
     @property
     def value(self) -> float:
@@ -59,8 +83,9 @@ class TrialResult:
 
     def to_json(self) -> dict[str, Any]:
         """Lists and floats only, as stored in the database."""
-        arrays = ("scores", "curve", "curve_low", "curve_high", "flipped")
-        return {name: getattr(self, name).tolist() for name in arrays} | {
+        return {name: getattr(self, name).tolist() for name in ARRAYS} | {
+            "objectives": list(self.objectives),
+            "measures": {name: scores.tolist() for name, scores in self.measures.items()},
             "balance": dict(self.balance),
             "hot_spot": self.hot_spot,
             "seconds": dict(self.seconds),
@@ -70,14 +95,17 @@ class TrialResult:
         }
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> TrialResult:
-        """The inverse of `to_json`; also of what earlier versions stored, without the last two."""
-        arrays = {
-            name: np.asarray(stored[name], dtype=np.float64)
-            for name in ("scores", "curve", "curve_low", "curve_high", "flipped")
-        }
+    def from_json(cls, stored: Mapping[str, Any], objective: str = "") -> TrialResult:
+        """The inverse of `to_json`.
+
+        objective: the study's, for what earlier versions stored: its 'scores' alone, and neither
+        'blocks' nor 'unstable'.
+        """
+        measures = stored.get("measures") or {objective: stored["scores"]}
         return cls(
-            **arrays,
+            tuple(stored.get("objectives") or (objective,)),
+            {name: np.asarray(scores, np.float64) for name, scores in measures.items()},
+            **{name: np.asarray(stored[name], np.float64) for name in ARRAYS},
             balance=stored["balance"],
             hot_spot=stored["hot_spot"],
             seconds=stored["seconds"],
@@ -196,7 +224,7 @@ class StudyResults:
 
     name: str
     objective: str
-    direction: Literal["minimize", "maximize"]
+    direction: Direction
     trials: tuple[TrialRecord, ...]
     planned: int
     axes: tuple[Axis, ...]

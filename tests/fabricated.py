@@ -89,7 +89,8 @@ def trial_result(quality: float, seed: int, images: int = 32) -> TrialResult:
     scores = np.trapezoid(curves, axis=1) / 16
     low, high = np.quantile(curves, [0.25, 0.75], axis=0)
     return TrialResult(
-        scores=scores,
+        objectives=("auc_morf",),
+        measures={"auc_morf": scores},
         curve=curves.mean(0),
         curve_low=low,
         curve_high=high,

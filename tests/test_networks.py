@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lrpsweep.study import parse_study
+from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.context import Given, Task, prepare
 from lrpsweep.trial.literature import fitting_presets
 from lrpsweep.trial.trial import run_trial
@@ -30,7 +31,7 @@ def test_a_study_of_the_network(tmp_path, name):
     spec = parse_study(STUDY.replace("NAME", name), tmp_path / "any.yaml")
     context = prepare(spec, given=Given(images=(pixels, np.zeros(2, np.int64))))
     assert set(fitting_presets(context)) >= {"tutorial", "decreasing_gamma", "epsilon_plus"}
-    result = run_trial(context, Task(values={"g": 0.25}))
+    result = run_trial(context, Task(tuned({"g": 0.25})))
     assert result.curve.shape == (3,)
     assert np.ptp(result.curve) > 0
     assert result.balance["unexplained"] < 1e-3

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 
 from lrpsweep.study import bundled_studies, decode, grid, load_study
+from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.context import Task, prepare
 from lrpsweep.trial.trial import run_trial
 
@@ -18,7 +19,7 @@ def test_best_and_worst_composite_differ_and_the_best_is_inside_the_grid():
     points = list(itertools.product(*axes.values()))
     trials = [dict(zip(axes, point, strict=True)) for point in points]
     scores = np.array(
-        [run_trial(context, Task(values=decode(spec.search, p))).scores for p in trials]
+        [run_trial(context, Task(tuned(decode(spec.search, p)))).scores for p in trials]
     )
     means = scores.mean(1)
     best, worst = int(means.argmin()), int(means.argmax())

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from lrpsweep.composites.file import check_composite
+from lrpsweep.files import write_atomically
 from lrpsweep.results import Comparison, Recommendation, StudyResults, TrialRecord, TrialResult
 from lrpsweep.study import ModelSpec
-from lrpsweep.trial.context import Context, Task
+from lrpsweep.trial.candidates import tuned
+from lrpsweep.trial.context import Context
 
 VERSIONS_OF = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "numpy", "optuna")
 
@@ -31,7 +33,7 @@ def composite_document(
     recommended = results.recommendation
     if recommended is not None and recommended.number != record.number:
         recommended = None
-    composite = context.composite(Task(values=record.values))
+    composite = context.composite(tuned(record.values))
     document = {
         "schema_version": 1,
         "model": _model(context),
@@ -128,6 +130,4 @@ def _provenance(context: Context, results: StudyResults, record: TrialRecord) ->
 def write_composite(document: Mapping[str, Any], path: Path) -> None:
     """Writes the file in one step: a reader never sees half of it."""
     text = json.dumps(document, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    write_atomically(path, text)

@@ -22,7 +22,9 @@ from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
 from lrpsweep.study import ModelSpec, init_text, parse_study
 from lrpsweep.sweep.search import planned_trials
-from lrpsweep.trial.context import Context, Task, predictions
+from lrpsweep.trial.candidates import title_of, tuned
+from lrpsweep.trial.classes import predictions
+from lrpsweep.trial.context import Context
 from lrpsweep.trial.literature import baselines, literature_points
 
 PATCHES_A_SIDE = 28
@@ -38,7 +40,7 @@ def describe_study(context: Context) -> dict[str, Any]:
     spec, model = context.spec, context.model
     search, validation = context.split.search, context.split.validation
     literature = literature_points(context)
-    composite = context.composite(Task(values=context.some_values))
+    composite = context.composite(tuned(context.some_values))
     return {
         "model": f"{model.name}, weights {model.fingerprint[:12]}",
         "input": f"{search.images.shape[1]} × {search.images.shape[2]} pixels",
@@ -182,7 +184,7 @@ def _settings(block: Block) -> str:
 
 
 def _titles(names: Iterable[str]) -> str:
-    return ", ".join(PRESETS[name].title for name in names) or "none"
+    return ", ".join(title_of(name) for name in names) or "none"
 
 
 def _span(layers: tuple[str, ...]) -> str:

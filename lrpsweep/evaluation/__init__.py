@@ -1,32 +1,30 @@
 """How faithful a heatmap is: pixel flipping and the scores made from its curves.
 
-What belongs to a protocol is in PROTOCOLS: rank -> patch_order -> series -> flip, with counts
-beside them, then METRICS[...].combine.
+What belongs to a protocol is in PROTOCOLS: rank -> order -> series -> flip, with counts beside
+them, then the scores of MEASURES. Importing this needs no torch.
 """
 
 from lrpsweep.evaluation.flipping import FlipResult, Score, flip
-from lrpsweep.evaluation.metrics import METRICS, SCORES, Metric, auc, hot_spot_index
-from lrpsweep.evaluation.patches import (
-    BLIND_ORDERS,
-    ORDERS,
-    patch_grid,
-    patch_order,
-    rank_patches,
-    schedule,
-)
+from lrpsweep.evaluation.measures import MEASURES, Evidence, Measure, Needs, auc, hot_spot_index
+from lrpsweep.evaluation.orders import ORDERS, Order
+from lrpsweep.evaluation.patches import patch_grid, rank_patches, schedule
 from lrpsweep.evaluation.perturbations import PERTURBATIONS, Perturbation, independent_series
 from lrpsweep.evaluation.protocols import PROTOCOLS, Protocol
+from lrpsweep.evaluation.scores import SCORES, ClassScore
 from lrpsweep.evaluation.series import Series, Setting, perturbed
 
 __all__ = [
-    "BLIND_ORDERS",
-    "METRICS",
+    "MEASURES",
     "ORDERS",
     "PERTURBATIONS",
     "PROTOCOLS",
     "SCORES",
+    "ClassScore",
+    "Evidence",
     "FlipResult",
-    "Metric",
+    "Measure",
+    "Needs",
+    "Order",
     "Perturbation",
     "Protocol",
     "Score",
@@ -37,7 +35,6 @@ __all__ = [
     "hot_spot_index",
     "independent_series",
     "patch_grid",
-    "patch_order",
     "perturbed",
     "rank_patches",
     "schedule",

@@ -1,4 +1,4 @@
-"""Which patches are perturbed, in which order, and how many at each step.
+"""An image's patches: their relevance, their pixels, and how many are perturbed at each step.
 
 An image of H × W pixels is cut into ceil(H / patch) × ceil(W / patch) patches, row-major from
 the top left; those at the right and lower border may be smaller. P is their number.
@@ -7,19 +7,10 @@ the top left; those at the right and lower border may be smaller. P is their num
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from lrpsweep.errors import InputError, guess
-
-PERMUTATION = 1
-NOISE = 2
-
-
-def generator(seed: int, position: int, purpose: int) -> np.random.Generator:
-    """The random numbers of one image for one purpose, the same in whatever batch it comes."""
-    return np.random.default_rng([purpose, seed, position])
 
 
 def patch_grid(height: int, width: int, patch: int) -> tuple[int, int]:
@@ -61,58 +52,6 @@ def check_finite(heatmaps: np.ndarray) -> None:
             f"relevance is NaN or infinite in {len(broken)} of {len(heatmaps)} heatmaps "
             f"(first: number {broken[0]}): patches cannot be ranked"
         )
-
-
-def _morf(relevance: np.ndarray, seed: int, first: int) -> np.ndarray:
-    return np.argsort(-relevance, axis=1, kind="stable")
-
-
-def _lerf(relevance: np.ndarray, seed: int, first: int) -> np.ndarray:
-    return np.argsort(relevance, axis=1, kind="stable")
-
-
-def _random(relevance: np.ndarray, seed: int, first: int) -> np.ndarray:
-    images, patches = relevance.shape
-    return np.stack(
-        [generator(seed, first + n, PERMUTATION).permutation(patches) for n in range(images)]
-    )
-
-
-# From relevance of patches (N, P), seed and the first image's position, to patches (N, P).
-Order = Callable[[np.ndarray, int, int], np.ndarray]
-
-ORDERS: dict[str, Order] = {
-    "morf": _morf,
-    "lerf": _lerf,
-    "random": _random,
-}
-
-BLIND_ORDERS = frozenset({"random"})
-"""Orders that know no heatmap: their curves are the same in every trial."""
-
-
-def patch_order(
-    relevance: np.ndarray,
-    order: str,
-    seed: int = 0,
-    *,
-    first: int = 0,
-    orders: Mapping[str, Order] = ORDERS,
-) -> np.ndarray:
-    """The patches of each image in the order in which they are perturbed.
-
-    order: 'morf' (most relevant first), 'lerf' (least relevant first) or 'random', a permutation
-    drawn from `seed` and the image's position alone, whatever the relevance. Ties go row-major.
-    relevance: (N, P), as from `rank_patches`. first: position of its first image among all images
-    of the study, so that chunks get what the whole would. orders: those that there are.
-    -> (N, P), indices of patches.
-    """
-    if order not in orders:
-        raise InputError(
-            f"order: '{order}' is unknown. Expected one of {', '.join(orders)}."
-            + guess(order, orders)
-        )
-    return orders[order](relevance, seed, first)
 
 
 def schedule(patches: int, kind: str = "quadratic", steps: int | None = None) -> np.ndarray:

@@ -7,20 +7,34 @@ original: a step needs no earlier one, so that all states can be made side by si
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from lrpsweep.errors import InputError, guess
-from lrpsweep.evaluation.patches import NOISE, generator, patch_mask
+from lrpsweep.evaluation.orders import NOISE, generator
+from lrpsweep.evaluation.patches import patch_mask
 from lrpsweep.evaluation.series import Series
+from lrpsweep.registry import Registry
 
 INPAINT_RADIUS = 3
 
 
-# From image uint8 (H, W, 3), mask bool (H, W), fill uint8 (3,) and random numbers that are the
-# same at every step of an image, to uint8 (H, W, 3). Pixels outside the mask stay as they are.
-Perturbation = Callable[[np.ndarray, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+Perturb = Callable[[np.ndarray, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """What a patch is replaced by.
+
+    function: from an image uint8 (H, W, 3), mask bool (H, W), fill uint8 (3,) and random numbers
+    that are the same at every step of an image, to uint8 (H, W, 3). Pixels outside the mask stay
+    as they are.
+    """
+
+    name: str
+    function: Perturb
+    title: str
 
 
 def telea(
@@ -61,13 +75,20 @@ def uniform(
     return _replace(image, mask, rng.integers(0, 256, image.shape, dtype=np.uint8))
 
 
-PERTURBATIONS: dict[str, Perturbation] = {
-    "telea": telea,
-    "navier_stokes": navier_stokes,
-    "constant": constant,
-    "mean": mean,
-    "uniform": uniform,
-}
+TELEA = Perturbation("telea", telea, "inpainting (Telea)")
+MEAN = Perturbation("mean", mean, "mean colour of the search images")
+UNIFORM = Perturbation("uniform", uniform, "uniform noise")
+
+PERTURBATIONS: Registry[Perturbation] = Registry(
+    "perturbation",
+    (
+        TELEA,
+        Perturbation("navier_stokes", navier_stokes, "inpainting (Navier-Stokes)"),
+        Perturbation("constant", constant, "black"),
+        MEAN,
+        UNIFORM,
+    ),
+)
 
 
 def _replace(image: np.ndarray, mask: np.ndarray, by: np.ndarray) -> np.ndarray:
@@ -80,16 +101,6 @@ def _inpaint(image: np.ndarray, mask: np.ndarray, fill: np.ndarray, method: int)
     # OpenCV reads the pixels under the mask; zeroed, they cannot leak.
     black = _replace(image, mask, np.zeros_like(fill))
     return np.asarray(cv2.inpaint(black, mask.view(np.uint8), INPAINT_RADIUS, method))
-
-
-def find_perturbation(name: str) -> Perturbation:
-    """The perturbation of that name; InputError lists those there are."""
-    if name not in PERTURBATIONS:
-        raise InputError(
-            f"evaluation.perturbation: '{name}' is unknown. "
-            f"Expected one of {', '.join(PERTURBATIONS)}." + guess(name, PERTURBATIONS)
-        )
-    return PERTURBATIONS[name]
 
 
 def independent_series(
@@ -109,7 +120,7 @@ def independent_series(
     `schedule`; fill: (3,), the colour of 'mean' and of fully inpainted images, 0 to 255; first:
     position of the first image among all images of the study, which with `seed` decides its noise.
     """
-    function = find_perturbation(perturbation)
+    function = PERTURBATIONS.find(perturbation, "evaluation.perturbation").function
     ranks = np.argsort(order, axis=1)
     height, width = images.shape[1:3]
     colour = np.rint(fill).astype(np.uint8)

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import numpy as np
+
 from lrpsweep.errors import InputError
 from lrpsweep.report.figures import draw_figures
 from lrpsweep.report.page import render_page
@@ -43,6 +45,7 @@ QUIET = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+SAME_NUMBER = 1e-11  # relative: values are written with 12 digits
 BATCH = 800  # metrics a request: MLflow takes 1,000 entities, up to 100 of them params and tags
 
 
@@ -332,10 +335,14 @@ class _StudyRuns:
             return
         end = _now()
         start = end - round(1000 * (record.seconds or 0))
+        there: Mapping[str, str] = {}
         if run_id is None:
             run_id = self._create_child(record, start)
+        else:
+            there = self.client.get_run(run_id).data.params
         metrics = list(_trial_metrics(self.study.objective, record, start))
-        self._log(run_id, metrics, params=record.values)
+        params = {k: v for k, v in record.values.items() if not _is_same(there.get(k), v)}
+        self._log(run_id, metrics, params=params)
         status = PUBLISHED[record.state]
         self.client.set_terminated(run_id, status=status, end_time=end)
         self.children[record.number] = (run_id, status)
@@ -390,7 +397,7 @@ class _StudyRuns:
         from mlflow.entities import Param, RunTag
 
         first = {
-            "params": [Param(name, _exact(value)) for name, value in (params or {}).items()],
+            "params": [Param(name, _written(value)) for name, value in (params or {}).items()],
             "tags": [RunTag(key, value) for key, value in _cut(tags or {}).items()],
         }
         self.client.log_batch(run_id, metrics[:BATCH], **first)
@@ -406,9 +413,24 @@ def _cut(tags: Mapping[str, str], longest: int = 4000) -> dict[str, str]:
     return {key: v if len(v) <= longest else v[:longest] + "…" for key, v in tags.items()}
 
 
-def _exact(value: Any) -> str:
-    """A hyperparameter so that reading it gives the same number; zero is '0'."""
+def _written(value: Any) -> str:
+    """A hyperparameter as text: numbers to 12 digits, as others differ by processor; zero is '0'.
+
+    MLflow takes no other value for a parameter that it has.
+    """
+    if isinstance(value, float):
+        value = float(f"{value:.12g}")
     return "0" if value == 0 and not isinstance(value, bool) else str(value)
+
+
+def _is_same(text: str | None, value: Any) -> bool:
+    """Whether a parameter that was published says this value, up to the last digits of a number."""
+    if text is None:
+        return False
+    try:
+        return math.isclose(float(text), value, rel_tol=SAME_NUMBER)
+    except (TypeError, ValueError):
+        return text == str(value)
 
 
 def _metrics(values: Mapping[str, float], timestamp: int, step: int = 0) -> Iterator[Metric]:
@@ -436,7 +458,7 @@ def _trial_metrics(objective: str, record: TrialRecord, timestamp: int) -> Itera
 
 def _result_metrics(objective: str, result: TrialResult) -> dict[str, float]:
     return {
-        objective: result.value,
+        **{name: float(np.mean(scores)) for name, scores in result.measures.items()},
         f"{objective}_stderr": result.stderr,
         "hot_spot": result.hot_spot,
         **{f"balance/{part}": share for part, share in result.balance.items()},
@@ -495,7 +517,7 @@ def _study_tags(results: StudyResults) -> dict[str, str]:
     if found is not None:
         tags["lrpsweep.verdict"] = found.verdict
         tags["lrpsweep.recommended_trial"] = str(found.number)
-        tags |= {f"recommended.{_metric_name(k)}": _exact(v) for k, v in found.values.items()}
+        tags |= {f"recommended.{_metric_name(k)}": _written(v) for k, v in found.values.items()}
     return tags
 
 

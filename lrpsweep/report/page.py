@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import functools
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
-from lrpsweep.report.figures import FIGURES, OBJECTIVES, draw_figures
+from lrpsweep.files import write_atomically
+from lrpsweep.report.figures import FIGURES, draw_figures
+from lrpsweep.report.figures.panels import measure_of
 from lrpsweep.report.scales import format_score, format_short, format_value, format_values
 from lrpsweep.results import StudyResults, TrialRecord
 
@@ -26,7 +26,7 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
     failed = tuple(t for t in results.trials if t.state == "failed")
     return _template().render(
         results=results,
-        objective=OBJECTIVES.get(results.objective, results.objective),
+        objective=measure_of(results).heading,
         better="lower" if results.direction == "minimize" else "higher",
         ranked=ranked,
         failed=failed,
@@ -43,20 +43,9 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
 
 def write_report(results: StudyResults, path: Path) -> None:
     """Draw the figures and write the page; an older page stays until the new one is complete."""
-    _replace(path, render_page(results, draw_figures(results)))
-
-
-def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", errors="replace") as file:
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    page = render_page(results, draw_figures(results))
+    write_atomically(path, page.encode("utf-8", "replace"))
 
 
 @functools.cache

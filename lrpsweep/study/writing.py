@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from lrpsweep.composites.block import WEIGHTED, Block, find_rule
+from lrpsweep.files import write_atomically
 from lrpsweep.registry import find_registry
 from lrpsweep.study.dimensions import Choice, Dimension, Log
 from lrpsweep.study.fields import ModelSpec, StudySpec
@@ -58,9 +58,7 @@ def write_study(study: StudySpec, path: Path) -> None:
             moved = str(study.base.resolve() / value)
             raw = override(raw, f"{field}={json.dumps(moved)}")
             text = dump(raw)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, text)
 
 
 def _relative_paths(study: StudySpec) -> dict[str, str]:

@@ -33,8 +33,9 @@ from typing import Any, Protocol
 
 from lrpsweep.errors import InputError
 
-Task = dict[str, Any]
-Runner = Callable[[Task], dict[str, Any]]
+Job = dict[str, Any]
+"""A task as JSON values, on its way to a worker."""
+Runner = Callable[[Job], dict[str, Any]]
 Build = Callable[[], Runner]
 
 RETRIES = 2
@@ -70,13 +71,13 @@ class Outcome:
     built: bool = True
 
 
-class Source(Protocol):
+class JobSource(Protocol):
     """Hands out tasks and takes outcomes, always from one thread."""
 
-    def next(self) -> Task | None:
+    def next(self) -> Job | None:
         """A task, or None when there is none to hand out now."""
 
-    def done(self, task: Task, outcome: Outcome) -> None:
+    def done(self, task: Job, outcome: Outcome) -> None:
         """Takes the outcome of a task that was handed out."""
 
     @property
@@ -98,7 +99,7 @@ class Executor(Protocol):
 
     workers: int
 
-    def run(self, source: Source, build: Build) -> bool:
+    def run(self, source: JobSource, build: Build) -> bool:
         """Runs the source's tasks until it is finished; False when a signal stopped it before."""
 
 
@@ -109,7 +110,7 @@ class Work:
         self._build = build
         self._runner: Runner | None = None
 
-    def __call__(self, task: Task) -> Outcome:
+    def __call__(self, task: Job) -> Outcome:
         """The task's outcome; an exception becomes the reason of a failure."""
         worker = f"{socket.gethostname()}:{os.getpid()}"
         try:
@@ -128,7 +129,7 @@ class LocalExecutor:
 
     workers = 1
 
-    def run(self, source: Source, build: Build) -> bool:
+    def run(self, source: JobSource, build: Build) -> bool:
         """As `Executor.run`."""
         work = Work(build)
         with stop_on_signals() as stop:
@@ -257,7 +258,7 @@ class RayExecutor:
         self._folder = folder
         self.workers = _worker_count(resources, grows)
 
-    def run(self, source: Source, build: Build) -> bool:
+    def run(self, source: JobSource, build: Build) -> bool:
         """As `Executor.run`. An exception of the source stops the run and is raised here."""
         with stop_on_signals() as stop, _quiet():
             searcher = _searcher(source, self.workers, stop)
@@ -340,20 +341,20 @@ def _stopper(stop: threading.Event) -> Any:
     return Stopper(stop)
 
 
-def _searcher(source: Source, workers: int, stop: threading.Event) -> Any:
+def _searcher(source: JobSource, workers: int, stop: threading.Event) -> Any:
     from ray.tune.search import Searcher
 
     class SourceSearcher(Searcher):  # type: ignore[misc]
         """Hands the source's tasks to Tune, each bound to the slot that has least to do."""
 
-        def __init__(self, source: Source, workers: int, stop: threading.Event) -> None:
+        def __init__(self, source: JobSource, workers: int, stop: threading.Event) -> None:
             super().__init__()
             self.failure: Exception | None = None
             self._source = source
             self._stop = stop
             self._load = dict.fromkeys(range(workers), 0)
-            self._tasks: dict[str, tuple[int, Task]] = {}
-            self._outcomes: list[tuple[Task, Outcome]] = []
+            self._tasks: dict[str, tuple[int, Job]] = {}
+            self._outcomes: list[tuple[Job, Outcome]] = []
             self._waited = False
 
         def suggest(self, trial_id: str) -> dict[str, Any] | str | None:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from typing import Any, Literal, Protocol
 
-from lrpsweep.results import TrialRecord, TrialResult
+from lrpsweep.results import Candidate, TrialRecord, TrialResult
 from lrpsweep.study import Space, StudySpec, encode
-from lrpsweep.sweep.execution import Outcome, Task
-from lrpsweep.sweep.samplers import (
-    SAMPLERS,
-    Asked,
-    count_points,
-    distributions,
-    first_new,
-)
+from lrpsweep.sweep.execution import Job, Outcome
+from lrpsweep.sweep.samplers import SAMPLERS
+from lrpsweep.sweep.samplers.mirror import distributions
+from lrpsweep.sweep.samplers.sampler import Asked, count_points, first_new
 from lrpsweep.sweep.storage import Store, exceeded
 
 MOST_POINTS_LOOKED_AT = 20_000
@@ -102,15 +98,16 @@ def planned_trials(spec: StudySpec, literature: Mapping[str, Mapping[str, Any]])
 
     Never more than there are points: a trial gives the same result the second time.
     """
-    space = Space(spec.search, spec.composite)
-    if spec.sampler.name != "grid":
+    space, sampler = Space(spec.search, spec.composite), SAMPLERS[spec.sampler.name]
+    if not sampler.exhaustive:
         assert spec.trials is not None
         return count_points(space, spec.trials)
     published = [params for _, params in literature_params(spec, literature)]
-    return len({space.key(params) for params in (*published, *space.grid())})
+    points = sampler.proposals(space, spec.sampler.seed, "minimize")(())
+    return len({space.key(params) for params in (*published, *points)})
 
 
-class Search:
+class TrialSource:
     """Asks and tells until there are as many trials as planned; waiting ones come first.
 
     The first task of a run goes out alone, so that it can be timed. A trial whose composite another
@@ -123,22 +120,28 @@ class Search:
         store: Store,
         spec: StudySpec,
         literature: Mapping[str, Mapping[str, Any]],
+        method: str,
         meaning: Meaning,
         on_outcome: Callable[[TrialRecord, Outcome | None], None],
     ) -> None:
-        """on_outcome: called after every trial; with None for one that was given its result."""
+        """Begins with what is in the database.
+
+        method: that which is tuned. on_outcome: called after every trial; with None for one that
+        was given its result.
+        """
         self._store = store
         self._spec = spec
         self._space = Space(spec.search, spec.composite)
         self._distributions = distributions(spec.search)
         self._literature = literature_params(spec, literature)
         self._planned = planned_trials(spec, literature) + store.retries()
+        self._method = method
         self._meaning = meaning
         self._meanings: dict[tuple[Any, ...], Hashable] = {}
         self._on_outcome = on_outcome
         self._waiting = sorted(store.waiting())
         self._held: int | None = None
-        self._running: dict[int, tuple[Task, int]] = {}
+        self._running: dict[int, tuple[Job, int]] = {}
         self._timed = False
         self.history = [
             replace(trial, params=self._space.needed(trial.params)) for trial in store.history()
@@ -150,13 +153,12 @@ class Search:
             for number, trial in reversed(list(enumerate(self.history)))
             if trial.state == "complete"
         }
-        self._proposals = SAMPLERS[spec.sampler.name](
-            self._space, spec.sampler.seed, store.direction
-        )
+        self._sampler = SAMPLERS[spec.sampler.name]
+        self._proposals = self._sampler.proposals(self._space, spec.sampler.seed, store.direction)
 
     @property
     def finished(self) -> bool:
-        """As `Source.finished`."""
+        """As `JobSource.finished`."""
         return not self._running and self.remaining == 0
 
     @property
@@ -165,8 +167,8 @@ class Search:
         held = self._held is not None
         return max(0, self._planned - len(self.history)) + len(self._waiting) + held
 
-    def next(self) -> Task | None:
-        """As `Source.next`: the values of a trial that is stored as running from now on."""
+    def next(self) -> Job | None:
+        """As `JobSource.next`: the values of a trial that is stored as running from now on."""
         while self.remaining and (self._timed or not self._running):
             if self._held is None:
                 self._held = self._restarted() if self._waiting else self._asked()
@@ -177,14 +179,15 @@ class Search:
             self._held = None
             if owner is None:
                 self._owners[self._composite(params)] = number
-                task: Task = {"values": self._space.values(params)}
+                tuned = Candidate(self._method, {"values": self._space.values(params)})
+                task: Job = {"candidate": asdict(tuned)}
                 self._running[id(task)] = (task, number)
                 return task
             self._repeat(number, owner)
         return None
 
-    def done(self, task: Task, outcome: Outcome) -> None:
-        """As `Source.done`."""
+    def done(self, task: Job, outcome: Outcome) -> None:
+        """As `JobSource.done`."""
         _, number = self._running.pop(id(task))
         self._timed = True
         params = self.history[number].params
@@ -197,7 +200,7 @@ class Search:
             self._store.fail(number, reason)
             self.history[number] = Asked(params, "failed")
             del self._owners[self._composite(params)]
-            record = TrialRecord(number, "failed", task["values"], reason=reason)
+            record = TrialRecord(number, "failed", self._space.values(params), reason=reason)
         self._on_outcome(replace(record, literature=self._published(params)), outcome)
 
     def _repeat(self, number: int, owner: int) -> None:
@@ -253,13 +256,13 @@ class Search:
     def _proposal(self) -> tuple[str | None, dict[str, Any]]:
         """The next published point that no trial has, then the sampler's.
 
-        A grid has its points in their order; who guesses looks for a new composite first.
+        An exhaustive sampler's points come in their order; others look for a new composite first.
         """
         proposals = self._proposals(self.history)
         for name, params in self._literature:
             if self._space.key(params) not in self._seen:
                 return name, params
-        if self._spec.sampler.name == "grid":
+        if self._sampler.exhaustive:
             return None, first_new(self._space, proposals, self._seen)
         # Where few points are left, guessing may miss them.
         some = islice(self._space.every(), MOST_POINTS_LOOKED_AT)

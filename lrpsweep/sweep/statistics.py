@@ -14,23 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from lrpsweep.results import Comparison, Verdict
+from lrpsweep.results import Comparison, Direction, Verdict
 
-Direction = Literal["minimize", "maximize"]
 LEVEL = 0.05
 FEWEST_IMAGES = 20
 RESAMPLES = 9999
-SAME = 1e-6
+ROUNDING = 1e-6
 """Scores that agree to this relative error are the same: they come from float32 networks."""
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Interval:
     """A mean with its 95 % BCa interval; p: one-sided, for 'the mean is not above zero'."""
 
     mean: float
@@ -39,7 +37,7 @@ class Estimate:
     p: float
 
 
-def bca(values: np.ndarray, draws: np.ndarray) -> Estimate:
+def bca(values: np.ndarray, draws: np.ndarray) -> Interval:
     """Mean of N values, with bias-corrected and accelerated bootstrap interval and p-value.
 
     draws: (R, N), how often each resample has each value. The p-value is the level whose lower
@@ -52,10 +50,10 @@ def bca(values: np.ndarray, draws: np.ndarray) -> Estimate:
     mean = float(np.mean(values))
     least = 1 / (len(draws) + 1)
     if len(values) < 2:
-        return Estimate(mean, float("nan"), float("nan"), 1.0)
+        return Interval(mean, float("nan"), float("nan"), 1.0)
     spread = values - mean
-    if np.all(np.abs(spread) <= SAME * abs(mean)):
-        return Estimate(mean, mean, mean, least if mean > 0 else 1.0)
+    if np.all(np.abs(spread) <= ROUNDING * abs(mean)):
+        return Interval(mean, mean, mean, least if mean > 0 else 1.0)
     means = draws @ values / len(values)
     bias = ndtri(np.clip(_share_below(means, mean), least, 1 - least))
     acceleration = np.sum(spread**3) / (6 * np.sum(spread**2) ** 1.5)
@@ -65,10 +63,10 @@ def bca(values: np.ndarray, draws: np.ndarray) -> Estimate:
     low, high = np.quantile(means, ndtr(bias + tails / (1 - acceleration * tails)))
     below = _share_below(means, 0.0)
     if not 0 < below < 1:  # zero lies outside the bound of every level
-        return Estimate(mean, float(low), float(high), least if below == 0 else 1.0)
+        return Interval(mean, float(low), float(high), least if below == 0 else 1.0)
     shift = ndtri(below) - bias
     p = stdtr(freedom, (shift / (1 + acceleration * shift) - bias) / expansion)
-    return Estimate(mean, float(low), float(high), max(float(p), least))
+    return Interval(mean, float(low), float(high), max(float(p), least))
 
 
 def _share_below(means: np.ndarray, value: float) -> float:
@@ -89,7 +87,7 @@ def sign_flip(gains: np.ndarray, flips: np.ndarray) -> float:
     scores. Source: Fisher 1935, the randomization test for pairs.
     """
     observed = np.sum(gains)
-    as_good = flips @ gains >= observed - SAME * np.sum(np.abs(gains))
+    as_good = flips @ gains >= observed - ROUNDING * np.sum(np.abs(gains))
     return float((1 + np.count_nonzero(as_good)) / (1 + len(flips)))
 
 
@@ -98,7 +96,7 @@ def _flips(count: int, seed: int, resamples: int) -> np.ndarray:
     return rng.choice(np.array([-1.0, 1.0]), size=(resamples, count))
 
 
-def mean_interval(scores: np.ndarray, seed: int) -> Estimate:
+def mean_interval(scores: np.ndarray, seed: int) -> Interval:
     """Mean score over the N images with its interval. Its p means nothing here."""
     return bca(np.asarray(scores, dtype=np.float64), resample(len(scores), seed))
 
@@ -143,7 +141,7 @@ def _gains(nominee: np.ndarray, baseline: np.ndarray, direction: Direction) -> n
     if a.ndim != 1 or a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError(f"expected finite scores of the same images, found {a.shape}, {b.shape}")
     gain = b - a if direction == "minimize" else a - b
-    return np.where(np.isclose(a, b, rtol=SAME, atol=0), 0.0, gain)
+    return np.where(np.isclose(a, b, rtol=ROUNDING, atol=0), 0.0, gain)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -25,6 +25,7 @@ from lrpsweep.errors import InputError
 from lrpsweep.results import (
     Axis,
     Comparison,
+    Direction,
     Finalist,
     Recommendation,
     StudyResults,
@@ -33,7 +34,7 @@ from lrpsweep.results import (
 )
 from lrpsweep.results import TrialState as State
 from lrpsweep.study import resolve_path
-from lrpsweep.sweep.samplers import Asked, Direction
+from lrpsweep.sweep.samplers.sampler import Asked
 
 LEASE = "lease"
 CONNECT_SECONDS = 5
@@ -51,12 +52,20 @@ def study_url(storage: str | None, runs_dir: Path, name: str, base: Path) -> str
 
     A database file is a path as any other in a study: see `resolve_path`.
     """
-    if storage is None:
-        return f"sqlite:///{(runs_dir / name / 'optuna.db').resolve()}"
-    dialect, slashes, path = storage.partition(":///")
-    if not (dialect.startswith("sqlite") and path):
+    file = database_file(storage, runs_dir, name, base)
+    if file is None:
+        assert storage is not None
         return storage
-    return f"{dialect}{slashes}{resolve_path(path, base).absolute()}"
+    return f"{'sqlite' if storage is None else storage.partition(':///')[0]}:///{file}"
+
+
+def database_file(storage: str | None, runs_dir: Path, name: str, base: Path) -> Path | None:
+    """The file of a study's database; None: it is on a server, or in memory."""
+    if storage is None:
+        return (runs_dir / name / "optuna.db").resolve()
+    dialect, _, path = storage.partition(":///")
+    is_file = dialect.startswith("sqlite") and path != ""
+    return resolve_path(path, base).absolute() if is_file else None
 
 
 def create_store(url: str, name: str, direction: Direction) -> Store:
@@ -224,7 +233,8 @@ class Store:
 
     def result(self, number: int) -> TrialResult:
         """The result of a complete trial."""
-        return TrialResult.from_json(self._trials()[number].user_attrs["result"])
+        stored = self._trials()[number].user_attrs["result"]
+        return TrialResult.from_json(stored, self.get("objective"))
 
     def failures(self) -> list[str]:
         """Why trials failed."""
@@ -366,7 +376,7 @@ def read_results(store: Store) -> StudyResults:
     """All that the database says about a study; nothing else is read."""
     facts = store._study.user_attrs
     recommendation = facts.get("recommendation")
-    trials = tuple(_record(trial) for trial in store._trials())
+    trials = tuple(_record(trial, facts["objective"]) for trial in store._trials())
     searched = max((len(t.result.scores) for t in trials if t.result is not None), default=0)
     return StudyResults(
         name=store.name,
@@ -405,14 +415,14 @@ def _axis(stored: Mapping[str, Any]) -> Axis:
     return Axis(**{**stored, "categories": tuple(stored["categories"])})
 
 
-def _record(trial: FrozenTrial) -> TrialRecord:
+def _record(trial: FrozenTrial, objective: str) -> TrialRecord:
     attrs = trial.user_attrs
     complete = trial.state is TrialState.COMPLETE
     return TrialRecord(
         number=trial.number,
         state=STATES[trial.state],
         values=attrs["values"],
-        result=TrialResult.from_json(attrs["result"]) if complete else None,
+        result=TrialResult.from_json(attrs["result"], objective) if complete else None,
         literature=attrs.get("literature"),
         reason=attrs.get("reason"),
         seconds=attrs["result"]["wall_seconds"] if complete else None,

@@ -5,35 +5,32 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from lrpsweep.errors import InputError, WorkError
-from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.results import Candidate, Direction, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, axes, difference, parse_study, write_study
 from lrpsweep.sweep.execution import (
     Build,
     Executor,
+    Job,
+    JobSource,
     Outcome,
     Resources,
-    Runner,
-    Source,
-    Task,
     local_executor,
     ray_executor,
 )
 from lrpsweep.sweep.lease import LeaseLostError, hold
-from lrpsweep.sweep.samplers import Direction
 from lrpsweep.sweep.search import (
     Estimate,
     Meaning,
     Observer,
     Progress,
-    Search,
     Silent,
+    TrialSource,
     planned_trials,
 )
 from lrpsweep.sweep.storage import (
@@ -46,7 +43,7 @@ from lrpsweep.sweep.storage import (
     recommendation_to_json,
     study_url,
 )
-from lrpsweep.sweep.validation import Tasks, Validation
+from lrpsweep.sweep.validation import JobList, Validation
 
 ExecutorName = Literal["ray", "local"]
 REASONS_SHOWN = 3
@@ -70,8 +67,9 @@ class Plan:
     """What the driver knows of a study before its first trial.
 
     direction: of the objective. identity, spec_hash: of `spec.identity`. literature: the published
-    points in the space, as values by name. baselines: the presets to compare with, none when there
-    are no validation images. build: makes a worker's runner; it travels to the workers. meaning:
+    points in the space, as values by name. method: that which is tuned, by its name. baselines: the
+    candidates to compare with, none when there are no validation images. build: makes a worker's
+    runner; it travels to the workers. meaning:
     equal for the values of points at which every layer has the same rule: one of them is computed.
     device: as decided. provenance: anything worth keeping, as JSON values.
     """
@@ -80,28 +78,13 @@ class Plan:
     direction: Direction
     identity: Mapping[str, Any]
     spec_hash: str
+    method: str
     build: Build
     literature: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    baselines: Sequence[str] = ()
+    baselines: Mapping[str, Candidate] = field(default_factory=dict)
     meaning: Meaning = as_they_are
     device: str = "cpu"
     provenance: Mapping[str, Any] = field(default_factory=dict)
-
-
-def worker_build(packed: Any, device: str) -> Build:
-    """What a worker does in a real study: `lrpsweep.trial`, which is imported there alone.
-
-    packed: the prepared study, as `lrpsweep.trial.context.Packed`.
-    """
-    return partial(_build_runner, packed, device)
-
-
-def _build_runner(packed: Any, device: str) -> Runner:
-    from lrpsweep.trial.context import Task as TrialTask
-    from lrpsweep.trial.trial import build_runner
-
-    run = build_runner(packed, device)
-    return lambda task: run(TrialTask(**task))
 
 
 def decide_device(requested: str, address: str | None = None) -> str:
@@ -266,17 +249,17 @@ def _executor(plan: Plan, address: str | None, name: ExecutorName) -> Iterator[E
 class _Stages:
     """One source after another; the next begins when the one before has all its outcomes."""
 
-    def __init__(self, stages: Iterator[Source]) -> None:
+    def __init__(self, stages: Iterator[JobSource]) -> None:
         self._stages = stages
         self._current = next(stages, None)
 
     @property
     def finished(self) -> bool:
-        """As `Source.finished`."""
+        """As `JobSource.finished`."""
         return self._current is None
 
-    def next(self) -> Task | None:
-        """As `Source.next`."""
+    def next(self) -> Job | None:
+        """As `JobSource.next`."""
         while self._current is not None:
             task = self._current.next()
             if task is not None or not self._current.finished:
@@ -284,8 +267,8 @@ class _Stages:
             self._current = next(self._stages, None)
         return None
 
-    def done(self, task: Task, outcome: Outcome) -> None:
-        """As `Source.done`. A worker that cannot be set up is no trial's fault: nothing is told."""
+    def done(self, task: Job, outcome: Outcome) -> None:
+        """As `JobSource.done`. A worker that cannot be set up is no trial's fault: none is told."""
         if not outcome.built:
             raise SweepFailedError(
                 f"worker {outcome.worker} could not be set up: {outcome.reason}. No trial was "
@@ -305,7 +288,9 @@ class _Run:
         self._spent: list[float] = []
         self._timed_at = 0.0
         self.workers = 1
-        self.search = Search(store, plan.spec, plan.literature, plan.meaning, self._searched)
+        self.search = TrialSource(
+            store, plan.spec, plan.literature, plan.method, plan.meaning, self._searched
+        )
         self.planned = planned_trials(plan.spec, plan.literature) + store.retries()
 
     @property
@@ -335,7 +320,7 @@ class _Run:
             "runs them anew."
         )
 
-    def stages(self) -> Iterator[Source]:
+    def stages(self) -> Iterator[JobSource]:
         """The search, then the validation of what it found."""
         yield self.search
         self.check_some_succeeded()
@@ -344,10 +329,12 @@ class _Run:
         spec = self._plan.spec
         validation = Validation(
             read_results(self._store),
+            self._plan.method,
             self._plan.baselines,
             spec.evaluation,
         )
-        tasks = Tasks(validation.tasks(), self._validated(len(validation.tasks())))
+        jobs = validation.jobs()
+        tasks = JobList(jobs, self._validated(len(jobs)))
         yield tasks
         # By how many trials there were: the same nominee scored again is no new look.
         looks = list(dict.fromkeys([*(self._store.get("looks") or ()), self.complete]))

@@ -9,90 +9,109 @@ second perturbation, since a low MoRF curve alone can be had by scattered masks.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from lrpsweep.results import Finalist, Recommendation, StudyResults, TrialRecord, TrialResult
+from lrpsweep.evaluation import MEASURES, PROTOCOLS, Evidence, Measure
+from lrpsweep.evaluation.measures.curves import AUC_RANDOM
+from lrpsweep.results import (
+    Candidate,
+    Finalist,
+    Recommendation,
+    StudyResults,
+    TrialRecord,
+    TrialResult,
+)
 from lrpsweep.study import EvaluationSpec
-from lrpsweep.sweep.execution import Outcome, Task
+from lrpsweep.sweep.execution import Job, Outcome
 from lrpsweep.sweep.statistics import compare, mean_interval, sentence, verdict
 
 FINALISTS = 3
-SECOND = {"default": "mean", "thesis": "uniform"}
-"""By protocol, the perturbation that is compared with inpainting."""
+CONTROL = AUC_RANDOM
+"""What no heatmap changes: a nominee that is no better has found nothing."""
 
 
-class Tasks:
+class JobList:
     """A fixed list of tasks as a source; outcomes by name."""
 
     def __init__(
-        self, tasks: Mapping[str, Task], on_outcome: Callable[[Outcome], None] = lambda _: None
+        self, tasks: Mapping[str, Job], on_outcome: Callable[[Outcome], None] = lambda _: None
     ) -> None:
         self._waiting = [(name, dict(task)) for name, task in tasks.items()]
-        self._names: dict[int, tuple[Task, str]] = {}
+        self._names: dict[int, tuple[Job, str]] = {}
         self._on_outcome = on_outcome
         self.outcomes: dict[str, Outcome] = {}
 
     @property
     def finished(self) -> bool:
-        """As `Source.finished`."""
+        """As `JobSource.finished`."""
         return not self._waiting and not self._names
 
-    def next(self) -> Task | None:
-        """As `Source.next`."""
+    def next(self) -> Job | None:
+        """As `JobSource.next`."""
         if not self._waiting:
             return None
         name, task = self._waiting.pop(0)
         self._names[id(task)] = (task, name)
         return task
 
-    def done(self, task: Task, outcome: Outcome) -> None:
-        """As `Source.done`."""
+    def done(self, task: Job, outcome: Outcome) -> None:
+        """As `JobSource.done`."""
         self.outcomes[self._names.pop(id(task))[1]] = outcome
         self._on_outcome(outcome)
 
 
 @dataclass(frozen=True)
-class Measure:
-    """One number about a composite. name: its heading; objective, perturbation: how to get it."""
+class Measurement:
+    """A measure taken on the validation images, with the study's perturbation or another one."""
 
-    name: str
-    objective: str
+    measure: Measure
     perturbation: str | None = None
 
-
-def measures(objective: str, evaluation: EvaluationSpec) -> tuple[Measure, ...]:
-    """The objective first, then what else is looked at."""
-    orders = dict.fromkeys((objective, "auc_morf", "auc_lerf"))
-    second = "telea" if evaluation.perturbation != "telea" else SECOND[evaluation.protocol]
-    return (
-        *(Measure(name, name) for name in orders),
-        Measure(f"{objective} ({second})", objective, second),
-    )
+    @property
+    def name(self) -> str:
+        """Its heading."""
+        other = f" ({self.perturbation})" if self.perturbation else ""
+        return f"{self.measure.name}{other}"
 
 
-RANDOM = Measure("auc_random", "auc_random")
+RANDOM_ORDER = Measurement(CONTROL)
+
+
+def measurements(objective: str, evaluation: EvaluationSpec) -> tuple[Measurement, ...]:
+    """The objective first, then what else is looked at, and last a second perturbation."""
+    first = MEASURES[objective]
+    sides = (m for m in MEASURES.values() if m.side and len(m.needs.orders) == 1)
+    found = [Measurement(measure) for measure in dict.fromkeys((first, *sides))]
+    if first.needs.orders:
+        protocol = PROTOCOLS[evaluation.protocol]
+        found.append(Measurement(first, protocol.other_perturbation(evaluation.perturbation)))
+    return tuple(found)
+
+
+def composed() -> tuple[Measure, ...]:
+    """The measures made of others that are looked at: of the areas of several orders."""
+    return tuple(m for m in MEASURES.values() if m.side and len(m.needs.orders) > 1)
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """A composite to look at on the validation images: a trial's (by number), or a preset."""
+class Contender:
+    """A candidate on the validation images: a trial's (by number), or a baseline."""
 
     label: str
     number: int | None
     values: Mapping[str, Any]
-    preset: str | None = None
+    candidate: Candidate
 
-    def task(self, measure: Measure) -> Task:
-        """What a worker is to do for one measure."""
+    def job(self, measurement: Measurement) -> Job:
+        """What a worker is to do for one measurement."""
         return {
-            "values": dict(self.values),
-            "preset": self.preset,
+            "candidate": asdict(self.candidate),
             "split": "validation",
-            "objective": measure.objective,
-            "perturbation": measure.perturbation,
+            "objectives": [measurement.measure.name],
+            "perturbation": measurement.perturbation,
         }
 
 
@@ -100,36 +119,42 @@ class Validation:
     """What has to be measured for a recommendation, and the recommendation from the outcomes."""
 
     def __init__(
-        self, results: StudyResults, baselines: Sequence[str], evaluation: EvaluationSpec
+        self,
+        results: StudyResults,
+        method: str,
+        baselines: Mapping[str, Candidate],
+        evaluation: EvaluationSpec,
     ) -> None:
+        """method: that of the trials."""
         self._direction = results.direction
         self._sign = 1 if results.direction == "minimize" else -1
         self._seed = evaluation.seed
-        self._measures = measures(results.objective, evaluation)
+        self._measurements = measurements(results.objective, evaluation)
         finalists = [trial for trial in results.ranked() if trial.same_as is None][:FINALISTS]
         self._best = finalists[0]
-        self._nominee = _candidate(self._best)
-        self._baselines = [Candidate(name, None, {}, preset=name) for name in baselines]
-        self._all = (*map(_candidate, finalists), *self._baselines)
+        trials = [_contender(trial, method) for trial in finalists]
+        self._nominee = trials[0]
+        self._baselines = [Contender(name, None, {}, one) for name, one in baselines.items()]
+        self._all = (*trials, *self._baselines)
 
     @staticmethod
     def count(objective: str, evaluation: EvaluationSpec, baselines: int, trials: int) -> int:
         """How many tasks a validation will have, before the search says which."""
-        each = len(measures(objective, evaluation))
+        each = len(measurements(objective, evaluation))
         return (min(FINALISTS, trials) + baselines) * each + 1
 
-    def tasks(self) -> dict[str, Task]:
+    def jobs(self) -> dict[str, Job]:
         """All tasks by name. The random order knows no heatmap: once is enough."""
         wanted = {
-            _name(candidate, measure): candidate.task(measure)
-            for candidate in self._all
-            for measure in self._measures
+            _name(contender, measurement): contender.job(measurement)
+            for contender in self._all
+            for measurement in self._measurements
         }
-        return wanted | {_name(self._nominee, RANDOM): self._nominee.task(RANDOM)}
+        return wanted | {_name(self._nominee, RANDOM_ORDER): self._nominee.job(RANDOM_ORDER)}
 
     def missing(self, outcomes: Mapping[str, Outcome]) -> list[str]:
         """The baselines without a score of the objective."""
-        objective = self._measures[0]
+        objective = self._measurements[0]
         return [b.label for b in self._baselines if _scores(outcomes[_name(b, objective)]) is None]
 
     def recommend(self, outcomes: Mapping[str, Outcome], looks: int = 1) -> Recommendation:
@@ -137,7 +162,7 @@ class Validation:
 
         looks: how often these images have judged a nominee of this study, this time included.
         """
-        objective = self._measures[0]
+        objective = self._measurements[0]
         found = {name: _scores(outcome) for name, outcome in outcomes.items()}
         nominee = found[_name(self._nominee, objective)]
         if nominee is None:
@@ -158,7 +183,7 @@ class Validation:
             comparisons=comparisons,
             verdict=verdict(comparisons, len(nominee)),
             sentence=sentence(comparisons, len(nominee), self._direction),
-            finalists=tuple(self._finalist(candidate, found) for candidate in self._all),
+            finalists=tuple(self._finalist(contender, found) for contender in self._all),
         )
         warnings = [f"{name} could not be scored, so it was not compared." for name in missing]
         warnings += self._doubts(recommendation)
@@ -170,18 +195,17 @@ class Validation:
             )
         return _without(replace(recommendation, warnings=tuple(warnings)), missing)
 
-    def _finalist(self, candidate: Candidate, found: Mapping[str, np.ndarray | None]) -> Finalist:
-        scores = {
-            measure.name: float(np.mean(values))
-            for measure in self._measures
-            if (values := found[_name(candidate, measure)]) is not None
-        }
-        if {"auc_morf", "auc_lerf"} <= scores.keys():
-            scores["srg"] = scores["auc_lerf"] - scores["auc_morf"]
-        random = found[_name(self._nominee, RANDOM)]
+    def _finalist(self, contender: Contender, found: Mapping[str, np.ndarray | None]) -> Finalist:
+        measured = {m.name: found[_name(contender, m)] for m in self._measurements}
+        scores = {name: float(np.mean(v)) for name, v in measured.items() if v is not None}
+        for measure in composed():
+            areas = _areas(measure, scores)
+            if areas is not None:
+                scores[measure.name] = float(measure.score(areas)[0])
+        random = found[_name(self._nominee, RANDOM_ORDER)]
         if random is not None:
-            scores["auc_random"] = float(np.mean(random))
-        return Finalist(candidate.label, candidate.number, candidate.values, scores)
+            scores[CONTROL.name] = float(np.mean(random))
+        return Finalist(contender.label, contender.number, contender.values, scores)
 
     def _doubts(self, found: Recommendation) -> Iterator[str]:
         """What speaks against the nominee beside the random order and the literature."""
@@ -189,10 +213,8 @@ class Validation:
         ours = scores[self._nominee.label]
         theirs = {b.label: scores[b.label] for b in self._baselines}
         yield from self._no_better_than_random(ours)
-        gains = {name: other["srg"] for name, other in theirs.items() if "srg" in other}
-        name = max(gains, key=gains.__getitem__, default="")
-        if name and "srg" in ours and ours["srg"] < gains[name]:
-            yield f"SRG (LeRF − MoRF) is {ours['srg']:.3g}, below the {gains[name]:.3g} of {name}."
+        for measure in composed():
+            yield from _behind(measure, ours, theirs)
         if found.comparisons:
             name = min(found.comparisons, key=lambda c: self._sign * c.mean).baseline
             yield from self._flips(ours, theirs[name], name)
@@ -207,21 +229,23 @@ class Validation:
             yield f"The nominee's explanations are unstable: {self._best.result.unstable}."
 
     def _no_better_than_random(self, ours: Mapping[str, float]) -> Iterator[str]:
-        """For SRG, the control is 0: a random order has the same curve from both ends."""
-        objective = self._measures[0].name
-        control = 0.0 if objective == "srg" else ours.get("auc_random")
-        if control is not None and self._sign * (control - ours[objective]) <= 0:
+        """Against what a random order gives: known, or measured; of heatmaps alone, nothing."""
+        objective = self._measurements[0].measure
+        control = objective.chance
+        if control is None and objective.needs.orders:
+            control = ours.get(CONTROL.name)
+        if control is not None and self._sign * (control - ours[objective.name]) <= 0:
             yield (
-                f"{objective} is {ours[objective]:.3g}, no better than the {control:.3g} of a "
-                "random order."
+                f"{objective.name} is {ours[objective.name]:.3g}, no better than the "
+                f"{control:.3g} of a random order."
             )
 
     def _flips(
         self, ours: Mapping[str, float], theirs: Mapping[str, float], name: str
     ) -> Iterator[str]:
         """Whether the second perturbation sees the two the other way round."""
-        objective, second = self._measures[0].name, self._measures[-1].name
-        if second in ours and second in theirs:
+        objective, second = self._measurements[0].name, self._measurements[-1].name
+        if self._measurements[-1].perturbation and second in ours and second in theirs:
             ahead = self._sign * (theirs[objective] - ours[objective]) > 0
             still = self._sign * (theirs[second] - ours[second]) > 0
             if ahead and not still:
@@ -236,13 +260,39 @@ def _without(found: Recommendation, missing: Sequence[str]) -> Recommendation:
     return replace(found, verdict="not decided", sentence=text)
 
 
-def _candidate(trial: TrialRecord) -> Candidate:
+def _areas(measure: Measure, scores: Mapping[str, float]) -> Evidence | None:
+    """The mean areas that the measure is made of, from the scores of one order each."""
+    single = {
+        m.needs.orders[0]: np.array([scores[m.name]])
+        for m in MEASURES.values()
+        if m.side and len(m.needs.orders) == 1 and m.name in scores
+    }
+    if not set(measure.needs.orders) <= single.keys():
+        return None
+    return Evidence(curves=single, area=lambda area: area)
+
+
+def _behind(
+    measure: Measure, ours: Mapping[str, float], theirs: Mapping[str, Mapping[str, float]]
+) -> Iterator[str]:
+    """Whether a baseline is ahead by a measure beside the objective."""
+    others = {b: measure.sign * s[measure.name] for b, s in theirs.items() if measure.name in s}
+    name = min(others, key=others.__getitem__, default="")
+    if name and measure.name in ours and measure.sign * ours[measure.name] > others[name]:
+        yield (
+            f"{measure.title} ({measure.formula}) is {ours[measure.name]:.3g}, behind the "
+            f"{theirs[name][measure.name]:.3g} of {name}."
+        )
+
+
+def _contender(trial: TrialRecord, method: str) -> Contender:
     published = f" ({trial.literature})" if trial.literature else ""
-    return Candidate(f"trial {trial.number}{published}", trial.number, trial.values)
+    candidate = Candidate(method, {"values": dict(trial.values)})
+    return Contender(f"trial {trial.number}{published}", trial.number, trial.values, candidate)
 
 
-def _name(candidate: Candidate, measure: Measure) -> str:
-    return f"{candidate.label}: {measure.name}"
+def _name(contender: Contender, measurement: Measurement) -> str:
+    return f"{contender.label}: {measurement.name}"
 
 
 def _scores(outcome: Outcome) -> np.ndarray | None:

@@ -23,13 +23,17 @@ from lrpsweep.attribution import (
     find_instability,
     list_layers,
 )
+from lrpsweep.attribution.methods import METHODS, Method
 from lrpsweep.composites import Composite, preset
 from lrpsweep.data import Inputs, Split, load_inputs
-from lrpsweep.errors import InputError, guess
-from lrpsweep.evaluation import PROTOCOLS
+from lrpsweep.errors import InputError
+from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, Setting
 from lrpsweep.models import Model, load_model
-from lrpsweep.registry import find_registry, register_again
+from lrpsweep.registry import register_again, registered_by_hand
+from lrpsweep.results import Candidate
 from lrpsweep.study import Space, StudySpec, first_point, free, resolve_path
+from lrpsweep.trial.candidates import tuned
+from lrpsweep.trial.classes import count_classes, explained_classes, predictions
 
 SplitName = Literal["search", "validation"]
 
@@ -38,15 +42,37 @@ SplitName = Literal["search", "validation"]
 class Task:
     """What one trial is to do.
 
-    values: of the study's search names; or preset: a composite of the literature, as published.
-    objective, perturbation: those of the study when None.
+    objectives: names of the measures to take, the study's when there are none. perturbation: the
+    study's when None.
     """
 
-    values: Mapping[str, Any] = field(default_factory=dict)
-    preset: str | None = None
+    candidate: Candidate
     split: SplitName = "search"
-    objective: str | None = None
+    objectives: tuple[str, ...] = ()
     perturbation: str | None = None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Images of a split that are explained together: from `first` on, up to `last` exclusive."""
+
+    split: SplitName
+    first: int
+    last: int
+
+    @property
+    def rows(self) -> slice:
+        """Where they are among those of the split."""
+        return slice(self.first, self.last)
+
+
+@dataclass(frozen=True)
+class BoundCandidate:
+    """A candidate as one network is explained with it. composite: of LRP, None for others."""
+
+    method: Method
+    settings: Mapping[str, Any]
+    composite: Composite | None = None
 
 
 @dataclass(frozen=True)
@@ -67,16 +93,14 @@ class Given:
 class Packed:
     """A prepared study on its way to the workers; its network lies on the CPU.
 
-    registered: operations that were registered, which a new process does not know.
+    registered: what scripts have registered, by kind, which a new process does not know.
     """
 
     spec: StudySpec
     model: Model
     split: Split
     targets: Mapping[SplitName, np.ndarray]
-    registered: Mapping[str, tuple[Any, ...]] = field(
-        default_factory=lambda: {"operation": find_registry("operation").by_hand()}
-    )
+    registered: Mapping[str, Sequence[Any]] = field(default_factory=registered_by_hand)
 
     def unpack(self, device: str) -> Context:
         """The study as a worker keeps it, on 'cpu' or 'cuda'."""
@@ -84,11 +108,12 @@ class Packed:
         register_again(self.registered)
         model = _moved(self.model, device)
         bounds, kept = model.pixel_bounds, int(self.spec.run.cache_gb * 2**30)
+        example = torch.zeros(1, 3, *model.input_size, device=device)
         return Context(
             self.spec,
             model,
-            list_layers(model.net),
-            Engine(model.net, bounds, kept),
+            list_layers(model.net, example),
+            Engine(model.net, bounds, kept, example),
             self.split,
             self.targets,
             self.split.search.images.mean((0, 1, 2)),
@@ -131,10 +156,36 @@ class Context:
         """The images of one split."""
         return self.split.search if split == "search" else self.split.validation
 
-    def composite(self, task: Task) -> Composite:
-        """The composite that the task explains with."""
-        wanted = self.spec.composite if task.preset is None else preset(task.preset)
-        return wanted.bind(task.values).place(self.layers)
+    def composite(self, candidate: Candidate) -> Composite:
+        """The composite that a candidate of LRP explains with."""
+        name, values = candidate.settings.get("preset"), candidate.settings.get("values", {})
+        wanted = self.spec.composite if name is None else preset(name)
+        return wanted.bind(values).place(self.layers)
+
+    def bind(self, candidate: Candidate) -> BoundCandidate:
+        """The candidate for this network. Raises InputError for a method that there is not."""
+        method = METHODS.find(candidate.method)
+        if not method.exported:
+            return BoundCandidate(method, candidate.settings)
+        composite = self.composite(candidate)
+        return BoundCandidate(method, composite.rules(self.layers), composite)
+
+    def objectives(self, task: Task) -> tuple[Measure, ...]:
+        """The measures that the task takes."""
+        return tuple(MEASURES.find(name) for name in task.objectives or (self.spec.objective,))
+
+    @property
+    def protocol(self) -> Protocol:
+        """The protocol by which the study judges heatmaps."""
+        return PROTOCOLS[self.spec.evaluation.protocol]
+
+    def setting(self, split: SplitName, perturbation: str | None = None) -> Setting:
+        """What the protocol is told of a split; perturbation: another one than the study's."""
+        evaluation, preprocess = self.spec.evaluation, self.model.preprocess
+        if perturbation is not None:
+            evaluation = evaluation.model_copy(update={"perturbation": perturbation})
+        images, mean = self.inputs(split).images, np.array(preprocess.mean)
+        return Setting(evaluation, images, self.fill, mean, np.array(preprocess.std))
 
     @property
     def some_values(self) -> dict[str, Any]:
@@ -147,23 +198,33 @@ class Context:
         self.explainer.forget()
         torch.cuda.empty_cache()
 
-    def explain(self, composite: Composite, split: SplitName, first: int, last: int) -> Explanation:
-        """Explains images first..last of a split; what no composite changes is kept."""
-        images, targets = self._batch(split, first, last)
-        rules = composite.rules(self.layers)
-        return self.explainer.attribute(images, targets, rules, key=(split, first, last))
+    def explain(self, candidate: BoundCandidate, chunk: Chunk) -> Explanation:
+        """Explains the images; what no candidate changes is kept."""
+        explain = candidate.method.explain
+        return explain(self.explainer, *self._batch(chunk), candidate.settings, chunk)
 
-    def instability(
-        self, composite: Composite, split: SplitName, first: int, last: int
-    ) -> Instability | None:
-        """Where the relevance of images first..last of a split grows out of proportion."""
-        batch = self._batch(split, first, last)
-        rules = composite.rules(self.layers)
-        return find_instability(self.explainer, *batch, rules, key=(split, first, last))
+    def explain_others(
+        self, candidate: BoundCandidate, chunk: Chunk, pixels: np.ndarray
+    ) -> np.ndarray:
+        """Heatmaps (n, H, W) of other pixels (n, H, W, 3), for the chunk's targets."""
+        images = self.model.normalize(pixels)
+        targets = self._targets(chunk)
+        found = candidate.method.explain(self.explainer, images, targets, candidate.settings, None)
+        heatmaps: np.ndarray = found.heatmaps.cpu().numpy()
+        return heatmaps
 
-    def _batch(self, split: SplitName, first: int, last: int) -> tuple[Tensor, Tensor]:
-        images = self.model.normalize(self.inputs(split).images[first:last])
-        return images, torch.as_tensor(self.targets[split][first:last], device=images.device)
+    def instability(self, composite: Composite, chunk: Chunk) -> Instability | None:
+        """Where the images' relevance grows out of proportion."""
+        rules = composite.rules(self.layers)
+        return find_instability(self.explainer, *self._batch(chunk), rules, key=chunk)
+
+    def _batch(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
+        images = self.model.normalize(self.inputs(chunk.split).images[chunk.rows])
+        return images, self._targets(chunk)
+
+    def _targets(self, chunk: Chunk) -> Tensor:
+        targets = self.targets[chunk.split][chunk.rows]
+        return torch.as_tensor(targets, device=self.device)
 
 
 def _moved(model: Model, device: str) -> Model:
@@ -196,22 +257,36 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
         if path is not None:
             resolve_path(path, spec.base)  # a variable that is not set, before weights are fetched
     model = load_model(spec.model, device, spec.base, net=given.model, allow_code=given.allow_code)
-    count = _class_count(model)
+    count = count_classes(model)
     split, looked = _split(spec, model, given.images, count)
     evaluation = spec.evaluation
     height, width = split.search.images.shape[1:3]
     PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
+    _check_needs(spec, split)
     targets: dict[SplitName, np.ndarray] = {
-        "search": _targets(spec, model, split.search, count),
-        "validation": _targets(spec, model, split.validation, count),
+        "search": explained_classes(spec, model, split.search, count),
+        "validation": explained_classes(spec, model, split.validation, count),
     }
     context = Packed(spec, model, split, targets).unpack(device)
     context.looked = looked
     _check_depths(context)
     for values in _with_every_choice(spec):
-        composite = context.composite(Task(values=values))
+        composite = context.composite(tuned(values))
         context.explainer.check(composite.rules(context.layers))
     return context
+
+
+def _check_needs(spec: StudySpec, split: Split) -> None:
+    """Raises InputError when the objective needs what there is not."""
+    needs = MEASURES.find(spec.objective, "objective").needs
+    for order in needs.orders:
+        PROTOCOLS[spec.evaluation.protocol].order(order)
+    parts = (split.search, split.validation)
+    if needs.masks and any(part.masks is None for part in parts if len(part.images)):
+        raise InputError(
+            f"objective: '{spec.objective}' needs the object's pixels in every image, which this "
+            "data does not know; expected `data: {embedded: scenes}`, or another objective"
+        )
 
 
 def _split(
@@ -255,73 +330,3 @@ def _with_every_choice(spec: StudySpec) -> Iterator[dict[str, Any]]:
         space = Space(spec.search, part)
         for point in space.points(axes):
             yield first | space.values(point)
-
-
-def _targets(spec: StudySpec, model: Model, inputs: Inputs, count: int) -> np.ndarray:
-    """The class explained for each image, (N,). count: how many classes there are."""
-    target = spec.data.target
-    if target == "prediction":
-        return predictions(model, inputs.images, spec.run.batch)
-    if target == "label":
-        wrong = np.flatnonzero((inputs.labels < 0) | (inputs.labels >= count))
-        if len(wrong):
-            raise InputError(
-                f"data.labels: image '{inputs.ids[wrong[0]]}' has class "
-                f"{inputs.labels[wrong[0]]}; expected 0 to {count - 1}, the model's classes"
-            )
-        return inputs.labels
-    return np.full(len(inputs.labels), _class_index(target, model.classes, count))
-
-
-def _class_index(target: int | str, classes: Sequence[str], count: int) -> int:
-    if isinstance(target, int) and 0 <= target < count:
-        return target
-    if isinstance(target, str) and target in classes:
-        return classes.index(target)
-    raise InputError(
-        f"data.target: the model has no class {target!r}; expected 'label', 'prediction', an "
-        f"index from 0 to {count - 1}, or a class name.{guess(str(target), classes)}"
-    )
-
-
-@torch.no_grad()
-def _class_count(model: Model) -> int:
-    """How many classes the network tells apart, seen from what it says of a black image."""
-    height, width = model.input_size
-    try:
-        output = model.net(model.normalize(np.zeros((2, height, width, 3), np.uint8)))
-    except Exception as error:
-        raise InputError(
-            f"model: {model.name} fails on an image of {height} × {width} pixels "
-            f"({type(error).__name__}: {str(error)[:300]}); expected a network that takes "
-            f"(N, 3, {height}, {width}), the size that model.preprocess asks for"
-        ) from error
-    is_tensor = isinstance(output, torch.Tensor)
-    if not is_tensor or output.ndim != 2 or len(output) != 2:
-        shape = f"the shape {tuple(output.shape)}" if is_tensor else f"type {type(output).__name__}"
-        raise InputError(
-            f"model: the output of {model.name} for two images has {shape}; expected class scores "
-            "of the shape (2, classes)"
-        )
-    if not bool(output.isfinite().all()):
-        raise InputError(
-            f"model: the scores of {model.name} for a black image are NaN or infinite; expected "
-            "numbers: are these the weights of a trained network?"
-        )
-    count = int(output.shape[1])
-    if model.classes and len(model.classes) != count:
-        raise InputError(
-            f"model.classes: {len(model.classes)} names, but {model.name} has {count} outputs; "
-            "expected a name for each output, in order"
-        )
-    return count
-
-
-@torch.no_grad()
-def predictions(model: Model, images: np.ndarray, batch: int = 64) -> np.ndarray:
-    """The class with the highest logit, (N,)."""
-    found = [
-        model.net(model.normalize(images[i : i + batch])).argmax(1).cpu().numpy()
-        for i in range(0, len(images), batch)
-    ]
-    return np.concatenate(found) if found else np.zeros(0, dtype=np.int64)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from lrpsweep.composites import Composite
-from lrpsweep.evaluation import METRICS, perturbed
-from lrpsweep.results import Illustrations
+from lrpsweep.evaluation import ORDERS, perturbed
+from lrpsweep.results import Candidate, Illustrations
 from lrpsweep.study import free
-from lrpsweep.trial.context import Context, SplitName, Task
-from lrpsweep.trial.trial import find_protocol, perturbation_series
+from lrpsweep.trial.candidates import named, tuned
+from lrpsweep.trial.context import Chunk, Context, SplitName, Task
+from lrpsweep.trial.states import perturbation_series
 
 MOST_IMAGES = 6
 MOST_GRID_POINTS = 7
@@ -26,15 +24,16 @@ def illustrate(context: Context, values: Mapping[str, Any], baseline: str) -> Il
     split: SplitName = "validation" if len(context.split.validation.images) else "search"
     inputs = context.inputs(split)
     count = min(MOST_IMAGES, len(inputs.images))
-    best = context.explain(context.composite(Task(values=values)), split, 0, count)
+    chosen = tuned(values)
+    best = context.explain(context.bind(chosen), Chunk(split, 0, count))
     names, rows, columns, maps = _grid(context, split, values)
     return Illustrations(
         ids=inputs.ids[:count],
         images=inputs.images[:count],
         best=best.heatmaps.cpu().numpy(),
-        baseline=_heatmaps(context, split, context.composite(Task(preset=baseline)), count),
+        baseline=_heatmaps(context, split, named(baseline), count),
         baseline_name=baseline,
-        halfway=_halfway(context, split, best.relevance),
+        halfway=_halfway(context, Task(chosen, split), best.relevance),
         grid=maps,
         grid_names=names,
         grid_rows=rows,
@@ -42,16 +41,19 @@ def illustrate(context: Context, values: Mapping[str, Any], baseline: str) -> Il
     )
 
 
-def _heatmaps(context: Context, split: SplitName, composite: Composite, count: int) -> np.ndarray:
-    found: np.ndarray = context.explain(composite, split, 0, count).heatmaps.cpu().numpy()
+def _heatmaps(context: Context, split: SplitName, candidate: Candidate, count: int) -> np.ndarray:
+    explanation = context.explain(context.bind(candidate), Chunk(split, 0, count))
+    found: np.ndarray = explanation.heatmaps.cpu().numpy()
     return found
 
 
-def _halfway(context: Context, split: SplitName, relevance: Tensor) -> np.ndarray:
-    """The images after half of the steps, in the order the objective asks for."""
-    ranks = find_protocol(context).rank(relevance, context.spec.evaluation.patch)
-    order = METRICS[context.spec.objective].orders[0]
-    series = perturbation_series(context, Task(split=split), ranks, order)
+def _halfway(context: Context, task: Task, relevance: Tensor) -> np.ndarray:
+    """The images after half of the steps, in the order the objective asks for, if it has one."""
+    setting = context.setting(task.split, task.perturbation)
+    ranks = context.protocol.rank(relevance, setting.evaluation.patch)
+    (objective, *_) = context.objectives(task)
+    order = next(iter(objective.needs.orders or ORDERS))
+    series = perturbation_series(context.protocol, setting, ranks, order)
     return perturbed(series, series.length // 2)
 
 
@@ -73,8 +75,7 @@ def _grid(
         for j, column in enumerate(columns or [None]):
             moved = dict(zip(names, (row, column), strict=False))
             changed = {**context.some_values, **values, **moved}
-            composite = context.composite(Task(values=changed))
-            maps[i, j] = _heatmaps(context, split, composite, 1)[0]
+            maps[i, j] = _heatmaps(context, split, tuned(changed), 1)[0]
     return names, tuple(rows), tuple(columns), maps
 
 
@@ -86,25 +87,3 @@ def _grid_values(context: Context, values: Mapping[str, Any]) -> dict[str, list[
         name: [search[name].decode(point) for point in dimension.thinned(MOST_GRID_POINTS).grid()]
         for name, dimension in varied
     }
-
-
-def write_illustrations(illustrations: Illustrations, path: Path) -> None:
-    """Keeps them as one .npz file."""
-    arrays: dict[str, Any] = {
-        f.name: np.asarray(getattr(illustrations, f.name)) for f in fields(illustrations)
-    }
-    partial = path.with_name("partial-" + path.name)
-    np.savez_compressed(partial, **arrays)
-    partial.replace(path)
-
-
-def read_illustrations(path: Path) -> Illustrations | None:
-    """What `write_illustrations` kept; None if there is nothing. Unpickles nothing."""
-    if not path.exists():
-        return None
-    with np.load(path, allow_pickle=False) as kept:
-        values: dict[str, Any] = {name: kept[name] for name in kept.files}
-    for name in ("ids", "grid_names", "grid_rows", "grid_columns"):
-        values[name] = tuple(values[name].tolist())
-    values["baseline_name"] = str(values["baseline_name"])
-    return Illustrations(**values)

@@ -11,7 +11,8 @@ from lrpsweep.composites import PRESETS, Composite
 from lrpsweep.composites.values import rounded_values, same_values
 from lrpsweep.errors import InputError
 from lrpsweep.study import Space
-from lrpsweep.trial.context import Context, Task
+from lrpsweep.trial.candidates import published, tuned
+from lrpsweep.trial.context import Context
 
 MOST_DEPTHS_TRIED = 1_000
 
@@ -24,7 +25,7 @@ def fitting_presets(context: Context, names: Iterable[str] = PRESETS) -> dict[st
     found: dict[str, Composite] = {}
     meanings = []
     for name in names:
-        composite = context.composite(Task(preset=name))
+        composite = context.composite(published(name))
         meaning = _rounded(context, composite)
         if meaning not in meanings and _misfit(context, composite) is None:
             found[name] = composite
@@ -33,18 +34,20 @@ def fitting_presets(context: Context, names: Iterable[str] = PRESETS) -> dict[st
 
 
 def baselines(context: Context) -> tuple[str, ...]:
-    """The published composites to compare with: those the study names, else all that fit.
+    """What to compare with: the composites and methods the study names, else all presets that fit.
 
-    Raises InputError when a named one does not fit the model.
+    Raises InputError when a named composite does not fit the model.
     """
     named = context.spec.baselines
     if named is None:
         return tuple(fitting_presets(context))
-    for name in named:
-        misfit = _misfit(context, context.composite(Task(preset=name)))
+    presets = [name for name in named if name in PRESETS]
+    for name in presets:
+        misfit = _misfit(context, context.composite(published(name)))
         if misfit is not None:
             raise InputError(f"baselines: '{name}' does not fit {context.model.name}: {misfit}")
-    return tuple(fitting_presets(context, named))
+    fitting = fitting_presets(context, presets)
+    return tuple(name for name in named if name in fitting or name not in presets)
 
 
 def _misfit(context: Context, composite: Composite) -> InputError | None:
@@ -59,17 +62,17 @@ def _misfit(context: Context, composite: Composite) -> InputError | None:
 def literature_points(context: Context) -> dict[str, dict[str, Any]]:
     """The published composites that the search space contains, as values of its names."""
     points = {}
-    for name, published in fitting_presets(context).items():
-        values = _point_of(context, name, published)
+    for name, composite in fitting_presets(context).items():
+        values = _point_of(context, name, composite)
         if values is not None:
             points[name] = values
     return points
 
 
-def _point_of(context: Context, name: str, published: Composite) -> dict[str, Any] | None:
+def _point_of(context: Context, name: str, preset: Composite) -> dict[str, Any] | None:
     """The point at which the study's composite is the published one, layer by layer, or None."""
-    wanted, composite = _meaning(context, published), context.spec.composite
-    candidates = _candidates(context, name, published)
+    wanted, composite = _meaning(context, preset), context.spec.composite
+    candidates = _candidates(context, name, preset)
     places = itertools.product(*(candidates[depth] for depth in composite.depths))
     for place in itertools.islice(places, MOST_DEPTHS_TRIED):
         begun = dict(zip(composite.depths, place, strict=True))
@@ -95,7 +98,7 @@ def _agreeing(
         return
     names = {block.name for block in parts[0].blocks}
     for values in Space(context.spec.search, parts[0]).points(candidates, begun):
-        composite = context.composite(Task(values={**context.some_values, **values}))
+        composite = context.composite(tuned({**context.some_values, **values}))
         groups = {n: rule.group for n, rule in composite.rules(context.layers).items()}
         if all(
             same_values(wanted.get(layer), meaning)
@@ -105,9 +108,9 @@ def _agreeing(
             yield from _agreeing(context, wanted, candidates, parts[1:], values)
 
 
-def _candidates(context: Context, name: str, published: Composite) -> dict[str, list[Any]]:
+def _candidates(context: Context, name: str, composite: Composite) -> dict[str, list[Any]]:
     """The values each name may take: numbers of the published composite, 0, 1, any depth."""
-    used = {v for block in published.blocks for v in block.numbers.values()}
+    used = {v for block in composite.blocks for v in block.numbers.values()}
     numbers = sorted({0.0, 1.0, *used, *PRESETS[name].hyper.values()})
     depths = context.spec.composite.depths
     return {
@@ -118,7 +121,7 @@ def _candidates(context: Context, name: str, published: Composite) -> dict[str, 
 
 def composite_key(context: Context, values: Mapping[str, Any]) -> Hashable:
     """Equal for points of the space at which every layer gets the same, but for last digits."""
-    return _rounded(context, context.composite(Task(values=values)))
+    return _rounded(context, context.composite(tuned(values)))
 
 
 def _rounded(context: Context, composite: Composite) -> Hashable:

@@ -7,62 +7,33 @@ perturbation curves -> scores. The same task gives the same result on one worker
 
 from __future__ import annotations
 
-import resource
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lrpsweep.attribution import BlockBalance, Explanation, LayerRule, doubtful, mixes_images
-from lrpsweep.composites import Composite
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import (
-    BLIND_ORDERS,
-    METRICS,
-    PROTOCOLS,
+    MEASURES,
     SCORES,
+    Evidence,
     FlipResult,
+    Measure,
+    Needs,
     Protocol,
-    Series,
     Setting,
     flip,
     hot_spot_index,
-    patch_order,
 )
 from lrpsweep.results import TrialResult
-from lrpsweep.trial.context import Context, Packed, Task
+from lrpsweep.trial.context import BoundCandidate, Chunk, Context, SplitName, Task
+from lrpsweep.trial.states import perturbation_series, score_images, state_counts
 
 EXPLAINED_AT_ONCE = 16
-
-
-def build_runner(packed: Packed, device: str) -> Callable[[Task], dict[str, Any]]:
-    """A worker's whole job: the function that runs one task after another on one device.
-
-    Its answers are `TrialResult.to_json()`, with how many images passed the network ('forwards')
-    and the worker's memory so far ('memory_bytes').
-    """
-    context = packed.unpack(device)
-    torch.set_num_threads(context.threads)
-
-    def run(task: Task) -> dict[str, Any]:
-        result = run_trial(context, task)
-        states = len(result.scores) * len(result.flipped)
-        orders = len(METRICS[task.objective or packed.spec.objective].orders)
-        forwards = len(result.scores) + states * orders
-        return result.to_json() | {"forwards": forwards, "memory_bytes": _memory(device)}
-
-    return run
-
-
-def _memory(device: str) -> int:
-    """Most memory that this process has held, in bytes: on the GPU where there is one."""
-    if device == "cuda":
-        return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def run_trial(context: Context, task: Task) -> TrialResult:
@@ -72,19 +43,24 @@ def run_trial(context: Context, task: Task) -> TrialResult:
     memory runs out, the batch is halved, for this trial and the later ones, until one image is too
     many.
     """
-    composite = context.composite(task)
+    candidate = context.bind(task.candidate)
+    objectives = tuple(measure.name for measure in context.objectives(task))
+    images = len(context.inputs(task.split).images)
     while True:
+        chunks = _chunks(images, task.split, min(EXPLAINED_AT_ONCE, context.batch))
         try:
-            return _fold(list(_chunks(context, task, composite)), context.device)
+            results = [_run_chunk(context, task, candidate, chunk) for chunk in chunks]
+            return _fold(results, objectives, context.device)
         except (MemoryError, RuntimeError) as error:
-            if context.batch == 1 or not _out_of_memory(error) or _mixes_images(composite):
+            if context.batch == 1 or not _out_of_memory(error) or _mixes_images(candidate):
                 raise
             context.shrink()
 
 
-def _mixes_images(composite: Composite) -> bool:
+def _mixes_images(candidate: BoundCandidate) -> bool:
     """Whether another batch would give other heatmaps."""
-    return any(mixes_images(LayerRule(b.rule, b.options)) for b in composite.blocks)
+    blocks = candidate.composite.blocks if candidate.composite else ()
+    return any(mixes_images(LayerRule(block.rule, block.options)) for block in blocks)
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -95,8 +71,10 @@ def _out_of_memory(error: Exception) -> bool:
 
 
 @dataclass(frozen=True)
-class _Chunk:
-    scores: np.ndarray
+class _ChunkResult:
+    """What is found of n images. measures: (n,) by name; curves: (n, S + 1), of the objective."""
+
+    measures: Mapping[str, np.ndarray]
     curves: np.ndarray
     flipped: np.ndarray
     balance: Mapping[str, float]
@@ -106,60 +84,114 @@ class _Chunk:
     seconds: Mapping[str, float]
 
 
-def _chunks(context: Context, task: Task, composite: Composite) -> Iterator[_Chunk]:
-    count = len(context.inputs(task.split).images)
-    if not count:
-        raise InputError(f"data.split.{task.split}: 0 images; expected at least 1")
-    size = min(EXPLAINED_AT_ONCE, context.batch)
-    for first in range(0, count, size):
-        yield _chunk(context, task, composite, first, min(first + size, count))
+def _chunks(images: int, split: SplitName, size: int) -> Iterator[Chunk]:
+    if not images:
+        raise InputError(f"data.split.{split}: 0 images; expected at least 1")
+    for first in range(0, images, size):
+        yield Chunk(split, first, min(first + size, images))
 
 
-def _chunk(context: Context, task: Task, composite: Composite, first: int, last: int) -> _Chunk:
+def _run_chunk(
+    context: Context, task: Task, candidate: BoundCandidate, chunk: Chunk
+) -> _ChunkResult:
+    """Explains the images, scores their perturbed states, and takes the measures."""
     started = time.perf_counter()
-    explanation = context.explain(composite, task.split, first, last)
+    explanation = context.explain(candidate, chunk)
     heatmaps = explanation.heatmaps.cpu().numpy()
-    where = _instability(context, task, composite, explanation, first, last)
-    explained = time.perf_counter()
-    protocol, setting = find_protocol(context), _setting(context, task)
-    try:
-        ranks = protocol.rank(explanation.relevance, setting.evaluation.patch)
-    except FloatingPointError as error:
-        raise FloatingPointError(f"{error}; {where}") from error
-    metric = METRICS[task.objective or context.spec.objective]
-    flips = {order: _flip(context, task, ranks, order, first) for order in metric.orders}
+    where = _instability(context, candidate, explanation, chunk)
+    explained = time.perf_counter() - started
+    setting = context.setting(task.split, task.perturbation)
+    ranks = _ranks(context.protocol, setting.evaluation.patch, explanation, where)
+    objectives = context.objectives(task)
+    orders = dict.fromkeys(order for m in objectives for order in m.needs.orders)
+    flips = {order: _flip(context, setting, ranks, order, chunk) for order in orders}
     curves = {order: found.curves for order, found in flips.items()}
-    waited = {
-        part: sum(found.seconds[part] for found in flips.values()) for part in ("perturb", "score")
-    }
-    return _Chunk(
-        scores=metric.combine(curves, protocol.auc),
-        curves=curves[metric.orders[0]],
-        flipped=_counts(protocol, setting) / ranks.shape[1],
+    evidence = _evidence(context, candidate, chunk, heatmaps, curves)
+    measures = dict.fromkeys((*objectives, *_free(curves)))
+    return _ChunkResult(
+        measures={measure.name: _score(measure, evidence) for measure in measures},
+        curves=next(iter(curves.values()), np.empty((len(heatmaps), 0))),
+        flipped=_shares_flipped(context.protocol, setting, ranks) if curves else np.empty(0),
         balance=explanation.balance(),
-        blocks={
-            block.name: _shares(explanation.blocks[block.name], explanation.score)
-            for block in composite.blocks
-            if block.name in explanation.blocks
-        },
+        blocks=_by_block(candidate, explanation),
         hot_spots=hot_spot_index(heatmaps),
         unstable=where,
-        seconds={"explain": explained - started, **waited},
+        seconds={"explain": explained}
+        | {part: sum(f.seconds[part] for f in flips.values()) for part in ("perturb", "score")},
     )
 
 
-def _instability(
+def _evidence(
     context: Context,
-    task: Task,
-    composite: Composite,
-    explanation: Explanation,
-    first: int,
-    last: int,
+    candidate: BoundCandidate,
+    chunk: Chunk,
+    heatmaps: np.ndarray,
+    curves: Mapping[str, np.ndarray],
+) -> Evidence:
+    """What measures may need of the images."""
+    inputs = context.inputs(chunk.split)
+    return Evidence(
+        curves=curves,
+        area=context.protocol.area,
+        images=inputs.images[chunk.rows],
+        heatmaps=heatmaps,
+        masks=None if inputs.masks is None else inputs.masks[chunk.rows],
+        explain=lambda pixels: context.explain_others(candidate, chunk, pixels),
+    )
+
+
+def _free(curves: Mapping[str, np.ndarray]) -> Iterator[Measure]:
+    """The measures that need no more than these curves, by order."""
+    for measure in MEASURES.values():
+        orders = measure.needs.orders
+        if orders and set(orders) <= curves.keys() and measure.needs == Needs(orders=orders):
+            yield measure
+
+
+def _score(measure: Measure, evidence: Evidence) -> np.ndarray:
+    assert evidence.images is not None
+    scores, count = np.asarray(measure.score(evidence)), len(evidence.images)
+    if scores.shape != (count,):
+        raise InputError(
+            f"measure '{measure.name}': found scores of the shape {scores.shape} for {count} "
+            f"images; expected ({count},), one for each image"
+        )
+    return scores
+
+
+def _ranks(protocol: Protocol, patch: int, explanation: Explanation, where: str) -> np.ndarray:
+    """Relevance of patches (n, P). Raises FloatingPointError, with `where`, if it is not finite."""
+    try:
+        return protocol.rank(explanation.relevance, patch)
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{error}; {where}") from error
+
+
+def _shares_flipped(protocol: Protocol, setting: Setting, ranks: np.ndarray) -> np.ndarray:
+    """The share of patches that is perturbed in each state, (S + 1,)."""
+    return np.asarray(state_counts(protocol, setting) / ranks.shape[1])
+
+
+def _instability(
+    context: Context, candidate: BoundCandidate, explanation: Explanation, chunk: Chunk
 ) -> str:
-    """Where relevance grows out of proportion, looked for only if it has."""
-    if not bool(doubtful(explanation).any()):
+    """Where LRP's relevance grows out of proportion, looked for only if it has."""
+    composite = candidate.composite
+    if composite is None or not bool(doubtful(explanation).any()):
         return ""
-    return str(context.instability(composite, task.split, first, last) or "")
+    return str(context.instability(composite, chunk) or "")
+
+
+def _by_block(
+    candidate: BoundCandidate, explanation: Explanation
+) -> dict[str, Mapping[str, float]]:
+    """The balance of each block, in the composite's order; of a method without blocks, none."""
+    blocks = candidate.composite.blocks if candidate.composite else ()
+    return {
+        block.name: _shares(explanation.blocks[block.name], explanation.score)
+        for block in blocks
+        if block.name in explanation.blocks
+    }
 
 
 def _shares(block: BlockBalance, score: Tensor) -> dict[str, float]:
@@ -174,84 +206,32 @@ def _shares(block: BlockBalance, score: Tensor) -> dict[str, float]:
     return shares | {"hot_spot": float(block.hot_spot.mean())}
 
 
-def _flip(context: Context, task: Task, ranks: np.ndarray, order: str, first: int) -> FlipResult:
-    """Perturbation curves (n, S + 1) of the n images that start at `first`.
+def _flip(
+    context: Context, setting: Setting, ranks: np.ndarray, order: str, chunk: Chunk
+) -> FlipResult:
+    """Perturbation curves (n, S + 1) of the images.
 
-    Those that know no heatmap are kept.
+    Curves of a blind order are kept, as no heatmap changes them.
     """
-    last = first + len(ranks)
-    key = (task.split, first, last, order, task.perturbation)
+    key = (chunk, order, setting.evaluation.perturbation)
     if key in context.kept_curves:
         return FlipResult(context.kept_curves[key], {"perturb": 0.0, "score": 0.0})
+    score = SCORES[setting.evaluation.score]
     found = flip(
-        perturbation_series(context, task, ranks, order, first),
-        _scorer(context, context.targets[task.split][first:last]),
+        perturbation_series(context.protocol, setting, ranks, order, chunk.first),
+        score_images(context.model, score, context.targets[chunk.split][chunk.rows]),
         batch=context.batch,
         threads=context.threads,
     )
-    if order in BLIND_ORDERS:
+    if context.protocol.order(order).blind:
         context.kept_curves[key] = found.curves
     return found
 
 
-def find_protocol(context: Context) -> Protocol:
-    """The protocol by which the study judges heatmaps."""
-    return PROTOCOLS[context.spec.evaluation.protocol]
-
-
-def perturbation_series(
-    context: Context, task: Task, ranks: np.ndarray, order: str, first: int = 0
-) -> Series:
-    """The states of the images from `first` on, by the relevance of their patches (n, P)."""
-    protocol, setting = find_protocol(context), _setting(context, task)
-    seed = setting.evaluation.seed
-    return protocol.series(
-        setting,
-        patch_order(ranks, order, seed, first=first, orders=protocol.orders),
-        _counts(protocol, setting),
-        first,
-    )
-
-
-def _setting(context: Context, task: Task) -> Setting:
-    evaluation = context.spec.evaluation
-    if task.perturbation is not None:
-        evaluation = evaluation.model_copy(update={"perturbation": task.perturbation})
-    preprocess = context.model.preprocess
-    return Setting(
-        evaluation,
-        context.inputs(task.split).images,
-        context.fill,
-        np.array(preprocess.mean),
-        np.array(preprocess.std),
-    )
-
-
-def _counts(protocol: Protocol, setting: Setting) -> np.ndarray:
-    return protocol.counts(setting.evaluation, *setting.images.shape[1:3])
-
-
-def _scorer(
-    context: Context, targets: np.ndarray
-) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Scores pixels (B, H, W, 3) of the images `index` (B,) by each one's target class."""
-
-    followed = SCORES[context.spec.evaluation.score]
-
-    @torch.no_grad()
-    def score(pixels: np.ndarray, index: np.ndarray) -> np.ndarray:
-        outputs = followed(context.model.net(context.model.normalize(pixels)))
-        wanted = torch.as_tensor(targets[index], device=outputs.device)
-        found: np.ndarray = outputs.gather(1, wanted[:, None])[:, 0].double().cpu().numpy()
-        return found
-
-    return score
-
-
-def _fold(chunks: Sequence[_Chunk], device: str) -> TrialResult:
+def _fold(chunks: Sequence[_ChunkResult], objectives: tuple[str, ...], device: str) -> TrialResult:
     """The chunks of one trial as one result; of several unstable ones, the first says where."""
     curves = np.concatenate([chunk.curves for chunk in chunks])
-    sizes = [len(chunk.scores) for chunk in chunks]
+    sizes = [len(chunk.curves) for chunk in chunks]
     low, high = np.quantile(curves, [0.25, 0.75], axis=0)
 
     def mean(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
@@ -261,7 +241,11 @@ def _fold(chunks: Sequence[_Chunk], device: str) -> TrialResult:
         }
 
     return TrialResult(
-        scores=np.concatenate([chunk.scores for chunk in chunks]),
+        objectives=objectives,
+        measures={
+            name: np.concatenate([chunk.measures[name] for chunk in chunks])
+            for name in chunks[0].measures
+        },
         curve=curves.mean(0),
         curve_low=low,
         curve_high=high,

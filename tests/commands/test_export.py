@@ -14,12 +14,13 @@ from PIL import Image
 import lrpsweep
 from lrpsweep.commands.composite_json import composite_document, write_composite
 from lrpsweep.commands.explain import load_composite
-from lrpsweep.commands.handover import explain_image
+from lrpsweep.commands.picture import explain_image
 from lrpsweep.composites.file import composite_of, read_composite
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults, TrialRecord
 from lrpsweep.study import ModelSpec, load_study
-from lrpsweep.trial.context import Task, prepare
+from lrpsweep.trial.candidates import tuned
+from lrpsweep.trial.context import Chunk, Task, prepare
 from lrpsweep.trial.trial import run_trial
 
 VALUES = {"gamma1": 0.0, "gamma2": math.inf}
@@ -36,7 +37,7 @@ def context(small_study):
 
 @pytest.fixture
 def document(context):
-    record = TrialRecord(3, "complete", VALUES, result=run_trial(context, Task(values=VALUES)))
+    record = TrialRecord(3, "complete", VALUES, result=run_trial(context, Task(tuned(VALUES))))
     results = StudyResults(
         "small", "auc_morf", "minimize", (record,), 1, (), context.spec.text, "0" * 64
     )
@@ -57,28 +58,29 @@ def test_an_unvalidated_composite_says_so(document):
 
 
 def test_the_file_gives_the_composite_of_the_trial(context, path):
-    assert composite_of(read_composite(path)) == context.composite(Task(values=VALUES))
+    assert composite_of(read_composite(path)) == context.composite(tuned(VALUES))
 
 
 def test_bounds_and_decay_of_a_study_are_in_the_file(small_study):
     pixel = "composite.0={block: pixel, layers: features.0, rule: z_box, low: -3, high: [4]}"
     context = prepare(load_study(small_study, [pixel, "composite.1.decay=0.5"]))
-    task = Task(values={"gamma1": 0.8, "gamma2": 0.5})
-    record = TrialRecord(3, "complete", task.values, result=run_trial(context, task))
+    values = {"gamma1": 0.8, "gamma2": 0.5}
+    candidate = tuned(values)
+    record = TrialRecord(3, "complete", values, result=run_trial(context, Task(candidate)))
     results = StudyResults("s", "auc_morf", "minimize", (record,), 1, (), "", "0" * 64)
     document = json.loads(json.dumps(composite_document(context, results, record)))
     assert document["blocks"][0]["bounds"] == {"low": [-3.0], "high": [4.0]}
     early = [b for b in document["blocks"] if b["block"].startswith("early")]
     assert [b["block"] for b in early] == ["early.1", "early.2", "early.3"]
     assert [b["hyperparameters"]["gamma"] for b in early] == [0.8, 0.4, 0.2]
-    assert composite_of(document) == context.composite(task)
+    assert composite_of(document) == context.composite(candidate)
 
 
 def test_the_loaded_composite_gives_the_heatmaps_of_the_sweep(context, path):
-    expected = context.explain(context.composite(Task(values=VALUES)), "search", 0, 4).heatmaps
-    tuned = lrpsweep.load_composite(path)
-    images = tuned.model.normalize(context.split.search.images)
-    found = tuned.explain(images, torch.as_tensor(context.targets["search"]))
+    expected = context.explain(context.bind(tuned(VALUES)), Chunk("search", 0, 4)).heatmaps
+    loaded = lrpsweep.load_composite(path)
+    images = loaded.model.normalize(context.split.search.images)
+    found = loaded.explain(images, torch.as_tensor(context.targets["search"]))
     assert found.shape == (4, 64, 64)
     assert torch.equal(found, expected)
 
@@ -242,7 +244,7 @@ def test_a_tuned_weights_file_is_never_looked_for(document, tmp_path):
 def test_the_file_says_where_its_model_came_from_but_no_folder(context, fields, source, tmp_path):
     spec = context.spec.model_copy(update={"model": ModelSpec(**fields)})
     context = dataclasses.replace(context, spec=spec)
-    record = TrialRecord(3, "complete", VALUES, result=run_trial(context, Task(values=VALUES)))
+    record = TrialRecord(3, "complete", VALUES, result=run_trial(context, Task(tuned(VALUES))))
     results = StudyResults("small", "auc_morf", "minimize", (record,), 1, (), spec.text, "0" * 64)
     write_composite(composite_document(context, results, record), tmp_path / "some.json")
     assert read_composite(tmp_path / "some.json")["model"]["source"] == source

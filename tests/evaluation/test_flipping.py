@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lrpsweep.evaluation import (
+    ORDERS,
     PERTURBATIONS,
+    Perturbation,
     Series,
     flip,
     independent_series,
-    patch_order,
     perturbed,
     rank_patches,
     schedule,
@@ -40,7 +41,7 @@ def test_a_linear_model_has_the_curve_of_the_closed_form(order, expected):
     """w = (3, 1, 2, -1), x = 1, flipped to 0 one by one."""
     weights = np.array([3.0, 1.0, 2.0, -1.0])
     image = np.ones((1, 2, 2, 3), np.uint8)
-    places = patch_order(rank_patches(weights.reshape(1, 2, 2), 1), order)
+    places = ORDERS[order].permute(rank_patches(weights.reshape(1, 2, 2), 1), 0, 0)
     counts = schedule(4, "linear", 4)
     series = independent_series(image, places, counts, "constant", patch=1, fill=FILL)
     found = flip(series, lambda samples, index: samples[..., 0].reshape(-1, 4) @ weights)
@@ -91,7 +92,7 @@ def test_curves_equal_those_of_plain_loops(height, width, data, order, kind, met
     heatmaps = rng.integers(-4, 5, (2, height, width))  # ties, and sums that are exact
     relevance = rank_patches(heatmaps, patch)
     counts = schedule(relevance.shape[1], kind)
-    places = patch_order(relevance, order)
+    places = ORDERS[order].permute(relevance, 0, 0)
     series = independent_series(images, places, counts, method[0], patch=patch, fill=FILL)
     found = flip(series, pixel_sum, batch=batch, threads=threads)
     expected = slow_curves(images, heatmaps, order, patch, counts, method[1])
@@ -105,7 +106,7 @@ def scene(
     images: np.ndarray = IMAGES,
     **others: int,
 ) -> Series:
-    order = patch_order(np.zeros((5, 15)), "random", 0)
+    order = ORDERS["random"].permute(np.zeros((5, 15)), 0, 0)
     return independent_series(
         images[chosen], order[chosen], counts, perturbation, patch=4, fill=FILL, **others
     )
@@ -206,7 +207,7 @@ def test_a_failing_score_is_passed_on_and_leaves_no_thread_behind(series):
     assert threading.active_count() == before
 
 
-def test_memory_is_bounded_by_the_batches_ahead(monkeypatch):
+def test_memory_is_bounded_by_the_batches_ahead():
     """While the first batch is scored, no more than the batches ahead are made."""
     made = []
 
@@ -214,7 +215,6 @@ def test_memory_is_bounded_by_the_batches_ahead(monkeypatch):
         made.append(1)
         return image
 
-    monkeypatch.setitem(PERTURBATIONS, "count", count_only)
     excess = []
 
     def score(samples: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -222,7 +222,8 @@ def test_memory_is_bounded_by_the_batches_ahead(monkeypatch):
         excess.append(len(made) - 2 * len(excess) - 2)
         return np.zeros(len(samples))
 
-    flip(scene("count"), score, batch=2)
+    with PERTURBATIONS.register(Perturbation("count", count_only, "nothing")):
+        flip(scene("count"), score, batch=2)
     assert max(excess) <= 2 * BATCHES_AHEAD
     assert len(made) == 25
 

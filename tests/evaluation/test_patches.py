@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrpsweep.errors import InputError
-from lrpsweep.evaluation import ORDERS, patch_grid, patch_order, rank_patches, schedule
+from lrpsweep.evaluation import ORDERS, PROTOCOLS, patch_grid, rank_patches, schedule
 from lrpsweep.evaluation.patches import patch_mask
 
 
@@ -47,7 +47,7 @@ def test_on_a_divisible_grid_relevance_is_the_plain_sum(rows, columns, patch, se
 def test_a_small_border_patch_is_not_last_by_size():
     heatmap = np.ones((1, 2, 3))
     heatmap[0, :, 2] = 1.5  # sums 4 and 3, means 1 and 1.5
-    assert patch_order(rank_patches(heatmap, 2), "morf").tolist() == [[1, 0]]
+    assert ORDERS["morf"].permute(rank_patches(heatmap, 2), 0, 0).tolist() == [[1, 0]]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -74,29 +74,29 @@ def test_morf_and_lerf_break_ties_row_major(relevance):
     patches = range(len(relevance))
     descending = sorted(patches, key=lambda p: (-relevance[p], p))
     ascending = sorted(patches, key=lambda p: (relevance[p], p))
-    assert patch_order(row, "morf")[0].tolist() == descending
-    assert patch_order(row, "lerf")[0].tolist() == ascending
+    assert ORDERS["morf"].permute(row, 0, 0)[0].tolist() == descending
+    assert ORDERS["lerf"].permute(row, 0, 0)[0].tolist() == ascending
 
 
 def test_random_order_depends_on_seed_and_position_alone():
     rng = np.random.default_rng(0)
-    whole = patch_order(rng.normal(size=(6, 50)), "random", 3)
-    chunks = [patch_order(rng.normal(size=(2, 50)), "random", 3, first=f) for f in (0, 2, 4)]
+    whole = ORDERS["random"].permute(rng.normal(size=(6, 50)), 3, 0)
+    chunks = [ORDERS["random"].permute(rng.normal(size=(2, 50)), 3, f) for f in (0, 2, 4)]
     np.testing.assert_array_equal(whole, np.concatenate(chunks))
     np.testing.assert_array_equal(np.sort(whole), np.tile(np.arange(50), (6, 1)))
     assert len({tuple(row) for row in whole}) == 6
-    assert (whole != patch_order(np.zeros((6, 50)), "random", 4)).any()
+    assert (whole != ORDERS["random"].permute(np.zeros((6, 50)), 4, 0)).any()
 
 
 def test_random_order_favours_no_patch():
     """The mean place of each of 9 patches over 4,000 images; its standard error is 0.041."""
-    places = np.argsort(patch_order(np.zeros((4000, 9)), "random", 0), axis=1)
+    places = np.argsort(ORDERS["random"].permute(np.zeros((4000, 9)), 0, 0), axis=1)
     np.testing.assert_allclose(places.mean(axis=0), 4, atol=5 * 0.041)
 
 
 def test_an_unknown_order_lists_those_there_are():
     with pytest.raises(InputError, match=r"morf, lerf, random\. Did you mean 'morf'\?"):
-        patch_order(np.zeros((1, 4)), "morff")
+        PROTOCOLS["default"].order("morff")
     assert set(ORDERS) == {"morf", "lerf", "random"}
 
 

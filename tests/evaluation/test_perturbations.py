@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import PERTURBATIONS, independent_series, perturbed
-from lrpsweep.evaluation.perturbations import find_perturbation
 
 FILL = np.array([100.4, 20.6, 250.0])
 FILL_PIXEL = [100, 21, 250]
@@ -30,7 +29,7 @@ def random_mask(seed: int, share: float = 0.4) -> np.ndarray:
 
 def apply(name: str, image: np.ndarray, mask: np.ndarray, seed: int = 0) -> np.ndarray:
     fill = np.array(FILL_PIXEL, np.uint8)
-    return PERTURBATIONS[name](image, mask, fill, np.random.default_rng(seed))
+    return PERTURBATIONS[name].function(image, mask, fill, np.random.default_rng(seed))
 
 
 def after(
@@ -103,7 +102,9 @@ def test_noise_covers_the_range_evenly():
     """Mean 127.5; the standard error over 150 × 200 × 3 values is 0.25."""
     image = np.zeros((150, 200, 3), np.uint8)
     mask = np.ones(image.shape[:2], bool)
-    noise = PERTURBATIONS["uniform"](image, mask, np.zeros(3, np.uint8), np.random.default_rng(0))
+    noise = PERTURBATIONS["uniform"].function(
+        image, mask, np.zeros(3, np.uint8), np.random.default_rng(0)
+    )
     assert (noise.min(), noise.max()) == (0, 255)
     assert abs(noise.mean() - 127.5) < 5 * 0.25
 
@@ -132,4 +133,4 @@ def test_noise_differs_by_image_and_seed_and_stays_from_step_to_step():
 
 def test_an_unknown_perturbation_lists_those_there_are():
     with pytest.raises(InputError, match=r"telea, navier_stokes, .*Did you mean 'telea'\?"):
-        find_perturbation("tela")
+        PERTURBATIONS.find("tela", "evaluation.perturbation")

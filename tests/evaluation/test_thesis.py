@@ -9,8 +9,8 @@ import torch
 from torchvision import transforms
 
 from lrpsweep.errors import InputError
-from lrpsweep.evaluation import PROTOCOLS, Series, Setting, flip, patch_order
-from lrpsweep.evaluation.thesis import bounds, drift_table, grey_pixel, normalized
+from lrpsweep.evaluation import ORDERS, PROTOCOLS, Series, Setting, flip
+from lrpsweep.evaluation.protocols.thesis import bounds, drift_table, grey_pixel, normalized
 from lrpsweep.study import EvaluationSpec
 
 THESIS = PROTOCOLS["thesis"]
@@ -30,7 +30,7 @@ def setting(perturbation: str = "telea", seed: int = 7, mean=MEAN, std=STD) -> S
 
 def made(perturbation: str = "telea", order: str = "morf", first: int = 0, last: int = 5) -> Series:
     ranks = THESIS.rank(RELEVANCE[first:last], PATCH)
-    places = patch_order(ranks, order, 7, first=first, orders=THESIS.orders)
+    places = THESIS.order(order).permute(ranks, 7, first)
     counts = THESIS.counts(setting().evaluation, 24, 24)
     return THESIS.series(setting(perturbation), places, counts, first)
 
@@ -82,7 +82,7 @@ def test_relevance_that_is_not_finite_is_refused():
 def test_a_random_order_is_the_same_for_all_images():
     torch.manual_seed(7)
     expected = torch.randperm(9).numpy()
-    order = patch_order(np.zeros((3, 9)), "random", 7, first=2, orders=THESIS.orders)
+    order = THESIS.order("random").permute(np.zeros((3, 9)), 7, 2)
     np.testing.assert_array_equal(order, np.tile(expected, (3, 1)))
 
 
@@ -99,7 +99,7 @@ def test_patches_that_do_not_make_a_square_are_refused(height, width):
 
 def test_the_area_is_not_divided_by_the_steps():
     curves = np.random.default_rng(0).normal(size=(4, 30))
-    np.testing.assert_allclose(THESIS.auc(curves), np.trapezoid(curves, axis=1))
+    np.testing.assert_allclose(THESIS.area(curves), np.trapezoid(curves, axis=1))
 
 
 @pytest.mark.parametrize("channel", range(3))
@@ -162,7 +162,7 @@ def test_uniform_fills_new_patches_with_one_value_for_each_image_and_step():
 
 
 @pytest.mark.parametrize("perturbation", THESIS.perturbations)
-@pytest.mark.parametrize("order", THESIS.orders)
+@pytest.mark.parametrize("order", ORDERS)
 def test_chunks_batches_and_threads_change_nothing(perturbation, order):
     def score(first: int):
         return lambda samples, index: (

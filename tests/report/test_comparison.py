@@ -14,7 +14,10 @@ def shifted(study: StudyResults, by: float, name: str) -> StudyResults:
     for trial in study.trials:
         if trial.result is not None:
             steps = by * (1 + np.arange(len(trial.result.scores)) % 2)
-            trial = replace(trial, result=replace(trial.result, scores=trial.result.scores + steps))
+            trial = replace(
+                trial,
+                result=replace(trial.result, measures={"auc_morf": trial.result.scores + steps}),
+            )
         trials.append(trial)
     return replace(study, trials=tuple(trials), name=name)
 

@@ -17,17 +17,11 @@ from fabricated import (
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lrpsweep.report.figures import (
-    FIGURES,
-    draw_figures,
-    figure_contour,
-    figure_curves,
-    figure_distribution,
-    figure_heatmap_grid,
-    figure_heatmaps,
-    figure_slices,
-    figure_validation,
-)
+from lrpsweep.report.figures import FIGURES, draw_figures
+from lrpsweep.report.figures.heatmaps import figure_heatmap_grid, figure_heatmaps
+from lrpsweep.report.figures.scores import figure_curves, figure_distribution
+from lrpsweep.report.figures.space import figure_contour, figure_slices
+from lrpsweep.report.figures.validation import figure_validation
 from lrpsweep.results import Axis, StudyResults, TrialRecord
 
 
@@ -86,7 +80,7 @@ def on_axes(axes: tuple[Axis, ...], points: list[tuple[object, ...]]) -> StudyRe
             n,
             "complete",
             {axis.name: v for axis, v in zip(axes, point, strict=True)},
-            dataclasses.replace(result, scores=result.scores + n),
+            dataclasses.replace(result, measures={"auc_morf": result.scores + n}),
         )
         for n, point in enumerate(points)
     )
@@ -245,3 +239,38 @@ def test_hostile_names_are_drawn_as_text() -> None:
 def test_a_single_validation_image_is_drawn_without_an_interval(study: StudyResults) -> None:
     figure = drawn(figure_validation(one_validation_image(study)))
     assert "over 1 images" in figure.axes[0].get_xlabel()
+
+
+def test_an_objective_without_curves_has_no_figure_of_them(study: StudyResults) -> None:
+    nothing = np.empty(0)
+    bare = tuple(
+        dataclasses.replace(
+            trial,
+            result=trial.result
+            and dataclasses.replace(
+                trial.result,
+                curve=nothing,
+                curve_low=nothing,
+                curve_high=nothing,
+                flipped=nothing,
+            ),
+        )
+        for trial in study.trials
+    )
+    found = dataclasses.replace(study, trials=bare, objective="hot_spot")
+    assert figure_curves(found) is None
+    assert "curves" not in draw_figures(found)
+
+
+def test_labels_come_from_the_measure(study: StudyResults) -> None:
+    def label(objective: str) -> str:
+        return (
+            drawn(figure_distribution(dataclasses.replace(study, objective=objective)))
+            .axes[0]
+            .get_xlabel()
+        )
+
+    assert label("auc_morf") == "AUC (MoRF) [logit]; lower is better"
+    assert label("auc_random") == "AUC (random order) [logit]; a control"
+    assert label("hot_spot") == "hot-spot index = max |R| / Σ |R|; lower is better"
+    assert label("gone") == "gone; lower is better"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 os.environ.update(RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
 
-from quadratic import Build, plan
+from quadratic import Build, job, plan
 from ray.cluster_utils import Cluster
 
 from lrpsweep.sweep.execution import Outcome, Resources, cluster_has_gpu, ray_executor
 from lrpsweep.sweep.study import run_study
-from lrpsweep.sweep.validation import Tasks
+from lrpsweep.sweep.validation import JobList
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     nodes.add_node(num_cpus=1, num_gpus=0)
     nodes.wait_for_nodes()
     outcomes: list[Outcome] = []
-    tasks = Tasks({str(i): {"values": {"x": i / 20}} for i in range(20)}, outcomes.append)
+    tasks = JobList({str(i): job(x=i / 20) for i in range(20)}, outcomes.append)
     try:
         with ray_executor(Resources(), nodes.address) as workers:
             workers.run(tasks, Build(0.3))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from lrpsweep.results import TrialResult
+from lrpsweep.results import Candidate, TrialResult
 from lrpsweep.study import identity, parse_study
 from lrpsweep.sweep.study import Plan
 
@@ -20,7 +20,8 @@ def result(
     scores: list[float], device: str = "cpu", hot_spot: float = 0.5, unstable: str = ""
 ) -> dict[str, Any]:
     found = TrialResult(
-        scores=np.asarray(scores),
+        objectives=("auc_morf",),
+        measures={"auc_morf": np.asarray(scores)},
         curve=np.linspace(1, 0, 3),
         curve_low=np.linspace(1, 0, 3) - 0.1,
         curve_high=np.linspace(1, 0, 3) + 0.1,
@@ -33,6 +34,11 @@ def result(
         unstable=unstable,
     )
     return found.to_json() | {"forwards": 7, "memory_bytes": 1000}
+
+
+def job(**values: float) -> dict[str, Any]:
+    """A task at this point, as a worker gets it."""
+    return {"candidate": {"method": "lrp", "settings": {"values": values}}}
 
 
 class Build:
@@ -49,9 +55,10 @@ class Build:
 
     def run(self, task: dict[str, Any]) -> dict[str, Any]:
         time.sleep(self.seconds)
-        if task.get("preset") in self.faults:
+        settings = task["candidate"]["settings"]
+        if settings.get("preset") in self.faults:
             raise ValueError("a bad preset")
-        values = task.get("values") or {"x": 0.9, "y": 0.9}
+        values = settings.get("values") or {"x": 0.9, "y": 0.9}
         value = (values["x"] - 0.3) ** 2 + (values.get("y", 0.0) - 0.1) ** 2
         fault = self.faults.get(f"x{values['x']:g}".replace(".", "_"))
         match fault:
@@ -128,8 +135,9 @@ def plan(
         direction="minimize",
         identity=canonical,
         spec_hash=spec_hash,
+        method="lrp",
         build=build or Build(),
         literature=literature or {},
-        baselines=baselines,
+        baselines={name: Candidate("lrp", {"preset": name}) for name in baselines},
         **changes,
     )

@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from quadratic import Build
+from quadratic import Build, job
 
 from lrpsweep.errors import InputError
 from lrpsweep.sweep.execution import (
     Executor,
+    Job,
     Outcome,
     Resources,
-    Task,
     local_executor,
     ray_executor,
 )
@@ -29,7 +29,7 @@ class Points:
     """A source of values of x; remembers outcomes by x."""
 
     def __init__(self, *xs: float, hook: Callable[[Points], None] = lambda _: None) -> None:
-        self.waiting: list[Task] = [{"values": {"x": x, "y": 0.0}} for x in xs]
+        self.waiting: list[Job] = [job(x=x, y=0.0) for x in xs]
         self.running = 0
         self.outcomes: dict[float, Outcome] = {}
         self.hook = hook
@@ -38,15 +38,15 @@ class Points:
     def finished(self) -> bool:
         return not self.waiting and not self.running
 
-    def next(self) -> Task | None:
+    def next(self) -> Job | None:
         if not self.waiting:
             return None
         self.running += 1
         return self.waiting.pop(0)
 
-    def done(self, task: Task, outcome: Outcome) -> None:
+    def done(self, task: Job, outcome: Outcome) -> None:
         self.running -= 1
-        self.outcomes[task["values"]["x"]] = outcome
+        self.outcomes[task["candidate"]["settings"]["values"]["x"]] = outcome
         self.hook(self)
 
 
@@ -69,10 +69,10 @@ def test_every_task_is_done_once_with_its_own_outcome(workers: Executor) -> None
     assert source.outcomes[0.2].reason == "ValueError: a bad point"
     assert source.outcomes[0.3].reason == "MemoryError: no room"
     results = {x: outcome.result for x, outcome in source.outcomes.items() if outcome.result}
-    assert results[0.0]["scores"] == pytest.approx(expected(0.0), abs=1e-15)
-    assert results[0.1]["scores"] == pytest.approx(expected(0.1), abs=1e-15)
-    assert math.isnan(results[0.4]["scores"][0])
-    assert results[0.5]["scores"][0] == math.inf
+    assert results[0.0]["measures"]["auc_morf"] == pytest.approx(expected(0.0), abs=1e-15)
+    assert results[0.1]["measures"]["auc_morf"] == pytest.approx(expected(0.1), abs=1e-15)
+    assert math.isnan(results[0.4]["measures"]["auc_morf"][0])
+    assert results[0.5]["measures"]["auc_morf"][0] == math.inf
 
 
 def test_what_cannot_be_built_is_the_reason_of_every_task(workers: Executor) -> None:
@@ -103,7 +103,7 @@ class Counting:
     def __call__(self) -> Any:
         calls = iter(range(100))
 
-        def run(task: Task) -> dict[str, Any]:
+        def run(task: Job) -> dict[str, Any]:
             time.sleep(0.3)
             return {"call": next(calls)}
 

@@ -12,11 +12,11 @@ import pytest
 
 from lrpsweep.composites import Block, Composite
 from lrpsweep.study import Choice, Fixed, Int, Linear, Log, Space, decode
-from lrpsweep.sweep.samplers import (
-    SAMPLERS,
+from lrpsweep.sweep.samplers import SAMPLERS
+from lrpsweep.sweep.samplers.mirror import distributions
+from lrpsweep.sweep.samplers.sampler import (
     Asked,
     count_points,
-    distributions,
     first_new,
 )
 
@@ -70,7 +70,7 @@ def loss(params: dict[str, Any]) -> float:
 
 def ask(name: str, count: int, history: Sequence[Asked] = (), seed: int = 3) -> list[Asked]:
     """A fresh sampler goes on from a history, as after a kill."""
-    proposals = SAMPLERS[name](space(SEARCH), seed, "minimize")
+    proposals = SAMPLERS[name].proposals(space(SEARCH), seed, "minimize")
     trials = list(history)
     for _ in range(count):
         seen = {space(SEARCH).key(trial.params) for trial in trials}
@@ -136,7 +136,7 @@ def test_two_points_that_both_mean_zero_are_the_same_point() -> None:
 
 def test_tpe_looks_where_the_good_trials_were() -> None:
     search = {"x": Linear(linear=(0.0, 1.0))}
-    proposals = SAMPLERS["tpe"](space(search), 0, "minimize")
+    proposals = SAMPLERS["tpe"].proposals(space(search), 0, "minimize")
     trials: list[Asked] = []
     for _ in range(40):
         params = first_new(
@@ -159,7 +159,7 @@ def test_running_and_failed_trials_do_not_break_a_proposal() -> None:
 def test_an_optimum_at_zero_does_not_hold_tpe_up() -> None:
     """Caught: hundreds of questions for one new point, when all of TPE's answers meant zero."""
     search = {name: Log(log=(1e-3, 1.0), zero=True) for name in ("a", "b")}
-    proposals = SAMPLERS["tpe"](space(search), 0, "minimize")
+    proposals = SAMPLERS["tpe"].proposals(space(search), 0, "minimize")
     trials: list[Asked] = []
     for _ in range(60):
         seen = {space(search).key(trial.params) for trial in trials}
@@ -171,7 +171,7 @@ def test_an_optimum_at_zero_does_not_hold_tpe_up() -> None:
 
 def wander(name: str, count: int) -> list[Asked]:
     """Trials of a space in which `zero` is the best rule, if `a` is low."""
-    proposals = SAMPLERS[name](CONDITIONAL, 1, "minimize")
+    proposals = SAMPLERS[name].proposals(CONDITIONAL, 1, "minimize")
     trials: list[Asked] = []
     for _ in range(count):
         seen = {CONDITIONAL.key(trial.params) for trial in trials}
@@ -223,7 +223,7 @@ def test_tpe_avoids_what_exceeds_a_constraint() -> None:
 
     def median(bound: float) -> float:
         """Of the later points, when low is good but too low is not allowed."""
-        proposals = SAMPLERS["tpe"](space(search), 0, "minimize")
+        proposals = SAMPLERS["tpe"].proposals(space(search), 0, "minimize")
         trials: list[Asked] = []
         for _ in range(40):
             params = first_new(

@@ -10,7 +10,7 @@ from quadratic import plan, result
 
 from lrpsweep.errors import InputError
 from lrpsweep.results import Comparison, Finalist, Recommendation, TrialResult
-from lrpsweep.sweep.samplers import distributions
+from lrpsweep.sweep.samplers.mirror import distributions
 from lrpsweep.sweep.storage import (
     Store,
     _record,
@@ -78,7 +78,7 @@ def test_what_exceeds_a_bound_and_whose_result_it_is_are_stored(store: Store, ur
         store.complete(number, found, 1.0, excess=excess, same_as=same_as)
     reopened = open_store(url, "s")
     assert [trial.excess for trial in reopened.history()] == [excess, excess]
-    records = [_record(trial) for trial in reopened._trials()]
+    records = [_record(trial, "auc_morf") for trial in reopened._trials()]
     assert [(r.exceeded, r.same_as) for r in records] == [(("hot_spot",), None), (("hot_spot",), 0)]
     assert reopened._trials()[0].constraints == excess  # as Optuna's own tools see it
 

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from quadratic import result
 
-from lrpsweep.results import Recommendation, StudyResults, TrialRecord, TrialResult
+from lrpsweep.results import Candidate, Recommendation, StudyResults, TrialRecord, TrialResult
 from lrpsweep.study import EvaluationSpec
 from lrpsweep.sweep.execution import Outcome
-from lrpsweep.sweep.validation import Validation, measures
+from lrpsweep.sweep.validation import Validation, measurements
 
 IMAGES = 24
+BASELINES = {name: Candidate("lrp", {"preset": name}) for name in ("one", "two")}
 SPREAD = np.linspace(-0.01, 0.01, IMAGES)
 
 
@@ -35,7 +36,7 @@ def judge(
     trial = TrialRecord(7, "complete", {"x": 0.5}, searched, exceeded=exceeded)
     direction: Any = "minimize" if objective == "auc_morf" else "maximize"
     study = StudyResults("s", objective, direction, (trial,), 1, (), "", "")
-    validation = Validation(study, ("one", "two"), EvaluationSpec())
+    validation = Validation(study, "lrp", BASELINES, EvaluationSpec())
 
     def outcome(name: str) -> Outcome:
         if name in failed:
@@ -46,7 +47,7 @@ def judge(
         mean = scores.get(label, {}).get(measure, 2.0 if "random" in measure else default)
         return Outcome(result=result(list(mean + SPREAD)))
 
-    outcomes = {name: outcome(name) for name in validation.tasks()}
+    outcomes = {name: outcome(name) for name in validation.jobs()}
     return validation.recommend(outcomes, looks)
 
 
@@ -79,7 +80,7 @@ def test_srg_is_compared_with_the_best_srg_of_the_literature() -> None:
         one={"auc_morf": 0.9, "auc_lerf": 2.0},
         two={"auc_morf": 1.5, "auc_lerf": 5.0},
     )
-    assert found.warnings == ("SRG (LeRF − MoRF) is 2.5, below the 3.5 of two.",)
+    assert found.warnings == ("SRG (AUC (LeRF) − AUC (MoRF)) is 2.5, behind the 3.5 of two.",)
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_a_second_look_at_the_same_images_is_told() -> None:
 
 def test_the_second_perturbation_is_one_that_the_protocol_has() -> None:
     def last(**evaluation: Any) -> str | None:
-        return measures("auc_morf", EvaluationSpec(**evaluation))[-1].perturbation
+        return measurements("auc_morf", EvaluationSpec(**evaluation))[-1].perturbation
 
     assert last() == "mean"
     assert last(perturbation="uniform") == "telea"
@@ -140,7 +141,7 @@ def test_a_composite_is_a_finalist_once_and_one_within_the_bounds_is_nominated()
     )
     study = StudyResults("s", "auc_morf", "minimize", trials, 4, (), "", "")
     assert [t.number for t in study.ranked()] == [3, 2, 1, 0]
-    names = Validation(study, (), EvaluationSpec()).tasks()
+    names = Validation(study, "lrp", {}, EvaluationSpec()).jobs()
     assert list(dict.fromkeys(name.split(":")[0] for name in names)) == [
         "trial 3",
         "trial 2",

@@ -11,7 +11,7 @@ import torch
 
 from lrpsweep.data import read_image
 from lrpsweep.data.scenes import draw_scenes
-from lrpsweep.evaluation import PROTOCOLS, Setting, flip, patch_order
+from lrpsweep.evaluation import PROTOCOLS, Setting, flip
 from lrpsweep.models import Model, load_model, wrap_model
 from lrpsweep.study import EvaluationSpec, ModelSpec, Preprocess
 
@@ -86,7 +86,7 @@ def our_curves(case: Case, relevance: np.ndarray, options: dict[str, Any]) -> di
     mean, std = np.array(IMAGENET.mean), np.array(IMAGENET.std)
     setting = Setting(evaluation, case.images, case.images.mean((0, 1, 2)), mean, std)
     ranks = protocol.rank(torch.from_numpy(relevance), evaluation.patch)
-    order = patch_order(ranks, options["order"], evaluation.seed, orders=protocol.orders)
+    order = protocol.order(options["order"]).permute(ranks, evaluation.seed, 0)
     counts = protocol.counts(evaluation, *case.images.shape[1:3])
 
     @torch.no_grad()
@@ -96,4 +96,4 @@ def our_curves(case: Case, relevance: np.ndarray, options: dict[str, Any]) -> di
         return found
 
     curves = flip(protocol.series(setting, order, counts, 0), score, batch=32, threads=2).curves
-    return {"curves": curves, "auc": protocol.auc(curves).mean()}
+    return {"curves": curves, "auc": protocol.area(curves).mean()}

@@ -12,6 +12,7 @@ from lrpsweep.attribution.lrp.operations import OPERATIONS
 from lrpsweep.commands.describe import describe_study
 from lrpsweep.errors import InputError
 from lrpsweep.study import parse_study
+from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.context import Given, Task, prepare
 from lrpsweep.trial.trial import run_trial
 
@@ -52,7 +53,7 @@ def given(net=None, images=(IMAGES, LABELS)):
 def test_what_travels_to_the_workers_gives_the_same_trial(tmp_path):
     context = prepare(study(tmp_path), given=given())
     there = pickle.loads(pickle.dumps(context.pack())).unpack("cpu")
-    task = Task(values={"g": 0.5})
+    task = Task(tuned({"g": 0.5}))
     assert np.array_equal(run_trial(there, task).scores, run_trial(context, task).scores)
     assert there.spec.path.is_absolute()
 
@@ -68,7 +69,7 @@ def test_what_was_registered_travels_to_the_workers(tmp_path):
         packed = pickle.dumps(prepare(study(tmp_path), given=given(net)).pack())
     there = pickle.loads(packed).unpack("cpu")  # as in a new process
     try:
-        assert np.isfinite(run_trial(there, Task(values={"g": 0.5})).scores).all()
+        assert np.isfinite(run_trial(there, Task(tuned({"g": 0.5}))).scores).all()
     finally:
         OPERATIONS.remove("Halved")
 
@@ -76,7 +77,7 @@ def test_what_was_registered_travels_to_the_workers(tmp_path):
 def test_the_callers_network_is_left_alone(tmp_path):
     net = network().train()
     before = [p.clone() for p in net.parameters()]
-    run_trial(prepare(study(tmp_path), given=given(net)), Task(values={"g": 0.5}))
+    run_trial(prepare(study(tmp_path), given=given(net)), Task(tuned({"g": 0.5})))
     assert net.training
     assert all(p.requires_grad for p in net.parameters())
     assert all(map(torch.equal, before, net.parameters()))
@@ -183,7 +184,7 @@ def test_depths_that_the_network_does_not_have_are_refused(tmp_path):
             given=given(),
         )
 
-    assert len(prepared(2, "flat").composite(Task(values={"l": 0})).blocks) == 1
+    assert len(prepared(2, "flat").composite(tuned({"l": 0})).blocks) == 1
     with pytest.raises(InputError, match=r"search\.l: found 3, but mine is 2 layers .* most 2"):
         prepared(3, "flat")
     with pytest.raises(InputError, match=r"composite\.low\.rule: z_box on '3'"):

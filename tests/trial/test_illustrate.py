@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lrpsweep.report.illustrations import read_illustrations, write_illustrations
 from lrpsweep.results import Illustrations
 from lrpsweep.study import parse_study
 from lrpsweep.trial.context import Context, prepare
-from lrpsweep.trial.illustrate import illustrate, read_illustrations, write_illustrations
+from lrpsweep.trial.illustrate import illustrate
 
 ONE_NAME = ["search={gamma1: {log: [0.1, 1.0], zero: true, points: 3}}", "composite.late.gamma=0"]
 RULES = [

@@ -13,11 +13,12 @@ from lrpsweep.attribution import Block
 from lrpsweep.errors import InputError
 from lrpsweep.results import TrialResult
 from lrpsweep.study import PRESETS, load_study
+from lrpsweep.trial.candidates import published, tuned
 from lrpsweep.trial.context import Context, Task, prepare
 from lrpsweep.trial.literature import baselines, canonical, fitting_presets, literature_points
 from lrpsweep.trial.trial import run_trial
 
-POINT = Task(values={"gamma1": 0.1, "gamma2": 0.5})
+POINT = Task(tuned({"gamma1": 0.1, "gamma2": 0.5}))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def numbers(result: TrialResult) -> dict:
 
 def test_the_same_task_gives_the_same_result_again_and_in_a_new_context(context, small_study):
     first = run_trial(context, POINT)
-    run_trial(context, Task(values={"gamma1": 1.0, "gamma2": 1.0}))
+    run_trial(context, Task(tuned({"gamma1": 1.0, "gamma2": 1.0})))
     assert numbers(run_trial(context, POINT)) == numbers(first)
     assert numbers(run_trial(prepare(load_study(small_study)), POINT)) == numbers(first)
 
@@ -52,8 +53,8 @@ def test_scores_are_the_area_under_curves_that_begin_with_the_untouched_image(co
 
 def test_most_relevant_first_falls_faster_than_least_relevant_first(context):
     morf = run_trial(context, POINT).value
-    lerf = run_trial(context, dataclasses.replace(POINT, objective="auc_lerf")).value
-    srg = run_trial(context, dataclasses.replace(POINT, objective="srg")).value
+    lerf = run_trial(context, dataclasses.replace(POINT, objectives=("auc_lerf",))).value
+    srg = run_trial(context, dataclasses.replace(POINT, objectives=("srg",))).value
     assert morf < lerf
     assert srg == pytest.approx(lerf - morf, rel=1e-6)
 
@@ -87,7 +88,7 @@ def unstable_context(small_study):
 
 
 def test_an_unstable_trial_says_in_which_layer_it_becomes_so(unstable_context):
-    result = run_trial(unstable_context, Task(values={"gamma1": 1000.0, "gamma2": 0.5}))
+    result = run_trial(unstable_context, Task(tuned({"gamma1": 1000.0, "gamma2": 0.5})))
     layer, _, reason = result.unstable.partition(": ")
     assert layer in ("features.2", "features.5", "features.7")  # those of the block
     assert re.fullmatch(r"relevance grows .* times there, in 4 of 4 images", reason)
@@ -96,7 +97,7 @@ def test_an_unstable_trial_says_in_which_layer_it_becomes_so(unstable_context):
 
 def test_relevance_that_is_not_finite_fails_with_the_layer(unstable_context):
     with pytest.raises(FloatingPointError, match=r"infinite in 4 of 4 heatmaps.*; features\.\d:"):
-        run_trial(unstable_context, Task(values={"gamma1": 1e38, "gamma2": 0.5}))
+        run_trial(unstable_context, Task(tuned({"gamma1": 1e38, "gamma2": 0.5})))
 
 
 def test_nobody_looks_for_the_layer_of_a_stable_trial(context, monkeypatch):
@@ -108,7 +109,7 @@ def test_every_published_composite_fits_the_embedded_network(context):
     same = {"cmp_alpha1", "cmp_alpha1_flat", "cmp_alpha2", "cmp_alpha2_flat"}
     assert set(fitting_presets(context)) == set(PRESETS) - same
     for name in PRESETS:
-        assert np.isfinite(run_trial(context, Task(preset=name)).value)
+        assert np.isfinite(run_trial(context, Task(published(name))).value)
 
 
 def test_a_published_composite_inside_the_space_is_found(small_study):
@@ -204,7 +205,7 @@ def test_the_protocol_decides_states_and_area(thesis):
 @pytest.mark.parametrize("perturbation", ["telea", "uniform"])
 @pytest.mark.parametrize("objective", ["srg", "auc_random"])
 def test_the_size_of_chunks_changes_no_score_of_protocol_thesis(thesis, perturbation, objective):
-    task = dataclasses.replace(POINT, perturbation=perturbation, objective=objective)
+    task = dataclasses.replace(POINT, perturbation=perturbation, objectives=(objective,))
     whole = run_trial(thesis, task)
     thesis.batch = 2
     np.testing.assert_allclose(run_trial(thesis, task).scores, whole.scores, rtol=1e-5)
@@ -217,11 +218,13 @@ def test_protocol_thesis_is_refused_where_patches_do_not_fit(small_study):
 
 
 def test_curves_that_know_no_heatmap_are_made_once(context):
-    task = dataclasses.replace(POINT, objective="auc_random")
+    task = dataclasses.replace(POINT, objectives=("auc_random",))
     first = run_trial(context, task)
     unused = LittleMemory(context.model.net, 0, RuntimeError("scored again"))
     context.model = dataclasses.replace(context.model, net=unused)
-    other = run_trial(context, dataclasses.replace(task, values={"gamma1": 1.0, "gamma2": 1.0}))
+    other = run_trial(
+        context, dataclasses.replace(task, candidate=tuned({"gamma1": 1.0, "gamma2": 1.0}))
+    )
     np.testing.assert_array_equal(other.scores, first.scores)
     np.testing.assert_array_equal(other.curve, first.curve)
     assert other.hot_spot != first.hot_spot

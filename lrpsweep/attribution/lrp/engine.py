@@ -55,13 +55,14 @@ class Engine:
         net: nn.Module,
         bounds: tuple[Tensor, Tensor] | None = None,
         cache_bytes: int = 0,
+        example: Tensor | None = None,
     ):
         self.net = unwrapped(net)
         self.bounds = bounds
         self.cache_bytes = cache_bytes
         self._forwards: dict[Hashable, ForwardPass] = {}
         self._compared: set[Hashable] = set()
-        self._read()
+        self._read(example)
 
     def _read(self, example: Tensor | None = None) -> None:
         """Traces the network as it is now, for images like these."""

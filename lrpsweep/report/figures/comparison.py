@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from lrpsweep.report.figures import BLUE, OBJECTIVES, ORANGE, aim
+from lrpsweep.report.figures.panels import BLUE, ORANGE, measure_of
 from lrpsweep.report.heatmap import new_figure
 from lrpsweep.report.scales import format_score, format_short, format_values, plain
 from lrpsweep.results import StudyResults, TrialRecord, TrialResult
@@ -39,7 +39,7 @@ def figure_distributions(studies: Sequence[StudyResults]) -> Figure:
 
 def _heading(study: StudyResults) -> str:
     name = plain(study.name).replace("-", "-\n")
-    return f"{name}\n{OBJECTIVES[study.objective].split(' = ')[0]}\n({aim(study)})"
+    return f"{name}\n{measure_of(study).title}\n({measure_of(study).aim})"
 
 
 def comparison_lines(studies: Sequence[StudyResults]) -> list[str]:
@@ -71,7 +71,7 @@ def _differences(studies: Sequence[StudyResults]) -> Iterator[str]:
         gaps = _result(one.ranked()[0]).scores - _result(other.ranked()[0]).scores
         error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else np.nan
         gap = f"{format_score(float(np.mean(gaps)))} ± {format_short(error)}"
-        yield (f"{one.name} − {other.name}: {gap} on {len(gaps)} images ({aim(one)})")
+        yield (f"{one.name} − {other.name}: {gap} on {len(gaps)} images ({measure_of(one).aim})")
 
 
 def _result(trial: TrialRecord) -> TrialResult:

@@ -7,18 +7,23 @@ here. One is left out: what is scored is the unaltered network.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from lrpsweep.errors import InputError, guess
-from lrpsweep.evaluation.patches import ORDERS, Order, check_finite, patch_mask, schedule
-from lrpsweep.evaluation.perturbations import INPAINT_RADIUS
+from lrpsweep.evaluation.orders import RANDOM
+from lrpsweep.evaluation.patches import check_finite, patch_mask, schedule
+from lrpsweep.evaluation.perturbations import INPAINT_RADIUS, TELEA, UNIFORM
+from lrpsweep.evaluation.protocols.protocol import Protocol
 from lrpsweep.evaluation.series import Series, Setting
 from lrpsweep.study import EvaluationSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 LUMINANCE = (0.2989, 0.587, 0.114)
 """Quirk: relevance of red, green and blue counts as if it were their brightness."""
@@ -26,7 +31,7 @@ LUMINANCE = (0.2989, 0.587, 0.114)
 
 def rank_by_luminance(relevance: Tensor, patch: int) -> np.ndarray:
     """Sum over each patch of the relevance (N, 3, H, W) weighted by LUMINANCE; float32 (N, P)."""
-    red, green, blue = relevance.to("cpu", torch.float32).unbind(1)
+    red, green, blue = relevance.cpu().float().unbind(1)
     weighted = LUMINANCE[0] * red + LUMINANCE[1] * green + LUMINANCE[2] * blue
     check_finite(weighted.numpy())
     patches = weighted.unfold(1, patch, patch).unfold(2, patch, patch)
@@ -36,12 +41,11 @@ def rank_by_luminance(relevance: Tensor, patch: int) -> np.ndarray:
 
 def same_for_all(relevance: np.ndarray, seed: int, first: int) -> np.ndarray:
     """Quirk: a random order is one permutation, the same for every image."""
+    import torch
+
     images, patches = relevance.shape
     permutation = torch.randperm(patches, generator=torch.Generator().manual_seed(seed))
     return np.tile(permutation.numpy(), (images, 1))
-
-
-THESIS_ORDERS: dict[str, Order] = ORDERS | {"random": same_for_all}
 
 
 def counts_with_grey(evaluation: EvaluationSpec, height: int, width: int) -> np.ndarray:
@@ -135,10 +139,10 @@ def drift_table(setting: Setting) -> np.ndarray:
 
 # From an image (H, W, 3), the place (P,) of each of its patches in the order, the image's place in
 # the split and the number of the step, to the image after that step.
-Step = Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
+Advance = Callable[[np.ndarray, np.ndarray, int, int], np.ndarray]
 
 
-def inpaint_again(setting: Setting, counts: np.ndarray) -> Step:
+def inpaint_again(setting: Setting, counts: np.ndarray) -> Advance:
     """Quirk: all patches perturbed so far are inpainted anew, over what was inpainted before.
 
     Pixels under the mask are not zeroed, and OpenCV reads them. When the mask is full there is
@@ -157,7 +161,7 @@ def inpaint_again(setting: Setting, counts: np.ndarray) -> Step:
     return advance
 
 
-def one_value_a_step(setting: Setting, counts: np.ndarray) -> Step:
+def one_value_a_step(setting: Setting, counts: np.ndarray) -> Advance:
     """Quirk: 'uniform' fills a step's new patches with one value, drawn for each image and step.
 
     Uniform between the `bounds`, drawn for one step after the other, image after image of the
@@ -175,9 +179,9 @@ def one_value_a_step(setting: Setting, counts: np.ndarray) -> Step:
     return advance
 
 
-THESIS_PERTURBATIONS: dict[str, Callable[[Setting, np.ndarray], Step]] = {
-    "telea": inpaint_again,
-    "uniform": one_value_a_step,
+THESIS_PERTURBATIONS: dict[str, Callable[[Setting, np.ndarray], Advance]] = {
+    TELEA.name: inpaint_again,
+    UNIFORM.name: one_value_a_step,
 }
 
 
@@ -186,10 +190,24 @@ def _mask(chosen: np.ndarray, image: np.ndarray, setting: Setting) -> np.ndarray
     return patch_mask(chosen, height, width, setting.evaluation.patch)
 
 
-def _find_step(name: str) -> Callable[[Setting, np.ndarray], Step]:
+def _find_step(name: str) -> Callable[[Setting, np.ndarray], Advance]:
     if name not in THESIS_PERTURBATIONS:
         raise InputError(
             f"evaluation.perturbation: protocol thesis has no '{name}'. Expected one of "
             f"{', '.join(THESIS_PERTURBATIONS)}." + guess(name, THESIS_PERTURBATIONS)
         )
     return THESIS_PERTURBATIONS[name]
+
+
+THESIS = Protocol(
+    name="thesis",
+    rank=rank_by_luminance,
+    counts=counts_with_grey,
+    series=thesis_series,
+    area=summed_area,
+    schedules=("quadratic",),
+    perturbations=tuple(THESIS_PERTURBATIONS),
+    second=(TELEA.name, UNIFORM.name),
+    own_orders={RANDOM.name: replace(RANDOM, permute=same_for_all)},
+    controls=True,
+)

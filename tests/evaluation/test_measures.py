@@ -8,13 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lrpsweep.evaluation import (
-    METRICS,
+    MEASURES,
     ORDERS,
+    Evidence,
+    Needs,
     auc,
     flip,
     hot_spot_index,
     independent_series,
-    patch_order,
     rank_patches,
     schedule,
 )
@@ -34,14 +35,15 @@ def test_auc_is_in_units_of_the_score(curve, scale, shift):
     np.testing.assert_allclose(auc(row), np.trapezoid(row, axis=1) / (len(curve) - 1), atol=1e-9)
 
 
-def test_every_metric_says_what_it_needs_and_which_way_is_better():
-    assert {name: (m.orders, m.direction) for name, m in METRICS.items()} == {
-        "auc_morf": (("morf",), "minimize"),
-        "auc_lerf": (("lerf",), "maximize"),
-        "auc_random": (("random",), "minimize"),
-        "srg": (("morf", "lerf"), "maximize"),
+def test_every_measure_says_what_it_needs_and_which_way_is_better():
+    assert {name: (m.needs, m.direction, m.control) for name, m in MEASURES.items()} == {
+        "auc_morf": (Needs(orders=("morf",)), "minimize", False),
+        "auc_lerf": (Needs(orders=("lerf",)), "maximize", False),
+        "auc_random": (Needs(orders=("random",)), "minimize", True),
+        "srg": (Needs(orders=("morf", "lerf")), "maximize", False),
+        "hot_spot": (Needs(heatmaps=True), "minimize", False),
     }
-    assert {order for m in METRICS.values() for order in m.orders} <= set(ORDERS)
+    assert {order for m in MEASURES.values() for order in m.needs.orders} <= set(ORDERS)
 
 
 @pytest.mark.parametrize(
@@ -49,17 +51,22 @@ def test_every_metric_says_what_it_needs_and_which_way_is_better():
     [("auc_morf", [1.0, 3.0]), ("auc_lerf", [2.0, 6.0]), ("auc_random", [4.0, 5.0]),
      ("srg", [1.0, 3.0])],
 )  # fmt: skip
-def test_metrics_combine_the_curves_image_by_image(name, expected):
+def test_measures_combine_the_curves_image_by_image(name, expected):
     levels = {"morf": [1.0, 3.0], "lerf": [2.0, 6.0], "random": [4.0, 5.0]}
-    orders = METRICS[name].orders
-    curves = {order: np.repeat(np.array(levels[order])[:, None], 3, axis=1) for order in orders}
-    assert METRICS[name].combine(curves, auc).tolist() == expected
+    measure = MEASURES[name]
+    curves = {o: np.repeat(np.array(levels[o])[:, None], 3, axis=1) for o in measure.needs.orders}
+    assert measure.score(Evidence(curves=curves, area=auc)).tolist() == expected
+
+
+def test_a_measure_of_heatmaps_needs_no_curve():
+    heatmaps = np.array([[[1.0, 1.0], [1.0, 1.0]], [[0.0, -3.0], [0.0, 0.0]]])
+    assert MEASURES["hot_spot"].score(Evidence(heatmaps=heatmaps)).tolist() == [0.25, 1.0]
 
 
 @pytest.mark.parametrize("name", ["auc_morf", "auc_lerf", "srg"])
 def test_the_true_heatmap_is_better_than_its_opposite(name):
     """Of a linear model that reads single pixels, in the direction that the registry names."""
-    metric = METRICS[name]
+    measure = MEASURES[name]
     weights = np.random.default_rng(0).normal(size=(6, 6))
     images = np.ones((1, 6, 6, 3), np.uint8)
 
@@ -69,7 +76,7 @@ def test_the_true_heatmap_is_better_than_its_opposite(name):
             order: flip(
                 independent_series(
                     images,
-                    patch_order(relevance, order),
+                    ORDERS[order].permute(relevance, 0, 0),
                     schedule(9),
                     "constant",
                     patch=2,
@@ -77,11 +84,11 @@ def test_the_true_heatmap_is_better_than_its_opposite(name):
                 ),
                 lambda samples, index: (samples[..., 0] * weights).sum(axis=(1, 2)),
             ).curves
-            for order in metric.orders
+            for order in measure.needs.orders
         }
-        return float(metric.combine(curves, auc)[0])
+        return float(measure.score(Evidence(curves=curves, area=auc))[0])
 
-    sign = {"minimize": -1, "maximize": 1}[metric.direction]
+    sign = {"minimize": -1, "maximize": 1}[measure.direction]
     assert sign * value(weights) > sign * value(-weights)
 
 

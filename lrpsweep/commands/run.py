@@ -1,0 +1,174 @@
+"""`lrpsweep run`: a study from its file to its composite, heatmaps, report and MLflow runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lrpsweep.commands.describe import predicted
+from lrpsweep.commands.outcome import recommended_trial, study_identity, write_outcome
+from lrpsweep.commands.status import remarkable
+from lrpsweep.evaluation import MEASURES
+from lrpsweep.report.mlflow import Publisher
+from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.study import StudySpec
+from lrpsweep.sweep.search import Estimate, Observer, Progress, Silent
+from lrpsweep.sweep.study import (
+    ExecutorName,
+    Plan,
+    decide_device,
+    planned_results,
+    run_study,
+)
+from lrpsweep.trial.candidates import named, tuned_method
+from lrpsweep.trial.context import Context, Given, prepare
+from lrpsweep.trial.literature import baselines, composite_key, literature_points
+from lrpsweep.trial.worker import build_runner
+
+PACKAGES = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "optuna", "ray")
+
+
+def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
+    """All that the sweep has to know of a prepared study."""
+    spec_hash, canonical = study_identity(context)
+    validated = len(context.split.validation.ids) > 0
+    return Plan(
+        spec=spec,
+        direction=MEASURES[spec.objective].direction,
+        identity=canonical,
+        spec_hash=spec_hash,
+        method=tuned_method(),
+        build=partial(build_runner, context.pack(), device),
+        literature=literature_points(context),
+        baselines={name: named(name) for name in baselines(context)} if validated else {},
+        meaning=partial(composite_key, context),
+        device=device,
+        provenance={
+            "score": spec.evaluation.score,
+            "versions": {name: metadata.version(name) for name in PACKAGES},
+        },
+    )
+
+
+def run(
+    spec: StudySpec,
+    runs_dir: Path | str = "runs",
+    *,
+    model: nn.Module | None = None,
+    images: Any = None,
+    allow_code: bool = False,
+    observer: Observer | None = None,
+    address: str | None = None,
+    takeover: bool = False,
+    retry_failed: bool = False,
+    tracking_uri: str | None = None,
+    executor: ExecutorName = "ray",
+) -> StudyResults:
+    """Runs what is left of a study and writes its composite, heatmaps, report and MLflow runs.
+
+    Everything about the study is checked first. model, images: the network of `model.python` and
+    the images of `data.python`; allow_code: for `model.factory` (see `Given`). tracking_uri: None
+    publishes nothing. Raises as `run_study` does; a tracking server that is down is only
+    complained of.
+    """
+    observer, runs_dir = observer or Silent(), Path(runs_dir)
+    device = decide_device(spec.run.device, address)
+    given = Given(model, images, allow_code)
+    context = prepare(spec, "cpu" if address is not None else device, given)
+    for warning in predicted(context)["warnings"]:
+        observer.started(f"Warning: {warning}")
+    plan = plan_study(spec, context, device)
+    with _tracked(plan, tracking_uri, observer) as (watched, finish):
+        results = run_study(
+            plan,
+            runs_dir=runs_dir,
+            address=address,
+            takeover=takeover,
+            retry_failed=retry_failed,
+            executor=executor,
+            observer=watched,
+        )
+        observer.started("Drawing heatmaps and figures.")
+        results = write_outcome(context, results, runs_dir)
+        finish(results)
+    return results
+
+
+@contextlib.contextmanager
+def _tracked(
+    plan: Plan, tracking_uri: str | None, observer: Observer
+) -> Iterator[tuple[Observer, Callable[[StudyResults], None]]]:
+    """An observer that also publishes every trial, and what publishes the rest in the end."""
+    if tracking_uri is None:
+        yield observer, lambda results: None
+        return
+    publisher = Publisher(planned_results(plan), tracking_uri=tracking_uri, warn=observer.started)
+    try:
+        yield _Publishing(observer, publisher), publisher.finish
+    finally:
+        publisher.close()
+
+
+@dataclass(frozen=True)
+class _Publishing:
+    """Passes on what it is told, and every trial to the publisher too."""
+
+    observer: Observer
+    publisher: Publisher
+
+    def started(self, text: str) -> None:
+        self.observer.started(text)
+
+    def estimated(self, estimate: Estimate) -> None:
+        self.observer.estimated(estimate)
+
+    def told(self, record: TrialRecord) -> None:
+        self.observer.told(record)
+        self.publisher.submit(record)
+
+    def progressed(self, progress: Progress) -> None:
+        self.observer.progressed(progress)
+
+
+def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
+    """What a finished run says on the console about its result."""
+    best = recommended_trial(results)
+    assert best.result is not None
+    folder = runs_dir / results.name
+    lines = [
+        f"Best of {len(results.complete)} trials on the search images: trial {best.number} "
+        f"({_shown(best.values)}), {results.objective} {best.result.value:.4g} ± "
+        f"{best.result.stderr:.2g}."
+    ]
+    found = results.recommendation
+    if found is not None:
+        lines.append(f"Verdict: {found.sentence}")
+        width = max((len(c.baseline) for c in found.comparisons), default=0)
+        lines += [
+            f"  {c.baseline:{width}} {results.objective} {c.mean:8.4g}   difference "
+            f"{c.difference:+.4g} [{c.low:+.4g}, {c.high:+.4g}]   p {c.p_holm:.2g}"
+            for c in found.comparisons
+        ]
+        lines += [f"Warning: {warning}" for warning in found.warnings]
+    lines += [f"{count} trials {what}." for what, count in remarkable(results).items()]
+    failed = len(results.trials) - len(results.complete)
+    if failed:
+        lines.append(f"{failed} trials failed; `lrpsweep report` says why.")
+    return [
+        *lines,
+        f"Composite: {folder / 'composite.json'}",
+        f"Report:    {folder / 'report.html'}",
+    ]
+
+
+def _shown(values: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{k} {v:.4g}" if isinstance(v, float) else f"{k} {v}" for k, v in values.items()
+    )

@@ -1,0 +1,157 @@
+"""What several figures share: colours, marks, places on axes, and words."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from lrpsweep.evaluation import MEASURES, Measure, Needs
+from lrpsweep.report.scales import plain, positions
+from lrpsweep.results import Axis, StudyResults, TrialRecord
+
+BLUE, ORANGE, GREEN, RED, PINK, GREY = (
+    "#0072b2",
+    "#e69f00",
+    "#009e73",
+    "#d55e00",
+    "#cc79a7",
+    "#767676",
+)
+LINES = tuple(itertools.product(("--", "-.", ":"), (ORANGE, GREEN, RED, PINK, GREY)))
+
+
+def measure_of(results: StudyResults) -> Measure:
+    """The objective's entry; one with name and direction alone where its plugin is missing."""
+    name = results.objective
+    if name in MEASURES:
+        return MEASURES[name]
+    return Measure(name, name, "", results.direction, Needs(), lambda evidence: np.empty(0))
+
+
+def objective_name(results: StudyResults) -> str:
+    """The objective with its unit."""
+    measure, score = measure_of(results), results.provenance.get("score")
+    return f"{measure.heading} [{score}]" if score and measure.unit else measure.heading
+
+
+def objective_label(results: StudyResults) -> str:
+    """The objective with its unit, and which way is better."""
+    return plain(f"{objective_name(results)}; {measure_of(results).aim}")
+
+
+def objective_colours(results: StudyResults) -> ScalarMappable:
+    """Bright is good, whichever the direction."""
+    values = trial_values(results.complete)
+    low, high = float(values.min()), float(values.max())
+    if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
+        low, high = low - 0.5, high + 0.5
+    name = "viridis_r" if results.direction == "minimize" else "viridis"
+    return ScalarMappable(Normalize(low, high), name)
+
+
+def trial_values(trials: Sequence[TrialRecord]) -> np.ndarray:
+    """The objective's values of those that have a result."""
+    return np.array([trial.result.value for trial in trials if trial.result is not None])
+
+
+def axis_places(axis: Axis, trials: Sequence[TrialRecord]) -> np.ndarray:
+    """Where the trials lie on a drawn axis."""
+    return positions(axis, [trial.values[axis.name] for trial in trials])
+
+
+def varied_axes(results: StudyResults) -> list[Axis]:
+    """The axes along which the complete trials differ."""
+    return [
+        axis
+        for axis in results.axes
+        if len({trial.values[axis.name] for trial in trials_having(results.complete, axis)}) > 1
+    ]
+
+
+def trials_having(trials: Sequence[TrialRecord], *axes: Axis) -> list[TrialRecord]:
+    """The trials whose composites depend on all these hyperparameters."""
+    return [trial for trial in trials if all(axis.name in trial.values for axis in axes)]
+
+
+def mark_best(
+    panel: Axes,
+    results: StudyResults,
+    trials: Sequence[TrialRecord],
+    x: np.ndarray,
+    y: np.ndarray,
+    **style: Any,
+) -> None:
+    """A star on the best trial, if it is one of those whose places are x and y."""
+    best = results.ranked()[0].number
+    label = f"best (trial {best})"
+    for trial, px, py in zip(trials, x, y, strict=True):
+        if trial.number == best:
+            panel.plot(px, py, "*", color="white", markeredgecolor="black", label=label, **style)
+
+
+def mark_exceeding(
+    panel: Axes, trials: Sequence[TrialRecord], x: np.ndarray, y: np.ndarray, **style: Any
+) -> None:
+    """Hollow dots on the trials that no one may nominate."""
+    beyond = [place for place, trial in enumerate(trials) if trial.exceeded]
+    if beyond:
+        label = "exceeds a constraint"
+        panel.plot(x[beyond], y[beyond], "o", markerfacecolor="white", label=label, **style)
+
+
+def mark_literature(
+    panel: Axes, trials: Sequence[TrialRecord], x: np.ndarray, y: np.ndarray
+) -> None:
+    """Squares with names on the published composites."""
+    for trial, px, py in zip(trials, x, y, strict=True):
+        if trial.literature is None:
+            continue
+        panel.plot(
+            px,
+            py,
+            "s",
+            color=ORANGE,
+            markeredgecolor="black",
+            label="literature",
+            clip_on=False,
+            zorder=4,
+        )
+        right = px > x.mean()
+        panel.annotate(
+            plain(trial.literature),
+            (px, py),
+            xytext=(-7 if right else 7, -7 if py > y.mean() else 7),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="top" if py > y.mean() else "bottom",
+            fontsize=8,
+            bbox={"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8},
+        )
+
+
+def draw_legend(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One for all panels, below them."""
+    handles = {
+        name: handle
+        for panel in reversed(panels)
+        for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)
+    }
+    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, frameon=False)
+
+
+def relevance_label(results: StudyResults) -> str:
+    """What a colour bar of heatmaps shows, with its unit."""
+    score = results.provenance.get("score")
+    return f"relevance [{score}]" if score else "relevance"
+
+
+def shortened(text: str, longest: int = 30) -> str:
+    """The end of a text that is too long."""
+    return text if len(text) <= longest else "…" + text[-longest + 1 :]

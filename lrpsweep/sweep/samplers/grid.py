@@ -1,0 +1,15 @@
+"""Every point of the grid, in order."""
+
+from __future__ import annotations
+
+from lrpsweep.results import Direction
+from lrpsweep.study import Space
+from lrpsweep.sweep.samplers.sampler import Proposals, Sampler
+
+
+def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
+    points = space.grid()
+    return lambda trials: points
+
+
+GRID = Sampler("grid", _proposals, exhaustive=True)

@@ -1,0 +1,33 @@
+"""Points drawn evenly over the axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from lrpsweep.results import Direction
+from lrpsweep.study import Space
+from lrpsweep.sweep.samplers.sampler import (
+    ATTEMPTS,
+    Asked,
+    Params,
+    Proposals,
+    Sampler,
+    draw_seed,
+)
+
+
+def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
+    from optuna.samplers import RandomSampler
+
+    from lrpsweep.sweep.samplers.mirror import Mirror
+
+    mirror = Mirror(space, direction)
+
+    def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
+        for attempt in range(ATTEMPTS):
+            yield mirror.ask(RandomSampler(draw_seed(seed, len(trials), attempt)))
+
+    return proposals
+
+
+RANDOM = Sampler("random", _proposals)
