@@ -44,7 +44,8 @@ def batch() -> tuple[Tensor, Tensor]:
 
 
 def with_lrpsweep(name: str) -> Explain:
-    from lrpsweep.attribution import Block, Composite, Engine, list_layers
+    from lrpsweep.attribution import Engine, list_layers
+    from lrpsweep.composites import Block, Composite
 
     net, (images, targets) = network(name), batch()
     images = images.contiguous(memory_format=torch.channels_last)

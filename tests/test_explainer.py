@@ -9,16 +9,9 @@ from zennit.attribution import Gradient
 from zennit.composites import EpsilonPlusFlat
 
 import lrpsweep
-from lrpsweep.attribution import (
-    RULES,
-    Block,
-    Composite,
-    Engine,
-    LayerRule,
-    Rule,
-    list_layers,
-)
+from lrpsweep.attribution import RULES, Engine, LayerRule, Rule, list_layers
 from lrpsweep.attribution.lrp.balance import Arriving
+from lrpsweep.composites import Block, Composite
 from lrpsweep.composites.presets import PRESETS
 from lrpsweep.errors import InputError, WorkError
 

@@ -10,8 +10,9 @@ from captum.attr import LRP
 from captum.attr._utils.lrp_rules import Alpha1_Beta0_Rule, EpsilonRule, GammaRule
 from torch import nn
 
-from lrpsweep.attribution import Block, Composite, Engine, list_layers
+from lrpsweep.attribution import Engine, list_layers
 from lrpsweep.attribution.lrp import engine
+from lrpsweep.composites import Block, Composite
 
 
 class Small(nn.Module):

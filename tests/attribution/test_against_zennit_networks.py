@@ -13,7 +13,8 @@ from zennit.composites import EpsilonGammaBox, EpsilonPlus
 from zennit.torchvision import ResNetCanonizer, VGGCanonizer
 from zennit_reference import explained_by_zennit
 
-from lrpsweep.attribution import Block, Composite, Engine, list_layers
+from lrpsweep.attribution import Engine, list_layers
+from lrpsweep.composites import Block, Composite
 
 LOW, HIGH = torch.tensor([-2.1, -2.0, -1.8]), torch.tensor([2.2, 2.4, 2.6])
 NETWORKS = [

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torchvision.ops import FrozenBatchNorm2d
 
-from lrpsweep.attribution import Block, Composite, Engine, list_layers
+from lrpsweep.attribution import Engine, list_layers
 from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.graph import run
 from lrpsweep.attribution.lrp.tracing import trace
+from lrpsweep.composites import Block, Composite
 from lrpsweep.errors import InputError
 
 

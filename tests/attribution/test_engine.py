@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lrpsweep.attribution import RULES, Block, Composite, Engine, list_layers
+from lrpsweep.attribution import RULES, Engine, list_layers
+from lrpsweep.composites import Block, Composite
 from lrpsweep.errors import InputError
 
 BOUNDS = (torch.full((3,), -2.0), torch.full((3,), 2.0))

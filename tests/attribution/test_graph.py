@@ -9,8 +9,9 @@ from torch.nn import functional as F
 from torchvision.ops import SqueezeExcitation
 
 import lrpsweep
-from lrpsweep.attribution import Block, Composite, Engine, list_layers
+from lrpsweep.attribution import Engine, list_layers
 from lrpsweep.attribution.lrp import engine
+from lrpsweep.composites import Block, Composite
 from lrpsweep.errors import InputError
 
 

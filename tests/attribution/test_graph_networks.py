@@ -14,8 +14,9 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from lrpsweep.attribution import Block, Composite, Engine, list_layers
+from lrpsweep.attribution import Engine, list_layers
 from lrpsweep.attribution.lrp import engine
+from lrpsweep.composites import Block, Composite
 from lrpsweep.errors import InputError
 
 

@@ -6,14 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from lrpsweep.attribution import (
-    Block,
-    Composite,
-    Engine,
-    doubtful,
-    find_instability,
-)
+from lrpsweep.attribution import Engine, doubtful, find_instability
 from lrpsweep.attribution.lrp.balance import size
+from lrpsweep.composites import Block, Composite
 
 HYPER = {"stabilizer": 1e-6}
 

@@ -14,9 +14,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from lrpsweep.attribution import RULES as LRP
-from lrpsweep.attribution import Block, Composite, Engine, LayerRule, list_layers, register
+from lrpsweep.attribution import Engine, LayerRule, list_layers, register
 from lrpsweep.attribution.zennit.export import certify, zennit_data, zennit_source
 from lrpsweep.attribution.zennit.loader import explain_with
+from lrpsweep.composites import Block, Composite
 from lrpsweep.errors import InputError
 
 LOW, HIGH = torch.tensor([-2.1, -2.0, -1.8]), torch.tensor([2.2, 2.4, 2.6])

@@ -17,8 +17,8 @@ from quadratic import result
 from lrpsweep.results import TrialResult
 from lrpsweep.study import Log, StudySpec, decode, encode, parse_study
 from lrpsweep.sweep.execution import Outcome
-from lrpsweep.sweep.samplers import distributions
-from lrpsweep.sweep.search import Search, planned_trials
+from lrpsweep.sweep.samplers.mirror import distributions
+from lrpsweep.sweep.search import TrialSource, planned_trials
 from lrpsweep.sweep.storage import Store, create_store, study_url
 
 STUDY = """\
@@ -56,17 +56,17 @@ def computed_before(dimension: Log, sign: float) -> list[float]:
     return [*zeros, points[0], *inner, points[-1]]
 
 
-def search_of(spec: StudySpec, store: Store, literature: dict[str, Any]) -> Search:
-    return Search(
+def search_of(spec: StudySpec, store: Store, literature: dict[str, Any]) -> TrialSource:
+    return TrialSource(
         store, spec, literature, lambda values: tuple(values.items()), lambda record, outcome: None
     )
 
 
-def run(search: Search) -> list[dict[str, Any]]:
+def run(search: TrialSource) -> list[dict[str, Any]]:
     """Everything that is left; the values of each trial."""
     asked = []
     while (task := search.next()) is not None:
-        asked.append(dict(task["values"]))
+        asked.append(dict(task["candidate"]["settings"]["values"]))
         search.done(task, Outcome(result=result([0.5, 0.6]), seconds=0.1))
     return asked
 

@@ -16,7 +16,6 @@ from quadratic import Build, NotMounted, plan, result
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults, TrialRecord, TrialResult
 from lrpsweep.study import Choice, Fixed, Int, Space, load_study, parse_study
-from lrpsweep.sweep.samplers.grid import grid_points
 from lrpsweep.sweep.samplers.mirror import distributions
 from lrpsweep.sweep.search import Estimate, Progress, Silent
 from lrpsweep.sweep.storage import create_store, study_url
@@ -516,7 +515,7 @@ def test_a_grid_begun_on_another_processor_asks_the_points_that_are_missing(
     spec = study.spec
     space = Space(spec.search, spec.composite)
     store = create_store(study_url(None, runs_dir, spec.name, spec.base), spec.name, "minimize")
-    for number, point in enumerate(grid_points(space)[:12]):
+    for number, point in enumerate(space.grid()[:12]):
         params = {name: v if v in (0.0, 1.0) else math.nextafter(v, 1) for name, v in point.items()}
         store.start(params, distributions(spec.search), params)
         store.complete(number, TrialResult.from_json(result([0.1, 0.2])), 0.0)

@@ -21,9 +21,9 @@ import torchvision
 from cases import IMAGENET, Case, scenes
 from environment import ask_package
 
-from lrpsweep.attribution import Composite, Engine, list_layers
+from lrpsweep.attribution import Engine, list_layers
 from lrpsweep.attribution.lrp import engine
-from lrpsweep.composites import preset
+from lrpsweep.composites import Composite, preset
 from lrpsweep.models import wrap_model
 
 COMPOSITES: dict[str, dict[str, Any]] = {

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from lrpsweep.attribution import Block
+from lrpsweep.composites import PRESETS, Block
 from lrpsweep.errors import InputError
 from lrpsweep.results import TrialResult
-from lrpsweep.study import PRESETS, load_study
+from lrpsweep.study import load_study
 from lrpsweep.trial.candidates import published, tuned
 from lrpsweep.trial.context import Context, Task, prepare
-from lrpsweep.trial.literature import baselines, canonical, fitting_presets, literature_points
+from lrpsweep.trial.literature import baselines, fitting_presets, literature_points
 from lrpsweep.trial.trial import run_trial
 
 POINT = Task(tuned({"gamma1": 0.1, "gamma2": 0.5}))
