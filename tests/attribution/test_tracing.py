@@ -180,6 +180,14 @@ WORKING = {
     "pooled over everything": lambda net, x: F.max_pool2d(x, x.shape[2:]).expand(-1, 4, 8, 8),
     "pooled by a size": lambda net, x: F.max_pool2d(x, x.shape[2] // 4, 1, 1)[:, :, 1:, 1:],
     "stacked": lambda net, x: torch.stack((x, 2 * x), 2).sum(2),
+    "scaled by a size": lambda net, x: (x.shape[1] * x + x.size(2)) / x.shape[3] ** 0.5,
+    "weights made of others": lambda net, x: F.conv2d(
+        x, (net.other.weight - net.other.weight.mean((1, 2, 3), keepdim=True)) / 3, padding=1
+    ),
+    "resized by numbers": lambda net, x: F.interpolate(
+        x, size=2 * int(x.shape[2]), mode="bilinear"
+    ),
+    "a layer by keyword": lambda net, x: net.other(input=x),
     "a test of sizes": lambda net, x: net.other(x) if x.shape[2] > 4 else x,
     "a test of the number of dimensions": lambda net, x: net.other(x) if x.dim() == 4 else x,
     "the number of dimensions": lambda net, x: x.mT if len(x.shape) == 4 else x,
@@ -193,8 +201,15 @@ WORKING = {
 def test_forward_may_ask_for_sizes(case):
     net = between(WORKING[case], other=nn.Conv2d(4, 4, 3, padding=1))
     net.head = nn.LazyLinear(5).double()
-    net(batch()[0])
-    assert_zero_rule_is_gradient_times_input(net.eval(), *batch())
+    x, targets = batch()
+    net(x)
+    assert_zero_rule_is_gradient_times_input(net.eval(), x, targets)
+
+
+def test_shapes_that_do_not_fit_are_not_logged(caplog, capfd):
+    net = between(lambda net, x: x if x.shape[2] > 4 else 2 * x)
+    assert "mul" not in [step.name for step in trace(net)]
+    assert caplog.text + capfd.readouterr().err == ""
 
 
 class Asserting(nn.Sequential):

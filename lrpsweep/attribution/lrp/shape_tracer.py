@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import operator
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -81,11 +82,13 @@ class ShapeTracer(fx.Tracer):
     @contextlib.contextmanager
     def _shapes_alone(self) -> Iterator[None]:
         before, self._evaluating = self._evaluating, True
+        log = logging.getLogger("torch._subclasses.fake_tensor")  # of shapes that do not fit
+        silent, log.disabled = log.disabled, True
         try:
             with self._mode, torch.no_grad():
                 yield
         finally:
-            self._evaluating = before
+            self._evaluating, log.disabled = before, silent
 
     def _evaluate(self, node: fx.Node) -> Any:
         if node.op == "placeholder":

@@ -407,7 +407,16 @@ class _Network:
         if isinstance(argument, int | float):
             value = torch.tensor(float(argument), dtype=torch.float64)
             return self._add(Step(str(argument), CONSTANT, (), lambda: value))
-        return self.places.get(argument) if isinstance(argument, fx.Node) else None
+        if not isinstance(argument, fx.Node):
+            return None
+        return self._size(argument) if argument in self.sizes else self.places.get(argument)
+
+    def _size(self, node: fx.Node) -> int:
+        """A constant that is known when the images are there."""
+        tensors = self._tensors(node)
+        run = partial(_number, Call(node, tuple(tensors)))
+        sources = tuple(self.places[tensor] for tensor in tensors)
+        return self._add(Step(node.name, CONSTANT, sources, run))
 
     def _plain(self, node: fx.Node, operation: Operation) -> Step:
         """A step that calls what the node calls; the first tensor that it reads is the signal."""
@@ -461,6 +470,10 @@ def _with_module(step: Step, pool: Any, settings: dict[str, Any]) -> Step:
         return step
     module = MAX_POOL.modules[MAX_POOL.calls.index(pool)](**own)
     return replace(step, run=module, module=module)
+
+
+def _number(call: Call, *values: Tensor) -> Tensor:
+    return torch.tensor(float(call(*values)), dtype=torch.float64)
 
 
 def _part(call: Call, i: int, *values: Tensor) -> Tensor:
