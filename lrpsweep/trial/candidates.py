@@ -20,9 +20,9 @@ def tuned(values: Mapping[str, Any]) -> Candidate:
     return Candidate(tuned_method(), {"values": dict(values)})
 
 
-def published(preset: str, values: Mapping[str, Any] | None = None) -> Candidate:
-    """A composite of the literature; values: of its hyperparameters, those published where None."""
-    return Candidate(tuned_method(), {"preset": preset, "values": dict(values or {})})
+def published(preset: str) -> Candidate:
+    """A composite of the literature, as published."""
+    return Candidate(tuned_method(), {"preset": preset})
 
 
 def title_of(name: str) -> str:
