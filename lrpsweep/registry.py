@@ -22,7 +22,7 @@ HOMES: Mapping[str, str] = {
     "rule": "lrpsweep.attribution.lrp.rules:RULES",
     "operation": "lrpsweep.attribution.lrp.operations:OPERATIONS",
     "method": "lrpsweep.attribution.methods:METHODS",
-    "measure": "lrpsweep.evaluation.metrics:METRICS",
+    "measure": "lrpsweep.evaluation.measures:MEASURES",
     "order": "lrpsweep.evaluation.orders:ORDERS",
     "perturbation": "lrpsweep.evaluation.perturbations:PERTURBATIONS",
     "protocol": "lrpsweep.evaluation.protocols:PROTOCOLS",
@@ -128,14 +128,7 @@ class Registration:
 def find_registry(kind: str) -> Registry[Any]:
     """The table of a kind of entry, a key of HOMES."""
     module, _, table = HOMES[kind].partition(":")
-    try:
-        found = getattr(import_module(module), table)
-    except ModuleNotFoundError:
-        return Registry(kind)  # a table that is not yet there
-    if isinstance(found, Registry):
-        return found
-    registry: Registry[Any] = Registry(kind)  # a table that is not yet a registry
-    registry._entries = dict(found)
+    registry: Registry[Any] = getattr(import_module(module), table)
     return registry
 
 

@@ -58,7 +58,12 @@ def computed_before(dimension: Log, sign: float) -> list[float]:
 
 def search_of(spec: StudySpec, store: Store, literature: dict[str, Any]) -> TrialSource:
     return TrialSource(
-        store, spec, literature, lambda values: tuple(values.items()), lambda record, outcome: None
+        store,
+        spec,
+        literature,
+        "lrp",
+        lambda values: tuple(values.items()),
+        lambda record, outcome: None,
     )
 
 
