@@ -110,11 +110,9 @@ def _graph(net: nn.Module, tracer: fx.Tracer) -> tuple[fx.Graph, dict[str, Any]]
     before = set(vars(net))
     try:
         graph = tracer.trace(net)
-    except InputError:
-        raise
     except Exception as error:
         raise InputError(
-            f"{type(net).__name__}: its forward pass cannot be traced ({error}). Expected a "
+            f"{type(net).__name__}: its forward pass cannot be traced: {error}. Expected a "
             "network without control flow that depends on the images' values"
         ) from error
     finally:
