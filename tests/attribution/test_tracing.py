@@ -259,7 +259,7 @@ class Sized(nn.Module):
 
 
 def test_a_branch_that_values_decide_is_refused():
-    with pytest.raises(InputError, match=r"asks for 'gt', which depends on the images' values"):
+    with pytest.raises(InputError, match=r"cannot be traced: 'gt' depends on the images' values"):
         trace(between(lambda net, x: x if x.sum() > 0 else 2 * x))
 
 

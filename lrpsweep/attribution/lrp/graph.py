@@ -45,10 +45,10 @@ class Step:
 
     def settings(self, given: Sequence[Any]) -> dict[str, Any]:
         """A module's attributes, or a call's arguments by name for what it has read."""
-        if self.module is not None:
-            return settings_of(self.module)
-        assert isinstance(self.run, Call)
-        return self.run.arguments(*given)
+        if isinstance(self.run, Call) and self.run.module is None:
+            return self.run.arguments(*given)
+        assert self.module is not None
+        return settings_of(self.module)
 
     @property
     def heirs(self) -> tuple[int, ...]:

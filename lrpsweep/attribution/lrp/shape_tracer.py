@@ -72,11 +72,11 @@ class ShapeTracer(fx.Tracer):
             raise InputError(self._unknown(node))
         return self._values[node]
 
-    def _unknown(self, node: fx.Node) -> str:
+    @staticmethod
+    def _unknown(node: fx.Node) -> str:
         return (
-            f"{type(self.net).__name__}: forward() asks for '{node.name}', which depends on the "
-            "images' values, or on a shape that is not known. Expected a network without control "
-            "flow that depends on values, and images of a usual size or some as an example"
+            f"'{node.name}' depends on the images' values, or on a shape that is not known; "
+            "expected branches by sizes alone, and images of a usual shape or an example of them"
         )
 
     @contextlib.contextmanager

@@ -110,11 +110,9 @@ def _graph(net: nn.Module, tracer: fx.Tracer) -> tuple[fx.Graph, dict[str, Any]]
     before = set(vars(net))
     try:
         graph = tracer.trace(net)
-    except InputError:
-        raise
     except Exception as error:
         raise InputError(
-            f"{type(net).__name__}: its forward pass cannot be traced ({error}). Expected a "
+            f"{type(net).__name__}: its forward pass cannot be traced: {error}. Expected a "
             "network without control flow that depends on the images' values"
         ) from error
     finally:
@@ -462,14 +460,11 @@ POOLS = (AVERAGE, MAX_POOL, REDUCTION)
 
 
 def _with_module(step: Step, pool: Any, settings: dict[str, Any]) -> Step:
-    """A max pool as a module, where its sizes are numbers."""
-    own = {
-        name: value for name, value in settings.items() if name not in ("input", "return_indices")
-    }
-    if any(_nodes(value) for value in own.values()):
-        return step
+    """A max pool as a module, which also runs it where its sizes are numbers."""
+    own = {k: v for k, v in settings.items() if k not in ("input", "return_indices")}
     module = MAX_POOL.modules[MAX_POOL.calls.index(pool)](**own)
-    return replace(step, run=module, module=module)
+    sized = any(_nodes(value) for value in own.values())
+    return replace(step, run=step.run if sized else module, module=module)
 
 
 def _number(call: Call, *values: Tensor) -> Tensor:
