@@ -18,7 +18,6 @@ import torch
 from fabricated import SMALL_STUDY
 from PIL import Image
 
-from lrpsweep import registry
 from lrpsweep.attribution import Engine, list_layers
 from lrpsweep.cli import main
 from lrpsweep.commands.explain import load_composite
@@ -419,18 +418,6 @@ def test_a_factory_beside_the_study_runs_only_when_allowed(tmp_path):
         "explain", study / "images" / "0" / "0.png", "--composite", composite, cwd=study
     )
     refused(explained, "--allow-code")
-
-
-def test_doctor_names_plugins_with_their_versions(tmp_path, monkeypatch):
-    found = mock.Mock(value="toy:add")
-    found.dist = mock.Mock(version="1.2")
-    found.dist.name = "lrpsweep-toy"
-    monkeypatch.setattr(registry, "_loaded", None)
-    monkeypatch.setattr(registry, "entry_points", lambda group: [found])
-    done = lrpsweep("doctor", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "plugin lrpsweep-toy 1.2" in done.stdout.splitlines()
-    found.load.return_value.assert_called_once_with()
 
 
 def test_explain_leaves_the_photo_as_it_is(ran, tmp_path):

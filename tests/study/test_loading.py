@@ -563,7 +563,7 @@ def test_objectives_are_a_tuple_and_one_may_be_written_as_a_list():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ("objective=sgr", r"found 'sgr'; expected 'auc_morf', .* or 'srg'.* Did you mean 'srg'"),
+        ("objective=sgr", r"found 'sgr'; expected 'auc_morf', .*'srg'.* Did you mean 'srg'"),
         ("evaluation.protocol=theses", r"expected 'default' or 'thesis'. Did you mean 'thesis'"),
         ("evaluation.perturbation=talea", r"found 'talea'; expected 'telea', .*'telea'\?"),
         ("evaluation.score=logits", r"expected 'logit' or 'probability'. Did you mean 'logit'"),
