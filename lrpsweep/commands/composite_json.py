@@ -12,7 +12,7 @@ from typing import Any
 from lrpsweep.composites.file import check_composite
 from lrpsweep.files import write_atomically
 from lrpsweep.results import Comparison, Recommendation, StudyResults, TrialRecord, TrialResult
-from lrpsweep.study import ModelSpec
+from lrpsweep.study import ModelSpec, plugins_used
 from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.context import Context
 
@@ -123,7 +123,8 @@ def _provenance(context: Context, results: StudyResults, record: TrialRecord) ->
         "spec_hash": results.spec_hash,
         "seed": context.spec.sampler.seed,
         "device": record.result.device,
-        "versions": {package: metadata.version(package) for package in VERSIONS_OF},
+        "versions": {package: metadata.version(package) for package in VERSIONS_OF}
+        | {plugin.name: plugin.version for plugin in plugins_used(context.spec)},
     }
 
 

@@ -18,7 +18,7 @@ from lrpsweep.commands.status import remarkable
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.report.mlflow import Publisher
 from lrpsweep.results import StudyResults, TrialRecord
-from lrpsweep.study import StudySpec
+from lrpsweep.study import StudySpec, plugins_used
 from lrpsweep.sweep.search import Estimate, Observer, Progress, Silent
 from lrpsweep.sweep.study import (
     ExecutorName,
@@ -52,7 +52,8 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
         device=device,
         provenance={
             "score": spec.evaluation.score,
-            "versions": {name: metadata.version(name) for name in PACKAGES},
+            "versions": {name: metadata.version(name) for name in PACKAGES}
+            | {plugin.name: plugin.version for plugin in plugins_used(spec)},
         },
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,10 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
-from lrpsweep.attribution.lrp.engine import Explanation
+from lrpsweep.attribution.lrp.balance import Arriving
+from lrpsweep.attribution.lrp.explanation import Explanation
+from lrpsweep.attribution.lrp.operations import OPERATIONS, Operation, Propagation
+from lrpsweep.attribution.lrp.rules import RULES, Parameter, Rule, gamma
 from lrpsweep.attribution.methods import METHODS, Method
 from lrpsweep.commands.describe import describe_study
+from lrpsweep.commands.explain import load_composite
+from lrpsweep.commands.export import export_composite
+from lrpsweep.commands.picture import explain_image
 from lrpsweep.commands.report import write_study_report
 from lrpsweep.commands.run import run
 from lrpsweep.commands.status import study_status
@@ -33,10 +41,10 @@ from lrpsweep.evaluation import (
 )
 from lrpsweep.registry import registered_by_hand
 from lrpsweep.results import Candidate, StudyResults
-from lrpsweep.study import StudySpec, load_study
+from lrpsweep.study import StudySpec, load_study, parse_study
 from lrpsweep.sweep.samplers import SAMPLERS, Sampler
 from lrpsweep.trial.candidates import tuned
-from lrpsweep.trial.context import Chunk, Packed, Task, prepare
+from lrpsweep.trial.context import Chunk, Given, Packed, Task, prepare
 from lrpsweep.trial.trial import run_trial
 
 POINT = {"gamma1": 0.1, "gamma2": 0.5}
@@ -111,17 +119,6 @@ def registered() -> Iterator[None]:
         yield
 
 
-def changed(small_study: Path, changes: Mapping[str, Any]) -> StudySpec:
-    """The small study with these fields, as if its YAML file said so."""
-    spec = load_study(small_study)
-    top = {key: value for key, value in changes.items() if "." not in key}
-    for key, value in changes.items():
-        room, _, field = key.partition(".")
-        if field:
-            top[room] = getattr(spec, room).model_copy(update={field: value})
-    return spec.model_copy(update=top)
-
-
 def carried_through(spec: StudySpec, runs: Path) -> tuple[StudyResults, dict[str, Any], str]:
     """From validate to the report: what the run, the status and the page say."""
     described = describe_study(prepare(spec))
@@ -132,25 +129,23 @@ def carried_through(spec: StudySpec, runs: Path) -> tuple[StudyResults, dict[str
     return results, status, page
 
 
-@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 @pytest.mark.parametrize(
-    ("changes", "title"),
+    ("change", "title"),
     [
-        ({"objective": "inside"}, "relevance inside"),
-        ({"objective": "unmoved"}, "change"),
-        ({"objective": "by_rows"}, "AUC (rows)"),
-        ({"objective": "hot_spot"}, "hot-spot index"),
-        ({"evaluation.perturbation": "negative"}, "AUC (MoRF)"),
-        ({"evaluation.protocol": "toy"}, "AUC (MoRF)"),
-        ({"sampler.name": "corners", "trials": None}, "AUC (MoRF)"),
-        ({"baselines": ("decreasing_gamma", "the_input")}, "the_input"),
+        ("objective=inside", "relevance inside"),
+        ("objective=unmoved", "change"),
+        ("objective=by_rows", "AUC (rows)"),
+        ("objective=hot_spot", "hot-spot index"),
+        ("evaluation.perturbation=negative", "AUC (MoRF)"),
+        ("evaluation.protocol=toy", "AUC (MoRF)"),
+        ("sampler.name=corners", "AUC (MoRF)"),
+        ("baselines=[decreasing_gamma, the_input]", "the_input"),
     ],
-    ids=lambda value: "-".join(map(str, value.values())) if isinstance(value, dict) else "",
 )
 def test_a_registered_entry_goes_from_validate_to_the_report(
-    small_study: Path, tmp_path: Path, changes: Mapping[str, Any], title: str
+    small_study: Path, tmp_path: Path, change: str, title: str
 ) -> None:
-    results, status, page = carried_through(changed(small_study, changes), tmp_path / "runs")
+    results, status, page = carried_through(load_study(small_study, [change]), tmp_path / "runs")
     assert len(results.complete) == results.planned == status["complete"]
     assert title in page
     assert results.recommendation is not None
@@ -158,6 +153,108 @@ def test_a_registered_entry_goes_from_validate_to_the_report(
     assert best is not None
     assert best.scores.shape == (4,)
     assert best.objectives == (results.objective,)
+
+
+def sharpened(record: Any, arriving: Any, balance: Any, *, sharpness: float) -> torch.Tensor:
+    """LRP-γ by another name."""
+    return gamma(record, arriving, balance, gamma=sharpness, stabilizer=1e-6)
+
+
+SHARPENED = Rule(
+    "sharpened", sharpened, "LRP-♯", (Parameter("sharpness", high=5.0),), keeps_support=True
+)
+
+
+def test_a_registered_rule_goes_from_validate_to_an_explained_image(
+    small_study: Path, tmp_path: Path
+) -> None:
+    text = small_study.read_text(encoding="utf-8")
+    as_gamma = carried_through(load_study(small_study), tmp_path / "before")[0]
+    small_study.write_text(
+        text.replace("rule: gamma, gamma: $gamma2", "rule: sharpened, sharpness: $gamma2"),
+        encoding="utf-8",
+    )
+    with pytest.raises(InputError, match=r"composite.late.sharpness: unknown key"):
+        load_study(small_study)
+    with RULES.register(SHARPENED):
+        with pytest.raises(InputError, match="expected a number from 0 to 5"):
+            load_study(small_study, ["search.gamma2.log=[0.25, 9.0]"])
+        spec = load_study(small_study)
+        results, _, page = carried_through(spec, tmp_path / "runs")
+        scores = {tuple(t.values.values()): t.result for t in as_gamma.complete}
+        assert len(results.complete) == 6
+        for trial in results.complete:
+            before = scores[tuple(trial.values.values())]
+            assert trial.result is not None
+            assert before is not None
+            np.testing.assert_array_equal(trial.result.scores, before.scores)
+        assert "sharpened" in page
+        exported = tmp_path / "composite.json"
+        export_composite(spec, tmp_path / "runs", exported)
+        blocks = json.loads(exported.read_text(encoding="utf-8"))["blocks"]
+        late = next(block for block in blocks if block["block"] == "late")
+        assert late["hyperparameters"] == {"sharpness": results.recommendation.values["gamma2"]}  # type: ignore[union-attr]
+        with pytest.raises(InputError, match=r"sharpened on .*; zennit has no rule for that"):
+            export_composite(spec, tmp_path / "runs", tmp_path / "c.py", for_zennit=True)
+        photo, heatmap = tmp_path / "photo.png", tmp_path / "heatmap.npy"
+        Image.fromarray(prepare(spec).split.search.images[0]).save(photo)
+        explain_image(photo, exported, heatmap)
+        assert np.abs(np.load(heatmap)).max() > 0
+    with pytest.raises(InputError, match="sharpened"):
+        explain_image(photo, exported, heatmap)
+
+
+class Halving(torch.nn.Module):
+    """A kind of layer that lrpsweep does not know."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.special.erf(x) + x / 2
+
+
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        *(torch.nn.Conv2d(3, 4, 5, stride=4), Halving(), torch.nn.Flatten()),
+        torch.nn.Linear(4 * 15 * 15, 10),
+    ).eval()
+
+
+def all_to_the_input(propagation: Propagation) -> list[Arriving]:
+    return [Arriving(propagation.relevance)]
+
+
+HALVING = Operation("halving", (Halving,), backward=all_to_the_input, title="as it is")
+OWN_NETWORK = """\
+version: 1
+name: own
+model: {python: own, preprocess: {crop: 64, mean: [0, 0, 0], std: [1, 1, 1]}}
+data: {python: noise, target: prediction, split: {search: 3, validation: 2}}
+search: {g: {log: [0.25, 1.0], points: 2}}
+composite:
+  - {block: pixel, layers: '0', rule: z_box}
+  - {block: late, layers: '3', rule: gamma, gamma: $g}
+evaluation: {patch: 16, perturbation: mean}
+baselines: [epsilon_gamma_box]
+sampler: {name: grid}
+"""
+
+
+def test_a_registered_operation_goes_from_validate_to_an_explained_image(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
+    given = Given(model=network(), images=(pixels, np.zeros(5, np.int64)))
+    spec, runs = parse_study(OWN_NETWORK, tmp_path / "own.yaml"), tmp_path / "runs"
+    with pytest.raises(InputError, match="'1' of type Halving"):
+        prepare(spec, given=given)
+    with OPERATIONS.register(HALVING):
+        assert describe_study(prepare(spec, given=given))["trials"] > 0
+        results = run(spec, runs, model=given.model, images=given.images, executor="local")
+        assert study_status(spec, runs)["complete"] == len(results.complete) == 2
+        assert write_study_report(spec, runs, tmp_path / "page.html").is_file()
+        export_composite(spec, runs, tmp_path / "composite.json", given=given, unvalidated=True)
+        explainer = load_composite(tmp_path / "composite.json", network())
+        found = explainer.explain(explainer.model.normalize(pixels))
+        assert found.shape == (5, 64, 64)
+        assert float(found.abs().max()) > 0
 
 
 def test_a_registered_measure_gives_what_its_function_says(small_study: Path) -> None:
@@ -232,7 +329,6 @@ def _forget_all(names: Mapping[str, Sequence[str]]) -> None:
             table.remove(name)
 
 
-@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
 def test_a_measure_of_masks_is_refused_where_nobody_knows_them(
     small_study: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,7 +341,7 @@ def test_a_measure_of_masks_is_refused_where_nobody_knows_them(
         return replace(split, validation=replace(split.validation, masks=None))
 
     monkeypatch.setattr(context, "load_inputs", without_masks)
-    spec = changed(small_study, {"objective": "inside"})
+    spec = load_study(small_study, ["objective=inside"])
     with pytest.raises(InputError, match=r"objective: 'inside' needs the object's pixels"):
         prepare(spec)
 
