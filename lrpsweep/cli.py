@@ -174,7 +174,11 @@ def blocks(
 @study_argument
 @set_option
 @runs_dir_option
-@click.option("--address", help="Ray cluster to run on ('auto' or host:port); local if not given.")
+@click.option(
+    "--address",
+    envvar="RAY_ADDRESS",
+    help="Ray cluster to run on ('auto' or host:port); local if not given.",
+)
 @click.option("--tracking-uri", envvar="MLFLOW_TRACKING_URI", help="MLflow server or store.")
 @click.option("--no-tracking", is_flag=True, help="Publish nothing to MLflow.")
 @click.option("--takeover", is_flag=True, help="Take the study over from a driver that holds it.")

@@ -1,8 +1,10 @@
 """The pages for users, followed literally: every file written, every command run, in order."""
 
 import re
+import secrets
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from PIL import Image
 
 DOCS = Path(__file__).parent.parent / "docs"
+CLUSTER = Path(__file__).with_name("one_cluster.py")
 PAGES = ("my-model", "my-images", "read-the-result")
 BLOCK = re.compile(r"^```(python|yaml|sh)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# ([\w.-]+)\n")
@@ -41,7 +44,22 @@ def run(command: list[str], folder: Path, *, stops: bool = False) -> None:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def cluster() -> Iterator[None]:
+    """One Ray for all the pages: starting one takes longer than most of their studies."""
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("RAY_AUTH_MODE", "token")
+        environment.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        started = subprocess.Popen(
+            [sys.executable, CLUSTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        assert started.stdout is not None
+        environment.setenv("RAY_ADDRESS", started.stdout.readline().strip())
+        yield
+        started.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, cluster) -> Path:
     """Where a reader of all the pages ends up."""
     path: Path = tmp_path_factory.mktemp("reader")
     for page in PAGES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -75,11 +76,14 @@ def run(
     """Runs what is left of a study and writes its composite, heatmaps, report and MLflow runs.
 
     Everything about the study is checked first. model, images: the network of `model.python` and
-    the images of `data.python`; allow_code: for `model.factory` (see `Given`). tracking_uri: None
-    publishes nothing. Raises as `run_study` does; a tracking server that is down is only
-    complained of.
+    the images of `data.python`; allow_code: for `model.factory` (see `Given`). address: of a Ray
+    cluster; where it is None, that in the environment variable RAY_ADDRESS, as everywhere in Ray.
+    tracking_uri: None publishes nothing. Raises as `run_study` does; a tracking server that is down
+    is only complained of.
     """
     observer, runs_dir = observer or Silent(), Path(runs_dir)
+    if executor == "ray":
+        address = address or os.environ.get("RAY_ADDRESS")
     device = decide_device(spec.run.device, address)
     given = Given(model, images, allow_code)
     context = prepare(spec, "cpu" if address is not None else device, given)
