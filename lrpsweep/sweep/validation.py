@@ -279,8 +279,9 @@ def _behind(
     others = {b: measure.sign * s[measure.name] for b, s in theirs.items() if measure.name in s}
     name = min(others, key=others.__getitem__, default="")
     if name and measure.name in ours and measure.sign * ours[measure.name] > others[name]:
+        side = "above" if measure.direction == "minimize" else "below"
         yield (
-            f"{measure.title} ({measure.formula}) is {ours[measure.name]:.3g}, behind the "
+            f"{measure.title} ({measure.formula}) is {ours[measure.name]:.3g}, {side} the "
             f"{theirs[name][measure.name]:.3g} of {name}."
         )
 

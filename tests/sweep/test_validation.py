@@ -80,7 +80,7 @@ def test_srg_is_compared_with_the_best_srg_of_the_literature() -> None:
         one={"auc_morf": 0.9, "auc_lerf": 2.0},
         two={"auc_morf": 1.5, "auc_lerf": 5.0},
     )
-    assert found.warnings == ("SRG (AUC (LeRF) − AUC (MoRF)) is 2.5, behind the 3.5 of two.",)
+    assert found.warnings == ("SRG (LeRF − MoRF) is 2.5, below the 3.5 of two.",)
 
 
 @pytest.mark.parametrize(

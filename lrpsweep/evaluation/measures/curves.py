@@ -60,7 +60,7 @@ AUC_RANDOM = Measure(
 SRG = Measure(
     name="srg",
     title="SRG",
-    formula="AUC (LeRF) − AUC (MoRF)",
+    formula="LeRF − MoRF",
     unit="score",
     direction="maximize",
     needs=Needs(orders=(MORF.name, LERF.name)),
