@@ -336,6 +336,13 @@ def export(
 @click.option("--model", help="Another model than the file names; a factory as module:function.")
 @click.option("--weights", help="Another enum name or file of weights than the file names.")
 @click.option("--other-weights", is_flag=True, help="Allow weights it was not tuned on.")
+@click.option(
+    "--unexplained",
+    type=click.FloatRange(min=0),
+    default=0.01,
+    show_default=True,
+    help="Share of the score that may stay unexplained; more is an error.",
+)
 @click.option("--target", help="Class to explain, index or name; the predicted one by default.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @click.option(
@@ -353,6 +360,7 @@ def explain(
     model: str | None,
     weights: str | None,
     other_weights: bool,
+    unexplained: float,
     target: str | None,
     device: str,
     output: Path,
@@ -370,6 +378,7 @@ def explain(
         weights=weights,
         device=device,
         other_weights=other_weights,
+        unexplained=unexplained,
         allow_code=allow_code,
     )
     click.echo(said)

@@ -120,8 +120,8 @@ class Explainer:
                 f"relevance does not sum up to the score in {images} of {len(wrong)} images: of "
                 f"{float(found.score[place]):.3g} for image {place[0]}, "
                 f"{float(found.unexplained[place]):.3g} is unexplained. Expected a composite that "
-                "is stable on this network (in float64, is it too?); Explainer(net, "
-                "unexplained=None) lets such explanations pass"
+                "is stable on this network; Explainer(net, unexplained=…), or --unexplained, "
+                "allows more"
             )
 
 

@@ -429,3 +429,14 @@ def test_explain_leaves_the_photo_as_it_is(ran, tmp_path):
     done = lrpsweep("explain", photo, "--composite", composite, "-o", "scene.png", cwd=tmp_path)
     refused(done, "--output scene.png", "the image that is explained", "another file")
     assert photo.read_bytes() == before
+
+
+def test_an_unstable_explanation_is_an_error_unless_it_is_allowed(ran, tmp_path):
+    composite, photo = ran / "runs" / "small" / "composite.json", tmp_path / "photo.png"
+    Image.fromarray(draw_scenes("test", 0, [3])[0].image).save(photo)
+    strict = ("explain", photo, "--composite", composite, "--unexplained", "0")
+    done = lrpsweep(*strict, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "relevance does not sum up to the score in 1 of 1 images" in done.stderr
+    assert "--unexplained" in done.stderr
+    assert lrpsweep(*strict[:-1], "0.01", cwd=tmp_path).returncode == 0
