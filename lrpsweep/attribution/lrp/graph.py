@@ -19,8 +19,7 @@ class Step:
     """One operation: `run(*values) -> value` on what the steps `sources` gave (-1: the images).
 
     dim: along which a join concatenates. merged: names of the batch norms that this layer's weights
-    have taken in. ndim: of what a batch norm reads, where that is known. guard: whether the step is
-    a test of sizes in forward(), which refuses images for which it comes out otherwise.
+    have taken in. ndim: of what a batch norm reads, where that is known.
     """
 
     name: str
@@ -31,7 +30,6 @@ class Step:
     dim: int = 1
     merged: tuple[str, ...] = ()
     ndim: int | None = None
-    guard: bool = False
 
     @property
     def kind(self) -> str:
@@ -81,10 +79,10 @@ def _closure(
 
 
 def readers(steps: Sequence[Step]) -> dict[int, list[int]]:
-    """By place, which steps read it, as often as they do; tests of sizes change nothing."""
+    """By place, which steps read it, as often as they do."""
     found: dict[int, list[int]] = {place: [] for place in range(-1, len(steps))}
     for place, step in enumerate(steps):
-        for source in step.sources if not step.guard else ():
+        for source in step.sources:
             found[source].append(place)
     return found
 
@@ -103,9 +101,8 @@ def without(steps: Sequence[Step], gone: set[int]) -> list[Step]:
 
 
 def needed(steps: Sequence[Step]) -> list[Step]:
-    """The graph without steps that neither the last one nor a test of sizes depends on."""
-    ends = {len(steps) - 1, *(place for place, step in enumerate(steps) if step.guard)}
-    wanted = _closure(steps, ends, lambda step: step.sources)
+    """The graph without steps that the last one does not depend on."""
+    wanted = _closure(steps, {len(steps) - 1}, lambda step: step.sources)
     renumbered = {-1: -1} | {place: i for i, place in enumerate(sorted(wanted))}
     return [
         replace(step, sources=tuple(renumbered[source] for source in step.sources))

@@ -51,9 +51,12 @@ def list_layers(net: nn.Module, example: Tensor | None = None) -> tuple[LayerInf
     example: images of the shape that the network is used for, as for `trace`. Raises InputError as
     `trace` does.
     """
-    steps = canonize(trace(net, example))
-    leaves = dict(_leaves(unwrapped(net)))
-    kinds = {name: _kind(module) for name, module in leaves.items()}
+    return describe_layers(net, canonize(trace(net, example)))
+
+
+def describe_layers(net: nn.Module, steps: Sequence[Step]) -> tuple[LayerInfo, ...]:
+    """As `list_layers`, of a network's canonized steps."""
+    kinds = {name: _kind(module) for name, module in _leaves(unwrapped(net))}
     weighted = {step.name: step for step in steps if step.weighted}
     kinds |= {n: _kind(step.module) for n, step in weighted.items() if n not in kinds}
     depth, handling, pools = depths(steps), _handling(steps), _pools(steps)

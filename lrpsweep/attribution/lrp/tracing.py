@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -40,7 +40,7 @@ from lrpsweep.attribution.lrp.operations.operation import effective, settings_of
 from lrpsweep.attribution.lrp.operations.pooling import AVERAGE, MAX_POOL, REDUCTION, pools_all
 from lrpsweep.attribution.lrp.operations.shape import PADDING, PARTS, ROUTE, SIZES
 from lrpsweep.attribution.lrp.refusals import described, refused_call, refused_layer
-from lrpsweep.attribution.lrp.shape_tracer import Guard, ShapeTracer
+from lrpsweep.attribution.lrp.shape_tracer import ShapeTracer
 from lrpsweep.errors import InputError
 
 
@@ -48,10 +48,15 @@ def trace(net: nn.Module, example: Tensor | None = None) -> tuple[Step, ...]:
     """The steps of `net`, in order; the last one gives the class scores.
 
     example: images (N, C, …), whose shape decides the branches that depend on sizes; a usual shape
-    where none are given. Images for which such a branch goes elsewhere are refused when they come.
-    Raises InputError that names the first operation for which no relevance rule is known, unless
-    all it does is to compute a gate; a hook that may change values; and a network without weights.
+    where none are given. Raises InputError that names the first operation for which no relevance
+    rule is known, unless all it does is to compute a gate; a hook that may change values; and a
+    network without weights.
     """
+    return trace_shape(net, example)[0]
+
+
+def trace_shape(net: nn.Module, example: Tensor | None) -> tuple[tuple[Step, ...], bool]:
+    """As `trace`; and whether the steps may be others for images of another shape."""
     net = unwrapped(net)
     hooks = find_hooks(net)
     if hooks:
@@ -74,7 +79,7 @@ def trace(net: nn.Module, example: Tensor | None = None) -> tuple[Step, ...]:
             f"{type(net).__name__}: no layer with weights lies between images and class scores; "
             "expected at least one, for a composite to have a rule for"
         )
-    return tuple(needed(steps))
+    return tuple(needed(steps)), tracer.by_shape
 
 
 def unwrapped(net: nn.Module) -> nn.Module:
@@ -131,7 +136,6 @@ class _Network:
 
     def __init__(self, net: nn.Module, constants: dict[str, Any], tracer: ShapeTracer):
         self.net, self.constants, self.tracer = net, constants, tracer
-        self.tests = dict(tracer.tests)
         self.modules = dict(net.named_modules())
         self.steps: list[Step] = []
         self.output = -1
@@ -156,20 +160,6 @@ class _Network:
             self.places[node] = self._add(self._step(node), self._pools_all(node))
             if in_place:  # who reads the overwritten tensor later reads this step's value
                 self.places[node.all_input_nodes[0]] = self.places[node]
-        if node in self.tests:
-            self._guard(node)
-
-    def _guard(self, node: fx.Node) -> None:
-        """A step that looks whether a test of sizes comes out as it did when it was traced."""
-        tensors = self._tensors(node)
-        sources = tuple(self.places[tensor] for tensor in tensors)
-        self._append_guard(node.name, sources, Call(node, tuple(tensors)), self.tests[node])
-
-    def _append_guard(
-        self, name: str, sources: tuple[int, ...], run: Callable[..., Any], expected: Any
-    ) -> None:
-        self.steps.append(Step(name, UNKNOWN, sources, Guard(run, expected), guard=True))
-        self.spread.append(0)
 
     def _output(self, node: fx.Node) -> int:
         (scores,) = node.args
@@ -360,14 +350,10 @@ class _Network:
         """The places of all parts that a split gives, where it is read as a whole."""
         if node not in self.parts:
             return None
-        tensors = self._tensors(node)
-        sources = tuple(self.places[tensor] for tensor in tensors)
-        call = Call(node, tuple(tensors))
-        count = len(self.tracer.value(node))
-        self._append_guard(f"{node.name}_count", sources, lambda *v: len(call(*v)), count)
+        call, sources = self._callable(node)
         return [
             self._add(Step(f"{node.name}_{i}", ROUTE, sources, partial(_part, call, i)))
-            for i in range(count)
+            for i in range(len(self.tracer.decided(node)))
         ]
 
     def _sum(self, node: fx.Node, operation: Operation) -> Step | None:
@@ -411,20 +397,22 @@ class _Network:
 
     def _size(self, node: fx.Node) -> int:
         """A constant that is known when the images are there."""
-        tensors = self._tensors(node)
-        run = partial(_number, Call(node, tuple(tensors)))
-        sources = tuple(self.places[tensor] for tensor in tensors)
-        return self._add(Step(node.name, CONSTANT, sources, run))
+        call, sources = self._callable(node)
+        return self._add(Step(node.name, CONSTANT, sources, partial(_number, call)))
 
     def _plain(self, node: fx.Node, operation: Operation) -> Step:
         """A step that calls what the node calls; the first tensor that it reads is the signal."""
+        call, sources = self._callable(node)
+        return Step(node.name, operation, sources, call)
+
+    def _callable(self, node: fx.Node) -> tuple[Call, tuple[int, ...]]:
+        """What the node calls, never in place, and the places of the tensors that it reads."""
+        module: Any = self.modules[str(node.target)] if node.op == "call_module" else None
+        if getattr(module, "inplace", False):
+            module = copy.copy(module)
+            module.inplace = False
         tensors = self._tensors(node)
-        function = self.modules[str(node.target)] if node.op == "call_module" else None
-        if function is not None and getattr(function, "inplace", False):
-            function = copy.copy(function)
-            function.inplace = False
-        sources = tuple(self.places[tensor] for tensor in tensors)
-        return Step(node.name, operation, sources, Call(node, tuple(tensors), function))
+        return Call(node, tensors, module), tuple(self.places[tensor] for tensor in tensors)
 
     def _tensors(self, node: fx.Node) -> list[fx.Node]:
         """The steps' nodes that a node reads, also for the sizes and parts that it reads."""
