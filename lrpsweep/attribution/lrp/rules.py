@@ -13,7 +13,7 @@ contributions are x_j w_jk and it is LRP-0; it is what the engine does at sums a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -28,8 +28,6 @@ from lrpsweep.attribution.lrp.operations.pooling import window_sum, winner
 from lrpsweep.attribution.lrp.record import Record, by_sign, part, where_negative, where_positive
 from lrpsweep.errors import InputError, guess
 from lrpsweep.registry import Registry
-
-Bounds = tuple[tuple[float, ...], tuple[float, ...]]
 
 Settings = Mapping[str, Any]
 """What a rule's function is called with, by name: floats, words, and `bounds`."""
@@ -219,7 +217,7 @@ def z_box(
     *,
     stabilizer: float,
     stabilize: str = "signed",
-    bounds: Bounds | None = None,
+    bounds: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Tensor:
     """LRP-z^B for inputs within [l, h]: z = f(x) − f⁺(l) − f⁻(h), numerators alike.
 
