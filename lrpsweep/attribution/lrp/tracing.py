@@ -34,7 +34,11 @@ from lrpsweep.attribution.lrp.operations.arithmetic import (
     SUM,
     UNKNOWN,
 )
-from lrpsweep.attribution.lrp.operations.convolution import padded_by_numbers, padded_outside
+from lrpsweep.attribution.lrp.operations.convolution import (
+    cropped,
+    padded_by_numbers,
+    padded_outside,
+)
 from lrpsweep.attribution.lrp.operations.normalisation import AFFINE, from_call
 from lrpsweep.attribution.lrp.operations.operation import effective, settings_of
 from lrpsweep.attribution.lrp.operations.pooling import AVERAGE, MAX_POOL, REDUCTION, pools_all
@@ -261,10 +265,11 @@ class _Network:
             return replace(step, sources=(source,), run=layer, module=layer)
         if not isinstance(getattr(layer, "padding", ()), str):
             return step
-        layer, crop = padded_by_numbers(layer)
+        layer, first = padded_by_numbers(layer)
         step = replace(step, run=layer, module=layer)
-        if not any(crop.first):
+        if not any(first):
             return step
+        crop = partial(cropped, first=first)
         return Step(f"{step.name}.cropped", ROUTE, (self._add(step),), crop)
 
     def _call(self, node: fx.Node) -> Step | None:
