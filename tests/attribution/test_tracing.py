@@ -20,7 +20,7 @@ import lrpsweep
 from lrpsweep.attribution import Engine, LayerRule, list_layers
 from lrpsweep.attribution.lrp.balance import Arriving, Balance
 from lrpsweep.attribution.lrp.forward import ForwardPass
-from lrpsweep.attribution.lrp.operations import Propagation
+from lrpsweep.attribution.lrp.operations.operation import Propagation
 from lrpsweep.attribution.lrp.tracing import find_hooks, trace
 from lrpsweep.errors import InputError
 

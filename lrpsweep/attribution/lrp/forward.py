@@ -115,11 +115,9 @@ class ForwardPass:
 
     def channels_last(self, place: int, value: Tensor) -> Tensor:
         """The inverse of `channels_first`, for what the layer at `place` reads."""
-        return (
-            value[..., 0].mT.reshape(self.given[place][0].shape)
-            if self.reads_tokens(place)
-            else value
-        )
+        if not self.reads_tokens(place):
+            return value
+        return value[..., 0].mT.reshape(self.given[place][0].shape)
 
     def cached(self, place: int, compute: Callable[[], Tensor]) -> Tensor:
         """What the step at `place` needs in every backward pass, computed for the first one."""
@@ -128,19 +126,20 @@ class ForwardPass:
         return self._cached[place]
 
     def checkpoint(self, key: Hashable, checkpoint: Checkpoint) -> None:
-        """Keeps what has arrived somewhere, under all that it depends on, from the second time on.
+        """Keeps a checkpoint when its key comes for the second time.
 
-        What comes once would only take memory: of a grid's points, most share no lower blocks.
+        key: the place, and all rules above it. Most keys of a sweep come only once, and their
+        checkpoints would take memory for nothing.
         """
         if hash(key) not in self._seen:
             self._seen.add(hash(key))
             return
         self._checkpoints[key] = checkpoint
-        while len(self._checkpoints) > MOST_CHECKPOINTS:
-            del self._checkpoints[next(iter(self._checkpoints))]
+        if len(self._checkpoints) > MOST_CHECKPOINTS:
+            self.drop_checkpoint()
 
     def checkpoint_at(self, key: Hashable) -> Checkpoint | None:
-        """What has arrived under that key before."""
+        """The checkpoint kept under that key, if there is one; it now counts as used last."""
         checkpoint = self._checkpoints.pop(key, None)
         if checkpoint is not None:
             self._checkpoints[key] = checkpoint

@@ -9,9 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from lrpsweep.attribution.lrp.calls import Call
-from lrpsweep.attribution.lrp.operations import Operation
 from lrpsweep.attribution.lrp.operations.arithmetic import CONSTANT, GATE, SUM
-from lrpsweep.attribution.lrp.operations.operation import settings_of
+from lrpsweep.attribution.lrp.operations.operation import Operation, Weights, settings_of
 
 
 @dataclass(frozen=True)
@@ -37,6 +36,13 @@ class Step:
         return self.operation.kind
 
     @property
+    def layer(self) -> tuple[nn.Module, Weights]:
+        """Of a layer with weights: its module, and how it computes."""
+        assert self.module is not None
+        assert self.operation.weights is not None
+        return self.module, self.operation.weights
+
+    @property
     def weighted(self) -> bool:
         """Whether it is a layer with weights, for which a composite has a rule."""
         return self.operation.weights is not None
@@ -49,7 +55,7 @@ class Step:
         return settings_of(self.module)
 
     @property
-    def heirs(self) -> tuple[int, ...]:
+    def relevant_sources(self) -> tuple[int, ...]:
         """The sources that relevance goes to: not to gates, sizes or parameters."""
         if self.operation == CONSTANT:
             return ()
@@ -66,7 +72,7 @@ def run(steps: Sequence[Step], images: Tensor) -> list[Any]:
 
 def reached(steps: Sequence[Step]) -> set[int]:
     """Places that relevance comes to from the last step, the class scores."""
-    return _closure(steps, {len(steps) - 1}, lambda step: step.heirs)
+    return _closure(steps, {len(steps) - 1}, lambda step: step.relevant_sources)
 
 
 def _closure(
@@ -130,7 +136,7 @@ def averaged(steps: Sequence[Step]) -> set[int]:
     found: set[int] = set()
     for place in range(len(steps) - 1, -1, -1):
         if steps[place].operation.averages or place in found:
-            found.update(steps[place].heirs)
+            found.update(steps[place].relevant_sources)
     return found
 
 
@@ -141,7 +147,7 @@ def layer_below(steps: Sequence[Step]) -> list[int]:
     """
     below: list[int] = []
     for place, step in enumerate(steps):
-        sources = [below[source] if source >= 0 else -1 for source in step.heirs]
+        sources = [below[source] if source >= 0 else -1 for source in step.relevant_sources]
         below.append(place if step.weighted else max(sources, default=-1))
     return below
 
@@ -155,7 +161,7 @@ def depths(steps: Sequence[Step]) -> dict[str, int]:
     found: dict[str, int] = {}
     relevant = reached(steps)
     for place, step in enumerate(steps):
-        at[place] = max((at[source] for source in step.heirs), default=0)
+        at[place] = max((at[source] for source in step.relevant_sources), default=0)
         if step.weighted and place in relevant:
             at[place] += 1
             found[step.name] = max(at[place], found.get(step.name, 0))

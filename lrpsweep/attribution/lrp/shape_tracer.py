@@ -152,6 +152,10 @@ class _Sized:
     def __float__(self) -> float:
         return float(self.tracer.decided(self.node))
 
+    def __getattr__(self, name: str) -> Any:
+        proxy: Any = self
+        return _KnownAttribute(proxy, name)
+
 
 class _Known(_Sized, fx.Proxy):
     """A traced value."""
@@ -159,14 +163,8 @@ class _Known(_Sized, fx.Proxy):
     tracer: ShapeTracer
     node: fx.Node
 
-    def __getattr__(self, name: str) -> _KnownAttribute:
-        return _KnownAttribute(self, name)
-
 
 class _KnownAttribute(_Sized, fx.proxy.Attribute):
     """An attribute of a traced value, as its shape; its node is made when it is asked for."""
 
     tracer: ShapeTracer
-
-    def __getattr__(self, name: str) -> _KnownAttribute:
-        return _KnownAttribute(self, name)

@@ -21,7 +21,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from lrpsweep.attribution.lrp.calls import Call, arguments, called, overwrites_input
 from lrpsweep.attribution.lrp.graph import Step, needed, reached
-from lrpsweep.attribution.lrp.operations import Operation, find_call, find_operation
+from lrpsweep.attribution.lrp.operations import find_call, find_operation
 from lrpsweep.attribution.lrp.operations.activation import PASS
 from lrpsweep.attribution.lrp.operations.arithmetic import (
     CONSTANT,
@@ -40,7 +40,7 @@ from lrpsweep.attribution.lrp.operations.convolution import (
     padded_outside,
 )
 from lrpsweep.attribution.lrp.operations.normalisation import AFFINE, from_call
-from lrpsweep.attribution.lrp.operations.operation import effective, settings_of
+from lrpsweep.attribution.lrp.operations.operation import Operation, effective, settings_of
 from lrpsweep.attribution.lrp.operations.pooling import AVERAGE, MAX_POOL, REDUCTION, pools_all
 from lrpsweep.attribution.lrp.operations.shape import PADDING, PARTS, ROUTE, SIZES
 from lrpsweep.attribution.lrp.refusals import described, refused_call, refused_layer
@@ -189,7 +189,7 @@ class _Network:
 
     def _add(self, step: Step, pools_all: bool = False) -> int:
         # Of what a step reads besides the signal, shape operations want the sizes alone.
-        read = step.sources if step.operation in (GATE, UNKNOWN) else step.heirs
+        read = step.sources if step.operation in (GATE, UNKNOWN) else step.relevant_sources
         spread = max((self._spread(source) for source in read), default=0)
         if spread == 0:
             step = replace(step, operation=CONSTANT)
@@ -213,9 +213,9 @@ class _Network:
         return self._plain(node, UNKNOWN)
 
     def _attribute(self, name: str) -> Any:
-        return (
-            self.constants[name] if name in self.constants else operator.attrgetter(name)(self.net)
-        )
+        if name in self.constants:
+            return self.constants[name]
+        return operator.attrgetter(name)(self.net)
 
     def _module(self, node: fx.Node) -> Step | None:
         name = str(node.target)
@@ -281,12 +281,10 @@ class _Network:
             return self._sum(node, operation)
         if operation in (PRODUCT, QUOTIENT):
             return self._gate(node, operation)
-        if operation is None or not operation.takes(settings):
+        if operation is None:
             return None
-        if operation.weights is not None:
+        if operation.weights is not None or operation == AFFINE:
             return self._called_layer(node, operation, settings)
-        if operation == AFFINE:
-            return self._called_norm(node, settings)
         step = self._plain(node, operation)
         return _with_module(step, node.target, settings) if operation == MAX_POOL else step
 
@@ -294,35 +292,27 @@ class _Network:
         self, node: fx.Node, operation: Operation, settings: dict[str, Any]
     ) -> Step | None:
         """A layer by its function, as F.conv2d(x, self.weight): known by its weight's name."""
-        source, weight = settings["input"], settings["weight"]
-        values = self._constants(settings, "input")
-        if values is None or source not in self.places or not isinstance(weight, fx.Node):
+        source, weight = settings.pop("input"), settings["weight"]
+        values = self._constants(settings)
+        if values is None or source not in self.places:
             return None
-        assert operation.weights is not None
-        layer = operation.weights.from_call(values)
-        name = str(weight.target) if weight.op == "get_attr" else node.name
         sources = (self.places[source],)
-        step = Step(name.removesuffix(".weight"), operation, sources, layer, layer)
-        return self._with_padding(step)
+        if operation.weights is None:
+            norm = from_call(values)
+            return self._with_ndim(node, Step(node.name, AFFINE, sources, norm, norm))
+        layer = operation.weights.from_call(values)
+        stored = isinstance(weight, fx.Node) and weight.op == "get_attr"
+        name = str(weight.target).removesuffix(".weight") if stored else node.name
+        return self._with_padding(Step(name, operation, sources, layer, layer))
 
-    def _called_norm(self, node: fx.Node, settings: dict[str, Any]) -> Step | None:
-        values = self._constants(settings, "input")
-        if values is None or settings["input"] not in self.places:
+    def _constants(self, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """A call's arguments where none depends on the images."""
+        places = [self.places.get(node) for node in _nodes(settings)]
+        if any(place is None or self._spread(place) > 0 for place in places):
             return None
-        source = self.places[settings["input"]]
-        norm = from_call(values)
-        return self._with_ndim(node, Step(node.name, AFFINE, (source,), norm, norm))
-
-    def _constants(self, settings: dict[str, Any], signal: str) -> dict[str, Any] | None:
-        """A call's arguments but for the signal, where none depends on the images."""
-        found = {}
-        for name, value in settings.items():
-            if name == signal:
-                continue
-            places = [self.places.get(node) for node in _nodes(value)]
-            if any(place is None or self._spread(place) > 0 for place in places):
-                return None
-            found[name] = fx.node.map_arg(value, lambda node: self._constant(self.places[node]))
+        found: dict[str, Any] = fx.node.map_arg(
+            settings, lambda node: self._constant(self.places[node])
+        )
         return found
 
     def _constant(self, place: int) -> Any:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from importlib import metadata, resources, util
 from pprint import pformat
-from typing import Any, cast
+from typing import Any
 
 from torch import Tensor, fx, nn
 
@@ -153,8 +153,8 @@ def _in_zennit(step: Step, rule: LayerRule, bounds: Ends) -> Mapping[str, Any] |
     except InputError as error:
         raise InputError(f"{where}.{error}") from error
     if data is not None and entry.bounded:
-        assert step.module is not None
-        return {**data, "places": cast(Tensor, step.module.weight).ndim - 2}
+        weight: Any = step.layer[0].weight
+        return {**data, "places": weight.ndim - 2}
     return data
 
 
