@@ -164,8 +164,9 @@ class Engine:
 
     def _check_images(self, images: Tensor) -> None:
         if not isinstance(images, Tensor) or images.ndim < 2 or not len(images):
-            found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-            raise InputError(f"images: found {found}; expected a tensor (N, C, *spatial)")
+            raise InputError(
+                f"images: found {shape_of(images)}; expected a tensor (N, C, *spatial)"
+            )
         weight = next((p for p in self.net.parameters() if p.is_floating_point()), images)
         if (images.dtype, images.device) != (weight.dtype, weight.device):
             raise InputError(
@@ -214,6 +215,18 @@ class Engine:
         not show, as a tensor overwritten under two names. What differs is measured image by image,
         by its largest score; one without any, by the batch's.
         """
+        wrong = (
+            f"{type(self.net).__name__}: its forward pass does more than can be traced: its output"
+        )
+        advice = (
+            "Expected a network without tensors that are overwritten while they are used "
+            "elsewhere; after a change of weights through `.data`, call `forget()`"
+        )
+        if found.shape != expected.shape:
+            raise InputError(
+                f"{wrong} is {shape_of(expected)}, that of its layers one by one "
+                f"{shape_of(found)}. {advice}"
+            )
         precision = torch.finfo(found.dtype).eps ** 0.5
         largest = expected.abs().amax(1, keepdim=True)
         allowed = 10 * precision * largest.clamp(min=precision * float(largest.max()))
@@ -221,11 +234,8 @@ class Engine:
         same = (apart <= allowed) | (found.isnan() & expected.isnan()) | (found == expected)
         if not bool(same.all()):
             raise InputError(
-                f"{type(self.net).__name__}: its forward pass does more than can be traced: its "
-                f"output differs by {float(apart.max()):.3g} from that of its layers one by one, "
-                f"in {int((~same).any(1).sum())} of {len(found)} images. Expected a network "
-                "without tensors that are overwritten while they are used elsewhere; after a "
-                "change of weights through `.data`, call `forget()`"
+                f"{wrong} differs by {float(apart.max()):.3g} from that of its layers one by one, "
+                f"in {int((~same).any(1).sum())} of {len(found)} images. {advice}"
             )
 
     def _keep(self, key: Hashable, forward: ForwardPass) -> None:
