@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lrpsweep.attribution.lrp.balance import Arriving, Balance
 from lrpsweep.attribution.lrp.graph import Step, pixelwise, reached, readers
-from lrpsweep.attribution.lrp.operations.activation import pass_rectified
+from lrpsweep.attribution.lrp.operations.activation import pass_rectified, pass_unchanged
 from lrpsweep.attribution.lrp.operations.arithmetic import CONSTANT, SUM
 from lrpsweep.attribution.lrp.operations.linear import as_convolution
 from lrpsweep.attribution.lrp.operations.normalisation import AFFINE
@@ -192,7 +192,7 @@ def _check(step: Step, given: tuple[Tensor, ...], value: Any, images: int) -> No
             f"'{step.name}' gives {shape_of(value)} for {images} images; expected a tensor (N, …) "
             "whose first dimension is that of the images everywhere in the network"
         )
-    if step.operation.keeps_shape and given[0].shape != value.shape:
+    if step.operation.backward is pass_unchanged and given[0].shape != value.shape:
         raise InputError(
             f"'{step.name}': relevance cannot pass unchanged from {shape_of(value)} to "
             f"{shape_of(given[0])}; expected equal shapes, or a function to be registered"

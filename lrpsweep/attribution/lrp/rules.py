@@ -184,10 +184,14 @@ def alpha_beta(
     """
     divide = partial(balance.divide, stabilizer=stabilizer, stabilize=stabilize)
     positive = _alpha_beta_branch(record, alpha * arriving.relevance, divide, sign=1)
-    if math.isclose(alpha, 1.0, rel_tol=0, abs_tol=1e-12):
+    if _is_1(alpha):
         return positive
     share = (1 - alpha) * arriving.relevance
     return positive + _alpha_beta_branch(record, share, divide, sign=-1)
+
+
+def _is_1(alpha: float) -> bool:
+    return math.isclose(alpha, 1.0, rel_tol=0, abs_tol=1e-12)
 
 
 def _alpha_beta_branch(
@@ -307,8 +311,7 @@ def _has_gaps(pool: nn.Module) -> str | None:
 def _zero_if_gamma_is_0(settings: Settings) -> LayerRule | None:
     if settings["gamma"] > 0 or settings["bias"] == "dropped":
         return None
-    kept = {"stabilizer": settings["stabilizer"], "stabilize": settings["stabilize"]}
-    return LayerRule("zero", kept)
+    return LayerRule("zero", _denominator(settings))
 
 
 def _zero_if_epsilon_changes_nothing(settings: Settings) -> LayerRule | None:
@@ -320,9 +323,11 @@ def _zero_if_epsilon_changes_nothing(settings: Settings) -> LayerRule | None:
 
 
 def _z_plus_if_alpha_is_1(settings: Settings) -> LayerRule | None:
-    kept = {"stabilizer": settings["stabilizer"], "stabilize": settings["stabilize"]}
-    is_1 = math.isclose(settings["alpha"], 1.0, rel_tol=0, abs_tol=1e-12)
-    return LayerRule("z_plus", kept) if is_1 else None
+    return LayerRule("z_plus", _denominator(settings)) if _is_1(settings["alpha"]) else None
+
+
+def _denominator(settings: Settings) -> Settings:
+    return {name: settings[name] for name in (STABILIZER.name, STABILIZE.name)}
 
 
 GAMMA = Parameter("gamma", infinite=True, decays=True)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
+from lrpsweep.attribution.lrp.rule import Settings
 from lrpsweep.errors import InputError
-
-Settings = Mapping[str, Any]
 
 
 def of_class(

@@ -119,11 +119,11 @@ class Operation:
     whether a module or call of the kind is set up so, from its attributes or arguments by name.
     weights: what a layer with weights computes. needs_values: whether `backward` reads the values
     of the inputs, which then are kept; their shapes are always known. all_sources: whether every
-    input gets relevance, or the first one alone: the others then are sizes or gates. keeps_shape:
-    output and input must have one shape. moves: values are moved and not changed, so that pixels
-    stay pixels. averages: values of several places are taken together. weightless: a module with
-    parameters is refused, since they would have no say. zennit: how zennit expresses it: 'native'
-    (as gradients go), 'unchanged', 'shared', 'sum'; '': not at all.
+    input gets relevance, or the first one alone: the others then are sizes or gates. moves: values
+    are moved and not changed, so that pixels stay pixels. averages: values of several places are
+    taken together. weightless: a module with parameters is refused, since they would have no say.
+    zennit: how zennit expresses it: 'native' (as gradients go), 'unchanged', 'shared', 'sum'; '':
+    not at all.
     """
 
     name: str
@@ -135,7 +135,6 @@ class Operation:
     weights: Weights | None = None
     needs_values: bool = True
     all_sources: bool = False
-    keeps_shape: bool = False
     moves: bool = False
     averages: bool = False
     weightless: bool = False
