@@ -242,6 +242,19 @@ def test_a_number_of_images_in_forward_is_that_of_the_batch_at_hand():
         torch.testing.assert_close(found, gradient_times_input(net, x, targets))
 
 
+def test_what_is_kept_of_a_batch_stays_when_another_shape_is_traced():
+    net = between(lambda net, x: x.view(len(x), -1))
+    zero = uniform(net, "zero", stabilizer=0.0)
+    engine = Engine(net, cache_bytes=10**8)
+    kept = []
+    for count in (3, 1, 3, 1):
+        x, targets = batch(count)
+        found = engine.attribute(x, targets, zero, key=count).relevance
+        torch.testing.assert_close(found, gradient_times_input(net, x, targets))
+        kept.append(engine.kept_bytes())
+    assert 0 < kept[0] < kept[1] <= kept[2] <= kept[3]
+
+
 def test_images_of_another_shape_have_the_network_traced_anew():
     net, zero = asserting(), uniform(asserting(), "zero", stabilizer=0.0)
     explainer = Engine(net)
