@@ -17,7 +17,6 @@ from lrpsweep.attribution import (
     Explanation,
     LayerInfo,
     LayerRule,
-    list_layers,
 )
 from lrpsweep.composites import Composite, preset, select_layers
 from lrpsweep.composites.file import check_composite, composite_of, read_composite
@@ -46,20 +45,12 @@ class Explainer:
     ) -> None:
         self.engine = Engine(net, bounds)
         self.unexplained = unexplained
-        self._steps: Sequence[object] = ()
-        self._layers: tuple[LayerInfo, ...] = ()
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
         """The network's layers as it is now: their names and types, and which have weights."""
         self.engine.refresh()
-        return self._layers_for(None)
-
-    def _layers_for(self, images: Tensor | None) -> tuple[LayerInfo, ...]:
-        if self._steps is not self.engine.steps:
-            example = None if images is None else images[:1]
-            self._steps, self._layers = self.engine.steps, list_layers(self.engine.net, example)
-        return self._layers
+        return self.engine.layers
 
     def __call__(
         self, images: Tensor, targets: Tensor, composite: Wanted, *, at: str | None = None
@@ -73,7 +64,7 @@ class Explainer:
         up to the score.
         """
         self.engine.check_batch(images, targets)
-        rules = resolve(composite, self._layers_for(images))
+        rules = resolve(composite, self.engine.layers)
         if at is None:
             found = self.engine.attribute(images, targets, rules)
         else:

@@ -15,8 +15,6 @@ from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.rules import Parameter
 from lrpsweep.registry import Registry
 
-Explain = Callable[[Engine, Tensor, Tensor, Mapping[str, Any], Hashable], Explanation]
-
 
 @dataclass(frozen=True)
 class Method:
@@ -30,7 +28,7 @@ class Method:
 
     name: str
     title: str
-    explain: Explain
+    explain: Callable[[Engine, Tensor, Tensor, Mapping[str, Any], Hashable], Explanation]
     parameters: tuple[Parameter, ...] = ()
     exported: bool = False
 

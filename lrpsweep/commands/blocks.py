@@ -9,7 +9,7 @@ from typing import Any
 import torch
 import torchvision
 
-from lrpsweep.attribution import Engine, LayerInfo, list_layers
+from lrpsweep.attribution import Engine, LayerInfo
 from lrpsweep.attribution.lrp.graph import pixelwise
 from lrpsweep.attribution.lrp.operations import OPERATIONS
 from lrpsweep.composites import Block
@@ -93,8 +93,9 @@ def find_blocks(
 
     Raises InputError when the network does not take such images.
     """
-    layers, steps = list_layers(model.net), Engine(model.net).steps
     image = torch.zeros(1, 3, *size, device=next(model.net.parameters()).device)
+    engine = Engine(model.net, example=image)
+    layers, steps = engine.layers, engine.steps
     try:
         stages = find_stages(steps, layers, image)
     except RuntimeError as error:

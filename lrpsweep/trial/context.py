@@ -21,7 +21,6 @@ from lrpsweep.attribution import (
     Instability,
     LayerInfo,
     find_instability,
-    list_layers,
 )
 from lrpsweep.attribution.methods import METHODS, Method
 from lrpsweep.composites import Composite, preset
@@ -109,11 +108,12 @@ class Packed:
         model = _moved(self.model, device)
         bounds, kept = model.pixel_bounds, int(self.spec.run.cache_gb * 2**30)
         example = torch.zeros(1, 3, *model.input_size, device=device)
+        engine = Engine(model.net, bounds, kept, example)
         return Context(
             self.spec,
             model,
-            list_layers(model.net, example),
-            Engine(model.net, bounds, kept, example),
+            engine.layers,
+            engine,
             self.split,
             self.targets,
             self.split.search.images.mean((0, 1, 2)),

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lrpsweep.attribution import Engine, LayerRule, list_layers
+from lrpsweep.attribution import Engine, LayerRule, list_layers, register
 from lrpsweep.errors import InputError
 
 
@@ -180,3 +180,23 @@ def test_an_image_without_any_score_is_no_difference():
     x[1] = 0
     found = Engine(net.float()).attribute(x.float(), targets, zero(net))
     assert float(found.score[1]) == 0
+
+
+class Alternating(nn.Module):
+    """One class less at every other call."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x[:, self.calls % 2 :]
+
+
+def test_scores_of_another_shape_than_the_networks_are_refused():
+    net = nn.Sequential(nn.Conv2d(3, 4, 8), nn.Flatten(), Alternating()).double().eval()
+    with register(Alternating, lambda module, inputs, relevance: inputs[0]):
+        engine = Engine(net)
+        with pytest.raises(InputError, match=r"output is \(3, 3\), that of its .* \(3, 4\)\. Exp"):
+            engine.attribute(*batch(), {"0": LayerRule("zero")})

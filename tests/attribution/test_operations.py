@@ -13,7 +13,8 @@ from zero_rule import assert_zero_rule_is_gradient_times_input, explained, unifo
 import lrpsweep
 from lrpsweep.attribution import Engine, LayerRule, list_layers
 from lrpsweep.attribution.lrp.balance import Arriving
-from lrpsweep.attribution.lrp.operations import OPERATIONS, Operation, weights_of
+from lrpsweep.attribution.lrp.operations import OPERATIONS, weights_of
+from lrpsweep.attribution.lrp.operations.operation import Operation
 from lrpsweep.errors import InputError
 
 SIZES = {1: (11,), 2: (9, 8), 3: (7, 6, 5)}

@@ -493,6 +493,8 @@ def test_rules_that_are_called_the_same_do_the_same(rule, data):
         return
     assert canonical(resolved) == canonical(other)
     case = data.draw(cases())
+    if rule == "gamma":  # where z is exactly 0 it passes nothing on; LRP-0's stabilizer does
+        case = replace(case, relevance=case.relevance.masked_fill(case.layer(case.x) == 0, 0))
     expected, _ = explained(rule, case, resolved.settings)
     found, _ = explained(other.rule, case, resolve(other, "rule").settings)
     assert float((found - expected).abs().max()) < 1e-10 * scale(case, expected)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrpsweep.attribution import Engine, doubtful, find_instability
+from lrpsweep.attribution import Engine, LayerRule, doubtful, find_instability
 from lrpsweep.attribution.lrp.balance import size
 from lrpsweep.composites import Block, Composite
 
@@ -60,6 +60,20 @@ def test_balances_of_blocks_add_up_to_that_of_the_whole(residual):
     assert all(float(block.stabilizer.abs().min()) > 0 for block in found.blocks.values())
     assert float(found.blocks["middle"].unexplained.abs().max()) < 1e-5
     assert all(0 < float(block.hot_spot.max()) < 1 for block in found.blocks.values())
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_a_hot_spot_is_a_place_whose_channels_are_summed(n):
+    """Relevance of channels at one place that cancels is none, whatever an image's dimensions."""
+    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[n - 1]
+    torch.manual_seed(0)
+    net = nn.Sequential(kind(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 4**n, 5)).eval()
+    everywhere = {"0": LayerRule("zero", group="all"), "3": LayerRule("zero", group="all")}
+    found = Engine(net).attribute(torch.randn(2, 3, *(6,) * n), torch.tensor([0, 1]), everywhere)
+    places = found.heatmaps.flatten(1).abs()
+    torch.testing.assert_close(found.blocks["all"].size.float(), places.sum(1))
+    share = places.amax(1) / places.sum(1)
+    torch.testing.assert_close(found.blocks["all"].hot_spot.float(), share)
 
 
 def test_balances_are_the_same_where_upper_blocks_are_taken_up(residual):

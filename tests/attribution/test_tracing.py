@@ -20,8 +20,7 @@ import lrpsweep
 from lrpsweep.attribution import Engine, LayerRule, list_layers
 from lrpsweep.attribution.lrp.balance import Arriving, Balance
 from lrpsweep.attribution.lrp.forward import ForwardPass
-from lrpsweep.attribution.lrp.graph import run
-from lrpsweep.attribution.lrp.operations import Propagation
+from lrpsweep.attribution.lrp.operations.operation import Propagation
 from lrpsweep.attribution.lrp.tracing import find_hooks, trace
 from lrpsweep.errors import InputError
 
@@ -227,14 +226,33 @@ def asserting():
     return Asserting(*layers).double().eval()
 
 
-def test_the_branch_is_that_of_the_example_and_its_steps_take_no_other_shape():
-    small, large = batch(size=16), batch(size=32)
+def test_the_branch_is_that_of_the_example():
     net = asserting()
-    for (x, _), pools in ((small, 0), (large, 1)):
-        names = [step.name for step in trace(net, x)]
-        assert names.count("avg_pool2d") == pools
-        with pytest.raises(InputError, match=r"test of sizes of .*\(2, 3, .* gives .*"):
-            run(trace(net, x), (large if x is small[0] else small)[0])
+    for (x, _), pools in ((batch(size=16), 0), (batch(size=32), 1)):
+        assert [step.name for step in trace(net, x)].count("avg_pool2d") == pools
+
+
+def test_a_number_of_images_in_forward_is_that_of_the_batch_at_hand():
+    net = between(lambda net, x: x.view(len(x), -1))
+    zero = uniform(net, "zero", stabilizer=0.0)
+    engine = Engine(net)
+    for count in (3, 1):
+        x, targets = batch(count)
+        found = engine.attribute(x, targets, zero).relevance
+        torch.testing.assert_close(found, gradient_times_input(net, x, targets))
+
+
+def test_what_is_kept_of_a_batch_stays_when_another_shape_is_traced():
+    net = between(lambda net, x: x.view(len(x), -1))
+    zero = uniform(net, "zero", stabilizer=0.0)
+    engine = Engine(net, cache_bytes=10**8)
+    kept = []
+    for count in (3, 1, 3, 1):
+        x, targets = batch(count)
+        found = engine.attribute(x, targets, zero, key=count).relevance
+        torch.testing.assert_close(found, gradient_times_input(net, x, targets))
+        kept.append(engine.kept_bytes())
+    assert 0 < kept[0] < kept[1] <= kept[2] <= kept[3]
 
 
 def test_images_of_another_shape_have_the_network_traced_anew():

@@ -59,7 +59,7 @@ def composite(net: nn.Module, *body: Block) -> Composite:
         (
             Block("pixel", (pixel,), "z_box", SMALL),
             *(
-                Block(b.name, tuple(middle[i :: len(rules)]), b.rule, b.hyper, b.options, b.bounds)
+                Block(b.name, tuple(middle[i :: len(rules)]), b.rule, b.values, b.options, b.bounds)
                 for i, b in enumerate(rules)
             ),
             Block("head", (last,), "epsilon", {"epsilon": 1e-3} | SMALL),
@@ -179,6 +179,18 @@ def test_bounds_of_a_block():
     low, high = torch.full((3,), -3.0), torch.tensor([2.0, 3.0, 4.0])
     expected = Engine(net, (low, high)).attribute(x, targets, rules(net)).relevance
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-9
+
+
+@pytest.mark.parametrize("n", [1, 3])
+def test_bounds_of_images_of_one_and_three_dimensions(n):
+    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[n - 1]
+    layers = (kind(3, 4, 3), nn.ReLU(), kind(4, 4, 2), nn.ReLU(), nn.Flatten())
+    net = drawn(nn.Sequential(*layers, nn.Linear(4 * 5**n, 5)))
+    low, high = (bound.view(3, *(1,) * n) for bound in (LOW, HIGH))
+    x = low + torch.rand(2, 3, *(8,) * n) * (high - low)
+    found = certify(net, rules(net), (LOW, HIGH), x, torch.tensor([1, 2]))
+    assert found is not None
+    assert found["largest_relative_difference"] < 1e-9
 
 
 def test_plain_areas_are_compared_in_one_memory_format():

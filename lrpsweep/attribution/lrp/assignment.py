@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
 
 from lrpsweep.attribution.lrp.graph import Step, pixelwise, reached
-from lrpsweep.attribution.lrp.operations import weights_of
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule, default_rule, resolve
 from lrpsweep.errors import InputError, guess
 
@@ -74,7 +72,8 @@ def _check_bounds(step: Step, rule: LayerRule, pixels: set[int]) -> None:
                 "bounds of what it reads as low and high"
             )
         return
-    reads = _channels(step.module)
+    layer, weights = step.layer
+    reads = weights.reads(layer)
     for name, bound in zip(("low", "high"), bounds, strict=True):
         if len(bound) not in (1, reads):
             raise InputError(
@@ -87,11 +86,3 @@ def _check_bounds(step: Step, rule: LayerRule, pixels: set[int]) -> None:
             f"{where}.low: found low {list(bounds[0])} and high {list(bounds[1])}; expected each "
             "low one below its high one"
         )
-
-
-def _channels(layer: nn.Module | None) -> int:
-    """How many channels, or features, a layer with weights reads."""
-    assert layer is not None
-    weights = weights_of(layer)
-    assert weights is not None
-    return weights.reads(layer)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lrpsweep.attribution.lrp.balance import Account, Arriving, Balance, per_image
 from lrpsweep.attribution.lrp.forward import Checkpoint, ForwardPass
-from lrpsweep.attribution.lrp.operations import Propagation
+from lrpsweep.attribution.lrp.operations.operation import Propagation
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule
 
 Watch = Callable[[str, Tensor, Sequence[Tensor]], None]
@@ -106,7 +106,7 @@ class BackwardPass:
             lower = self._unweighted(place, arriving, balance)
         if self.watch is not None:
             self.watch(step.name, arriving.relevance, [part.relevance for part in lower])
-        for source, part in zip(step.heirs, lower, strict=True):
+        for source, part in zip(step.relevant_sources, lower, strict=True):
             before = pending.get(source)
             pending[source] = part if before is None else _both(before, part)
 

@@ -147,7 +147,7 @@ def _total(pending: Iterable[Tensor]) -> Tensor:
 
 def _spread(pending: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     """Σ |R| over places, and the largest one's share, (N,) each."""
-    places = [relevance.sum(1) if relevance.ndim == 4 else relevance for relevance in pending]
+    places = [relevance.sum(1) if relevance.ndim > 2 else relevance for relevance in pending]
     peak = torch.stack([largest(relevance) for relevance in places]).amax(0)
     whole = torch.stack([size(relevance) for relevance in places]).sum(0)
     return whole, peak / whole.clamp(min=torch.finfo(torch.float64).tiny)

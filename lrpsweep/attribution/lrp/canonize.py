@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from lrpsweep.attribution.lrp.graph import Step, pixelwise, readers, without
-from lrpsweep.attribution.lrp.operations import Weights
 from lrpsweep.attribution.lrp.operations.activation import IDENTITY
 from lrpsweep.attribution.lrp.operations.arithmetic import GATE, JOIN, SUM
 from lrpsweep.attribution.lrp.operations.normalisation import AFFINE, per_channel
@@ -77,7 +76,7 @@ def _into_layers_before(
     places = _layers_before(steps, readers(steps), steps[place].sources[0])
     if places is None:
         return None
-    layers = [_layer(steps[i]) for i in places]
+    layers = [steps[i].layer for i in places]
     sizes = [weights.gives(layer) for layer, weights in layers]
     if sum(sizes) != len(scale) or _mixes_axes(steps[place], places, steps):
         return None
@@ -87,7 +86,7 @@ def _into_layers_before(
 
 def _mixes_axes(norm: Step, layers: Iterable[int], steps: Sequence[Step]) -> bool:
     """Whether the norm's channels are no features of dense layers: in (N, T, F) they are T."""
-    dense = any(_layer(steps[i])[1].channels_last for i in layers)
+    dense = any(steps[i].layer[1].channels_last for i in layers)
     return dense and norm.ndim is not None and norm.ndim > 2
 
 
@@ -118,37 +117,27 @@ def _into_layers_after(
     layers = [i for i in places if steps[i].weighted]
     if not places or len(layers) < len(places) or _mixes_axes(steps[place], layers, steps):
         return None
-    if not all(_reads_all(*_layer(steps[i]), len(scale)) for i in layers):
-        return None
+    for layer, weights in (steps[i].layer for i in layers):
+        if not weights.reads_inside(layer) or weights.reads(layer) != len(scale):
+            return None
     return {i: _scaled_input(steps[i], scale, shift) for i in layers}
-
-
-def _reads_all(layer: nn.Module, weights: Weights, channels: int) -> bool:
-    """Whether a layer reads so many channels, and no padding beside them."""
-    return weights.reads_inside(layer) and weights.reads(layer) == channels
 
 
 def _scaled_output(step: Step, scale: Tensor, shift: Tensor) -> nn.Module:
     """A layer that gives layer(x)·scale + shift."""
-    layer, weights = _layer(step)
+    layer, weights = step.layer
     return copy_with(layer, weights.scaled_output(layer, scale), _bias(step) * scale + shift)
 
 
 def _scaled_input(step: Step, scale: Tensor, shift: Tensor) -> nn.Module:
     """A layer that gives layer(x·scale + shift)."""
-    layer, weights = _layer(step)
+    layer, weights = step.layer
     weight, plus = weights.scaled_input(layer, scale, shift)
     return copy_with(layer, weight, _bias(step) + plus)
 
 
-def _layer(step: Step) -> tuple[nn.Module, Weights]:
-    assert step.module is not None
-    assert step.operation.weights is not None
-    return step.module, step.operation.weights
-
-
 def _bias(step: Step) -> Tensor:
-    layer, weights = _layer(step)
+    layer, weights = step.layer
     assert isinstance(layer.weight, Tensor)
     if not isinstance(layer.bias, Tensor):
         return layer.weight.new_zeros(weights.gives(layer), dtype=torch.float64)

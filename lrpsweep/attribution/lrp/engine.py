@@ -18,11 +18,11 @@ from lrpsweep.attribution.lrp.backward import BackwardPass, Watch
 from lrpsweep.attribution.lrp.balance import Balance, per_image
 from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.explanation import Explanation
-from lrpsweep.attribution.lrp.forward import ForwardPass, check_scores
+from lrpsweep.attribution.lrp.forward import ForwardPass, shape_of
 from lrpsweep.attribution.lrp.graph import Step
+from lrpsweep.attribution.lrp.layers import LayerInfo, describe_layers
 from lrpsweep.attribution.lrp.rules import LayerRule
-from lrpsweep.attribution.lrp.shape_tracer import Guard
-from lrpsweep.attribution.lrp.tracing import find_hooks, trace, unwrapped
+from lrpsweep.attribution.lrp.tracing import find_hooks, trace_shape, unwrapped
 from lrpsweep.errors import InputError
 
 POOLING_STABILIZER = 1e-6
@@ -47,7 +47,8 @@ class Engine:
     own modules compute the forward pass, but for layers that a batch norm was merged into: those
     are copies. A network whose weights, modules or mode have changed since the last call is read
     anew. bounds: (low, high), each (C,), of a normalised pixel, for z_box. cache_bytes: how much
-    memory forward passes may keep between calls.
+    memory forward passes may keep between calls. example: images of the shape that will come, for
+    a forward() that takes no usual one.
     """
 
     def __init__(
@@ -64,27 +65,29 @@ class Engine:
         self._compared: set[Hashable] = set()
         self._read(example)
 
-    def _read(self, example: Tensor | None = None) -> None:
-        """Traces the network as it is now, for images like these."""
-        steps = trace(self.net, example)
+    def _read(self, images: Tensor | None) -> None:
+        """Traces the network as it is now, for images of this shape."""
+        steps, self._by_shape = trace_shape(self.net, images)
         _check_mode(steps)
         self.steps = canonize(steps)
         self._state = _state(self.net)
-        self._traced_with = None if example is None else example.shape[1:]
+        self._shape = None if images is None else images.shape
 
     def refresh(self, images: Tensor | None = None) -> None:
         """Reads the network anew if it has changed, and forgets what was computed before.
 
-        So it does where forward() tests sizes, for images of another shape than the last ones.
+        Where forward() tests sizes, it is also read anew for images of another shape.
         """
-        example = None if images is None else images[:1]
-        if _state(self.net) != self._state or self._tests_other_sizes(example):
+        if _state(self.net) != self._state:
             self.forget()
-            self._read(example)
+            self._read(images)
+        elif self._by_shape and images is not None and images.shape != self._shape:
+            self._read(images)
 
-    def _tests_other_sizes(self, example: Tensor | None) -> bool:
-        tests = any(isinstance(step.run, Guard) for step in self.steps)
-        return tests and example is not None and example.shape[1:] != self._traced_with
+    @property
+    def layers(self) -> tuple[LayerInfo, ...]:
+        """The network's layers as it was read last: names, types, and which have weights."""
+        return describe_layers(self.net, self.steps)
 
     @torch.no_grad()
     @full_precision()
@@ -161,8 +164,9 @@ class Engine:
 
     def _check_images(self, images: Tensor) -> None:
         if not isinstance(images, Tensor) or images.ndim < 2 or not len(images):
-            found = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
-            raise InputError(f"images: found {found}; expected a tensor (N, C, *spatial)")
+            raise InputError(
+                f"images: found {shape_of(images)}; expected a tensor (N, C, *spatial)"
+            )
         weight = next((p for p in self.net.parameters() if p.is_floating_point()), images)
         if (images.dtype, images.device) != (weight.dtype, weight.device):
             raise InputError(
@@ -194,7 +198,15 @@ class Engine:
                 f"images: the network fails on images of shape {tuple(images.shape)} ({error}); "
                 "expected the shape that it is made for"
             ) from error
-        return check_scores(scores, len(images))
+        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
+            hint = ""
+            if isinstance(scores, Tensor) and scores.ndim > 2 and scores[0, 0].numel() == 1:
+                hint = ". Flatten them: torch.nn.Sequential(net, torch.nn.Flatten())"
+            raise InputError(
+                f"{type(self.net).__name__} gives {shape_of(scores)} for {len(images)} images; "
+                f"expected class scores (N, classes){hint}"
+            )
+        return scores
 
     def _compare(self, expected: Tensor, found: Tensor) -> None:
         """Refuses a network whose steps do not compute what the network computes.
@@ -203,6 +215,18 @@ class Engine:
         not show, as a tensor overwritten under two names. What differs is measured image by image,
         by its largest score; one without any, by the batch's.
         """
+        wrong = (
+            f"{type(self.net).__name__}: its forward pass does more than can be traced: its output"
+        )
+        advice = (
+            "Expected a network without tensors that are overwritten while they are used "
+            "elsewhere; after a change of weights through `.data`, call `forget()`"
+        )
+        if found.shape != expected.shape:
+            raise InputError(
+                f"{wrong} is {shape_of(expected)}, that of its layers one by one "
+                f"{shape_of(found)}. {advice}"
+            )
         precision = torch.finfo(found.dtype).eps ** 0.5
         largest = expected.abs().amax(1, keepdim=True)
         allowed = 10 * precision * largest.clamp(min=precision * float(largest.max()))
@@ -210,11 +234,8 @@ class Engine:
         same = (apart <= allowed) | (found.isnan() & expected.isnan()) | (found == expected)
         if not bool(same.all()):
             raise InputError(
-                f"{type(self.net).__name__}: its forward pass does more than can be traced: its "
-                f"output differs by {float(apart.max()):.3g} from that of its layers one by one, "
-                f"in {int((~same).any(1).sum())} of {len(found)} images. Expected a network "
-                "without tensors that are overwritten while they are used elsewhere; after a "
-                "change of weights through `.data`, call `forget()`"
+                f"{wrong} differs by {float(apart.max()):.3g} from that of its layers one by one, "
+                f"in {int((~same).any(1).sum())} of {len(found)} images. {advice}"
             )
 
     def _keep(self, key: Hashable, forward: ForwardPass) -> None:

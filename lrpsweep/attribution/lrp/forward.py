@@ -11,14 +11,15 @@ from torch import Tensor, nn
 
 from lrpsweep.attribution.lrp.balance import Arriving, Balance
 from lrpsweep.attribution.lrp.graph import Step, pixelwise, reached, readers
-from lrpsweep.attribution.lrp.operations.activation import pass_rectified
+from lrpsweep.attribution.lrp.operations.activation import pass_rectified, pass_unchanged
 from lrpsweep.attribution.lrp.operations.arithmetic import CONSTANT, SUM
 from lrpsweep.attribution.lrp.operations.linear import as_convolution
 from lrpsweep.attribution.lrp.operations.normalisation import AFFINE
 from lrpsweep.attribution.lrp.record import Record
 from lrpsweep.errors import InputError
 
-Range = tuple[Tensor, Tensor]
+Ends = tuple[Tensor, Tensor]
+"""Lowest and highest values."""
 
 MOST_CHECKPOINTS = 16
 """How many checkpoints a batch keeps; the one that was not used for longest goes."""
@@ -40,7 +41,7 @@ class ForwardPass:
     rectified: what a ReLU made of a sum or batch norm that it alone reads.
     """
 
-    def __init__(self, steps: Sequence[Step], images: Tensor, bounds: tuple[Tensor, Tensor] | None):
+    def __init__(self, steps: Sequence[Step], images: Tensor, bounds: Ends | None):
         self.steps, self.bounds = steps, bounds
         self.records: dict[int, Record] = {}
         self.given: dict[int, tuple[Tensor, ...]] = {}
@@ -70,9 +71,10 @@ class ForwardPass:
             for source in step.sources:
                 if last[source] == place:
                     values.pop(source, None)
-        return check_scores(values[len(self.steps) - 1], len(images))
+        scores: Tensor = values[len(self.steps) - 1]
+        return scores
 
-    def _remember(self, place: int, given: tuple[Tensor, ...], ranges: Mapping[int, Range]) -> None:
+    def _remember(self, place: int, given: tuple[Tensor, ...], ranges: Mapping[int, Ends]) -> None:
         step = self.steps[place]
         if step.operation.needs_values:
             self.given[place] = given
@@ -91,7 +93,7 @@ class ForwardPass:
         elif place in self.given:
             self.rectified[place] = value
 
-    def _record(self, place: int, x: Tensor, ranges: Mapping[int, Range]) -> Record:
+    def _record(self, place: int, x: Tensor, ranges: Mapping[int, Ends]) -> Record:
         layer = self.steps[place].module
         assert layer is not None
         if self.reads_tokens(place):
@@ -113,11 +115,9 @@ class ForwardPass:
 
     def channels_last(self, place: int, value: Tensor) -> Tensor:
         """The inverse of `channels_first`, for what the layer at `place` reads."""
-        return (
-            value[..., 0].mT.reshape(self.given[place][0].shape)
-            if self.reads_tokens(place)
-            else value
-        )
+        if not self.reads_tokens(place):
+            return value
+        return value[..., 0].mT.reshape(self.given[place][0].shape)
 
     def cached(self, place: int, compute: Callable[[], Tensor]) -> Tensor:
         """What the step at `place` needs in every backward pass, computed for the first one."""
@@ -126,19 +126,20 @@ class ForwardPass:
         return self._cached[place]
 
     def checkpoint(self, key: Hashable, checkpoint: Checkpoint) -> None:
-        """Keeps what has arrived somewhere, under all that it depends on, from the second time on.
+        """Keeps a checkpoint when its key comes for the second time.
 
-        What comes once would only take memory: of a grid's points, most share no lower blocks.
+        key: the place, and all rules above it. Most keys of a sweep come only once, and their
+        checkpoints would take memory for nothing.
         """
         if hash(key) not in self._seen:
             self._seen.add(hash(key))
             return
         self._checkpoints[key] = checkpoint
-        while len(self._checkpoints) > MOST_CHECKPOINTS:
-            del self._checkpoints[next(iter(self._checkpoints))]
+        if len(self._checkpoints) > MOST_CHECKPOINTS:
+            self.drop_checkpoint()
 
     def checkpoint_at(self, key: Hashable) -> Checkpoint | None:
-        """What has arrived under that key before."""
+        """The checkpoint kept under that key, if there is one; it now counts as used last."""
         checkpoint = self._checkpoints.pop(key, None)
         if checkpoint is not None:
             self._checkpoints[key] = checkpoint
@@ -153,33 +154,25 @@ class ForwardPass:
 
     def kept_bytes(self) -> int:
         """Memory that keeping this pass costs."""
-        checkpoint_at = [
-            a.relevance
-            for checkpoint in self._checkpoints.values()
-            for a in checkpoint.pending.values()
-        ]
-        recorded = [tensor for record in self.records.values() for tensor in record.kept()]
-        given = [tensor for tensors in self.given.values() for tensor in tensors]
-        others = (self._cached, self.rectified)
-        kept = [
-            self.output,
-            *given,
-            *(t for o in others for t in o.values()),
-            *recorded,
-            *checkpoint_at,
-        ]
+        kept = [self.output, *self._cached.values(), *self.rectified.values()]
+        for tensors in self.given.values():
+            kept += tensors
+        for record in self.records.values():
+            kept += record.kept()
+        for checkpoint in self._checkpoints.values():
+            kept += (arriving.relevance for arriving in checkpoint.pending.values())
         storages = [tensor.untyped_storage() for tensor in kept]
         return sum({storage.data_ptr(): storage.nbytes() for storage in storages}.values())
 
 
-def _range_of(images: Tensor, bounds: Range) -> Range:
+def _range_of(images: Tensor, bounds: Ends) -> Ends:
     """The bounds (C,) of a pixel as images (N, C, …) that take no memory."""
     places = (1,) * (images.ndim - 2)
     low, high = (bound.to(images).view(-1, *places).expand_as(images) for bound in bounds)
     return low, high
 
 
-def _range(step: Step, values: Mapping[int, Any], ranges: Mapping[int, Range]) -> Range:
+def _range(step: Step, values: Mapping[int, Any], ranges: Mapping[int, Ends]) -> Ends:
     """Lowest and highest value of a `pixelwise` step."""
     ends = [
         step.run(*(ranges[s][end] if s in ranges else values[s] for s in step.sources))
@@ -192,34 +185,22 @@ def _stand_in(x: Any) -> Any:
     return x.new_zeros(()).expand(x.shape) if isinstance(x, Tensor) else x
 
 
-def check_scores(output: Any, images: int) -> Tensor:
-    """The network's output, if it is scores (N, classes). Raises InputError if it is not."""
-    if not isinstance(output, Tensor) or output.ndim != 2 or len(output) != images:
-        hint = ""
-        if isinstance(output, Tensor) and output.ndim > 2 and output[0, 0].numel() == 1:
-            hint = ". Flatten them: torch.nn.Sequential(net, torch.nn.Flatten())"
-        raise InputError(
-            f"the network gives {_shape(output)} for {images} images; expected class scores "
-            f"(N, classes){hint}"
-        )
-    return output
-
-
 def _check(step: Step, given: tuple[Tensor, ...], value: Any, images: int) -> None:
     """Refuses what would hand relevance of one image to another, or `pass` between shapes."""
     if not isinstance(value, Tensor) or value.ndim == 0 or len(value) != images:
         raise InputError(
-            f"'{step.name}' gives {_shape(value)} for {images} images; expected a tensor (N, …) "
+            f"'{step.name}' gives {shape_of(value)} for {images} images; expected a tensor (N, …) "
             "whose first dimension is that of the images everywhere in the network"
         )
-    if step.operation.keeps_shape and given[0].shape != value.shape:
+    if step.operation.backward is pass_unchanged and given[0].shape != value.shape:
         raise InputError(
-            f"'{step.name}': relevance cannot pass unchanged from {_shape(value)} to "
-            f"{_shape(given[0])}; expected equal shapes, or a function to be registered"
+            f"'{step.name}': relevance cannot pass unchanged from {shape_of(value)} to "
+            f"{shape_of(given[0])}; expected equal shapes, or a function to be registered"
         )
 
 
-def _shape(value: Any) -> str:
+def shape_of(value: Any) -> str:
+    """Of a tensor, else the value's type, for messages."""
     return str(tuple(value.shape)) if isinstance(value, Tensor) else type(value).__name__
 
 

@@ -9,9 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from lrpsweep.attribution.lrp.calls import Call
-from lrpsweep.attribution.lrp.operations import Operation
 from lrpsweep.attribution.lrp.operations.arithmetic import CONSTANT, GATE, SUM
-from lrpsweep.attribution.lrp.operations.operation import settings_of
+from lrpsweep.attribution.lrp.operations.operation import Operation, Weights, settings_of
 
 
 @dataclass(frozen=True)
@@ -19,8 +18,7 @@ class Step:
     """One operation: `run(*values) -> value` on what the steps `sources` gave (-1: the images).
 
     dim: along which a join concatenates. merged: names of the batch norms that this layer's weights
-    have taken in. ndim: of what a batch norm reads, where that is known. guard: whether the step is
-    a test of sizes in forward(), which refuses images for which it comes out otherwise.
+    have taken in. ndim: of what a batch norm reads, where that is known.
     """
 
     name: str
@@ -31,12 +29,18 @@ class Step:
     dim: int = 1
     merged: tuple[str, ...] = ()
     ndim: int | None = None
-    guard: bool = False
 
     @property
     def kind(self) -> str:
         """The kind of its operation: 'weighted' for every layer with weights."""
         return self.operation.kind
+
+    @property
+    def layer(self) -> tuple[nn.Module, Weights]:
+        """Of a layer with weights: its module, and how it computes."""
+        assert self.module is not None
+        assert self.operation.weights is not None
+        return self.module, self.operation.weights
 
     @property
     def weighted(self) -> bool:
@@ -51,7 +55,7 @@ class Step:
         return settings_of(self.module)
 
     @property
-    def heirs(self) -> tuple[int, ...]:
+    def relevant_sources(self) -> tuple[int, ...]:
         """The sources that relevance goes to: not to gates, sizes or parameters."""
         if self.operation == CONSTANT:
             return ()
@@ -68,7 +72,7 @@ def run(steps: Sequence[Step], images: Tensor) -> list[Any]:
 
 def reached(steps: Sequence[Step]) -> set[int]:
     """Places that relevance comes to from the last step, the class scores."""
-    return _closure(steps, {len(steps) - 1}, lambda step: step.heirs)
+    return _closure(steps, {len(steps) - 1}, lambda step: step.relevant_sources)
 
 
 def _closure(
@@ -81,10 +85,10 @@ def _closure(
 
 
 def readers(steps: Sequence[Step]) -> dict[int, list[int]]:
-    """By place, which steps read it, as often as they do; tests of sizes change nothing."""
+    """By place, which steps read it, as often as they do."""
     found: dict[int, list[int]] = {place: [] for place in range(-1, len(steps))}
     for place, step in enumerate(steps):
-        for source in step.sources if not step.guard else ():
+        for source in step.sources:
             found[source].append(place)
     return found
 
@@ -103,9 +107,8 @@ def without(steps: Sequence[Step], gone: set[int]) -> list[Step]:
 
 
 def needed(steps: Sequence[Step]) -> list[Step]:
-    """The graph without steps that neither the last one nor a test of sizes depends on."""
-    ends = {len(steps) - 1, *(place for place, step in enumerate(steps) if step.guard)}
-    wanted = _closure(steps, ends, lambda step: step.sources)
+    """The graph without steps that the last one does not depend on."""
+    wanted = _closure(steps, {len(steps) - 1}, lambda step: step.sources)
     renumbered = {-1: -1} | {place: i for i, place in enumerate(sorted(wanted))}
     return [
         replace(step, sources=tuple(renumbered[source] for source in step.sources))
@@ -133,7 +136,7 @@ def averaged(steps: Sequence[Step]) -> set[int]:
     found: set[int] = set()
     for place in range(len(steps) - 1, -1, -1):
         if steps[place].operation.averages or place in found:
-            found.update(steps[place].heirs)
+            found.update(steps[place].relevant_sources)
     return found
 
 
@@ -144,7 +147,7 @@ def layer_below(steps: Sequence[Step]) -> list[int]:
     """
     below: list[int] = []
     for place, step in enumerate(steps):
-        sources = [below[source] if source >= 0 else -1 for source in step.heirs]
+        sources = [below[source] if source >= 0 else -1 for source in step.relevant_sources]
         below.append(place if step.weighted else max(sources, default=-1))
     return below
 
@@ -158,7 +161,7 @@ def depths(steps: Sequence[Step]) -> dict[str, int]:
     found: dict[str, int] = {}
     relevant = reached(steps)
     for place, step in enumerate(steps):
-        at[place] = max((at[source] for source in step.heirs), default=0)
+        at[place] = max((at[source] for source in step.relevant_sources), default=0)
         if step.weighted and place in relevant:
             at[place] += 1
             found[step.name] = max(at[place], found.get(step.name, 0))

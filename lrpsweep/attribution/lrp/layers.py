@@ -19,15 +19,15 @@ class LayerInfo:
     """A leaf module: its place in the network's own order, as in torchvision's VGG indices.
 
     Layers that forward() computes by functions, as F.conv2d(x, self.weight), come last, by the name
-    of their weight. kind: its type. depth: of a layer with
-    weights, how many of those lie on the longest path from the images to it, itself included; 0 for
-    all others, also for those that no relevance comes to. Parallel branches have the same depths.
-    handling: how relevance goes back through it: 'weighted' (a composite's rule), 'merged into
-    NAME' (a batch norm), 'gate' (it only feeds a gate, which gets none), '' (it computes nothing,
-    or forward() does not use it), or the name of an operation: 'pass', 'relu', …. on_map: whether
-    its output is averaged over places in the end: a dense layer there, as ConvNeXt's, is a
-    convolution of size 1. dense: whether it is a dense layer. pools: names of the max pools that
-    read its output, maybe through others without weights.
+    of their weight. kind: its type. depth: of a layer with weights, how many of those lie on the
+    longest path from the images to it, itself included; 0 for all others, also for those that no
+    relevance comes to. Parallel branches have the same depths. handling: how relevance goes back
+    through it: 'weighted' (a composite's rule), 'merged into NAME' (a batch norm), 'gate' (it only
+    feeds a gate, which gets none), '' (it computes nothing, or forward() does not use it), or the
+    name of an operation: 'pass', 'relu', …. on_map: whether its output is averaged over places in
+    the end: a dense layer there, as ConvNeXt's, is a convolution of size 1. dense: whether it is a
+    dense layer. pools: names of the max pools that read its output, maybe through others without
+    weights.
     """
 
     index: int
@@ -51,9 +51,12 @@ def list_layers(net: nn.Module, example: Tensor | None = None) -> tuple[LayerInf
     example: images of the shape that the network is used for, as for `trace`. Raises InputError as
     `trace` does.
     """
-    steps = canonize(trace(net, example))
-    leaves = dict(_leaves(unwrapped(net)))
-    kinds = {name: _kind(module) for name, module in leaves.items()}
+    return describe_layers(net, canonize(trace(net, example)))
+
+
+def describe_layers(net: nn.Module, steps: Sequence[Step]) -> tuple[LayerInfo, ...]:
+    """As `list_layers`, of a network's canonized steps."""
+    kinds = {name: _kind(module) for name, module in _leaves(unwrapped(net))}
     weighted = {step.name: step for step in steps if step.weighted}
     kinds |= {n: _kind(step.module) for n, step in weighted.items() if n not in kinds}
     depth, handling, pools = depths(steps), _handling(steps), _pools(steps)
@@ -62,7 +65,7 @@ def list_layers(net: nn.Module, example: Tensor | None = None) -> tuple[LayerInf
         LayerInfo(
             *(i, name, kind, depth.get(name, 0), handling.get(name, "")),
             on_map=name in maps,
-            dense=name in weighted and _dense(weighted[name]),
+            dense=name in weighted and weighted[name].layer[1].channels_last,
             pools=pools.get(name, ()),
         )
         for i, (name, kind) in enumerate(kinds.items())
@@ -81,10 +84,6 @@ def _leaves(net: nn.Module) -> Iterator[tuple[str, nn.Module]]:
 def _kind(module: nn.Module | None) -> str:
     assert module is not None
     return type_before_parametrizations(module).__name__
-
-
-def _dense(step: Step) -> bool:
-    return step.operation.weights is not None and step.operation.weights.channels_last
 
 
 def _pools(steps: Sequence[Step]) -> dict[str, tuple[str, ...]]:

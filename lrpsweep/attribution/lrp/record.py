@@ -10,7 +10,8 @@ from functools import cached_property
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution.lrp.operations import Weights, weights_of
+from lrpsweep.attribution.lrp.operations import weights_of
+from lrpsweep.attribution.lrp.operations.operation import Weights
 
 
 def where_positive(values: Tensor, z: Tensor) -> Tensor:

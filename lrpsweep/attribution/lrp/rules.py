@@ -13,8 +13,8 @@ contributions are x_j w_jk and it is LRP-0; it is what the engine does at sums a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -26,13 +26,14 @@ from lrpsweep.attribution.lrp.operations import weights_of
 from lrpsweep.attribution.lrp.operations.operation import WEIGHTED
 from lrpsweep.attribution.lrp.operations.pooling import window_sum, winner
 from lrpsweep.attribution.lrp.record import Record, by_sign, part, where_negative, where_positive
+from lrpsweep.attribution.lrp.rule import LayerRule as LayerRule
+from lrpsweep.attribution.lrp.rule import Option as Option
+from lrpsweep.attribution.lrp.rule import Parameter as Parameter
+from lrpsweep.attribution.lrp.rule import Rule as Rule
+from lrpsweep.attribution.lrp.rule import Settings
+from lrpsweep.attribution.zennit import translation
 from lrpsweep.errors import InputError, guess
 from lrpsweep.registry import Registry
-
-Bounds = tuple[tuple[float, ...], tuple[float, ...]]
-
-Settings = Mapping[str, Any]
-"""What a rule's function is called with, by name: floats, words, and `bounds`."""
 
 
 def zero(
@@ -183,10 +184,14 @@ def alpha_beta(
     """
     divide = partial(balance.divide, stabilizer=stabilizer, stabilize=stabilize)
     positive = _alpha_beta_branch(record, alpha * arriving.relevance, divide, sign=1)
-    if math.isclose(alpha, 1.0, rel_tol=0, abs_tol=1e-12):
+    if _is_1(alpha):
         return positive
     share = (1 - alpha) * arriving.relevance
     return positive + _alpha_beta_branch(record, share, divide, sign=-1)
+
+
+def _is_1(alpha: float) -> bool:
+    return math.isclose(alpha, 1.0, rel_tol=0, abs_tol=1e-12)
 
 
 def _alpha_beta_branch(
@@ -219,7 +224,7 @@ def z_box(
     *,
     stabilizer: float,
     stabilize: str = "signed",
-    bounds: Bounds | None = None,
+    bounds: tuple[Sequence[float], Sequence[float]] | None = None,
 ) -> Tensor:
     """LRP-z^B for inputs within [l, h]: z = f(x) − f⁺(l) − f⁻(h), numerators alike.
 
@@ -283,87 +288,6 @@ def unchanged(record: Record, arriving: Arriving, balance: Balance) -> Tensor:
     return arriving.relevance
 
 
-@dataclass(frozen=True)
-class Parameter:
-    """A number that a rule takes.
-
-    low, high: the range of finite values, both included; infinite: whether inf is one more value.
-    default: its value where none is given; None: one has to be given. decays: whether a block may
-    have it decay with depth.
-    """
-
-    name: str
-    low: float = 0.0
-    high: float = math.inf
-    infinite: bool = False
-    default: float | None = None
-    decays: bool = False
-
-    def allows(self, value: float) -> bool:
-        """Whether the parameter may have this value."""
-        return self.infinite if value == math.inf else self.low <= value <= self.high
-
-    @property
-    def requirement(self) -> str:
-        """What `allows` asks for, in words."""
-        if math.isfinite(self.high):
-            return f"a number from {self.low:g} to {self.high:g}"
-        return f"a number of at least {self.low:g}{', or inf' if self.infinite else ''}"
-
-
-@dataclass(frozen=True)
-class Option:
-    """A choice between named variants of a rule, the usual one first.
-
-    mixes_images: the variants under which an image's relevance depends on the batch it is in.
-    """
-
-    name: str
-    values: tuple[str, ...]
-    mixes_images: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class LayerRule:
-    """What one layer gets: a rule by name with its settings, resolved to numbers and words.
-
-    settings: arguments of the rule's function; what is not said has the rule's default. group:
-    layers of one group are accounted for together, as the blocks of a composite are.
-    """
-
-    rule: str
-    settings: Settings = field(default_factory=dict)
-    group: str = ""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """A rule by its name in a study, and all that a study, a table or an export has to know of it.
-
-    function: of a layer with weights, (record, arriving, balance, **settings) -> relevance of the
-    layer's input, (N, *in); of another operation, (propagation, **settings) -> the `Arriving` of
-    each of its inputs. Settings are the rule's parameters, options and, if `bounded`, bounds.
-    title: as papers write it. keeps_support: whether an input of 0 gets no relevance: what passes a
-    ReLU is 0 wherever the ReLU is. on: the kind of operation that the rule is for. refusal: what is
-    wrong with a module for which the rule cannot be, None: nothing. same_as: the other rule that
-    does the same under these settings, if there is one. zennit: the settings as zennit's rule, for
-    `zennit.loader.build_rule`, None: no rule of zennit's is needed; raises InputError for settings
-    that zennit lacks.
-    """
-
-    name: str
-    function: Callable[..., Any]
-    title: str
-    parameters: tuple[Parameter, ...] = ()
-    options: tuple[Option, ...] = ()
-    keeps_support: bool = False
-    bounded: bool = False
-    on: str = WEIGHTED
-    refusal: Callable[[nn.Module], str | None] | None = None
-    same_as: Callable[[Settings], LayerRule | None] | None = None
-    zennit: Callable[[Settings], Mapping[str, Any] | None] | None = None
-
-
 def keeps_shape(layer: nn.Module) -> bool:
     """Whether a layer's output always has the shape of its input, as `pass` asks for."""
     weights = weights_of(layer)
@@ -387,8 +311,7 @@ def _has_gaps(pool: nn.Module) -> str | None:
 def _zero_if_gamma_is_0(settings: Settings) -> LayerRule | None:
     if settings["gamma"] > 0 or settings["bias"] == "dropped":
         return None
-    kept = {"stabilizer": settings["stabilizer"], "stabilize": settings["stabilize"]}
-    return LayerRule("zero", kept)
+    return LayerRule("zero", _denominator(settings))
 
 
 def _zero_if_epsilon_changes_nothing(settings: Settings) -> LayerRule | None:
@@ -400,56 +323,11 @@ def _zero_if_epsilon_changes_nothing(settings: Settings) -> LayerRule | None:
 
 
 def _z_plus_if_alpha_is_1(settings: Settings) -> LayerRule | None:
-    kept = {"stabilizer": settings["stabilizer"], "stabilize": settings["stabilize"]}
-    is_1 = math.isclose(settings["alpha"], 1.0, rel_tol=0, abs_tol=1e-12)
-    return LayerRule("z_plus", kept) if is_1 else None
+    return LayerRule("z_plus", _denominator(settings)) if _is_1(settings["alpha"]) else None
 
 
-def _in_zennit(kind: str, *, named: str = "stabilizer", **arguments: Any) -> Callable[..., Any]:
-    """zennit's class of that name, whose denominator is stabilized as the settings say."""
-
-    def data(settings: Settings) -> dict[str, Any]:
-        return {
-            "class": kind,
-            "arguments": arguments,
-            "denominator": {named: [[settings["stabilize"], settings["stabilizer"]]]},
-        }
-
-    return data
-
-
-def _epsilon_in_zennit(settings: Settings) -> dict[str, Any]:
-    epsilon, form, stabilizer = (settings[name] for name in ("epsilon", "form", "stabilizer"))
-    steps = [[form, epsilon], ["signed", stabilizer]]
-    if form == "signed":
-        steps = [["signed", max(epsilon, stabilizer)]]
-    return {"class": "Epsilon", "arguments": {}, "denominator": {"epsilon": steps}}
-
-
-def _gamma_in_zennit(settings: Settings) -> dict[str, Any]:
-    gamma, bias = settings["gamma"], settings["bias"]
-    if math.isinf(gamma):
-        raise InputError("gamma: inf; zennit's Gamma takes finite numbers")
-    if bias == "kept" and gamma > 0:
-        raise InputError("bias: kept; zennit's Gamma scales the bias or drops it")
-    dropped: dict[str, Any] = {"zero_params": ["bias"]} if bias == "dropped" else {}
-    data: dict[str, Any] = _in_zennit("Gamma", gamma=gamma, **dropped)(settings)
-    return data
-
-
-def _alpha_beta_in_zennit(settings: Settings) -> dict[str, Any]:
-    alpha = settings["alpha"]
-    data: dict[str, Any] = _in_zennit("AlphaBeta", alpha=alpha, beta=alpha - 1)(settings)
-    return data
-
-
-def _z_box_in_zennit(settings: Settings) -> dict[str, Any]:
-    low, high = (list(bound) for bound in settings["bounds"])
-    return {**_in_zennit("ZBox")(settings), "channels": {"low": low, "high": high}}
-
-
-def _pass_in_zennit(settings: Settings) -> dict[str, Any]:
-    return {"class": "Pass", "arguments": {}, "denominator": {}}
+def _denominator(settings: Settings) -> Settings:
+    return {name: settings[name] for name in (STABILIZER.name, STABILIZE.name)}
 
 
 GAMMA = Parameter("gamma", infinite=True, decays=True)
@@ -466,45 +344,48 @@ RULES: Registry[Rule] = Registry(
         Rule(
             *("zero", zero, "LRP-0", (STABILIZER,), (STABILIZE,)),
             keeps_support=True,
-            zennit=_in_zennit("Epsilon", named="epsilon"),
+            zennit=translation.of_class("Epsilon", named="epsilon"),
         ),
         Rule(
             *("epsilon", epsilon, "LRP-ε", (EPSILON, STABILIZER), (FORM,)),
             keeps_support=True,
             same_as=_zero_if_epsilon_changes_nothing,
-            zennit=_epsilon_in_zennit,
+            zennit=translation.epsilon,
         ),
         Rule(
             *("gamma", gamma, "generalised LRP-γ", (GAMMA, STABILIZER), (BIAS, STABILIZE)),
             keeps_support=True,
             same_as=_zero_if_gamma_is_0,
-            zennit=_gamma_in_zennit,
+            zennit=translation.gamma,
         ),
         Rule(
             *("alpha_beta", alpha_beta, "LRP-αβ", (ALPHA, STABILIZER), (STABILIZE,)),
             keeps_support=True,
             same_as=_z_plus_if_alpha_is_1,
-            zennit=_alpha_beta_in_zennit,
+            zennit=translation.alpha_beta,
         ),
         Rule(
             *("z_plus", z_plus, "LRP-z⁺", (STABILIZER,), (STABILIZE,)),
             keeps_support=True,
-            zennit=_in_zennit("ZPlus"),
+            zennit=translation.of_class("ZPlus"),
         ),
         Rule(
             *("z_box", z_box, "LRP-z^B", (STABILIZER,), (STABILIZE,)),
             bounded=True,
-            zennit=_z_box_in_zennit,
+            zennit=translation.z_box,
         ),
         Rule(
             *("w_square", w_square, "LRP-w²", (STABILIZER,), (STABILIZE,)),
-            zennit=_in_zennit("WSquare", zero_params=["bias"]),
+            zennit=translation.of_class("WSquare", zero_params=["bias"]),
         ),
-        Rule(*("flat", flat, "LRP-♭", (STABILIZER,), (STABILIZE,)), zennit=_in_zennit("Flat")),
+        Rule(
+            *("flat", flat, "LRP-♭", (STABILIZER,), (STABILIZE,)),
+            zennit=translation.of_class("Flat"),
+        ),
         Rule(
             *("pass", unchanged, "relevance unchanged"),
             refusal=_changes_shape,
-            zennit=_pass_in_zennit,
+            zennit=translation.unchanged,
         ),
         Rule(*("winner", winner, "winner takes all"), on="max_pool", zennit=lambda settings: None),
         Rule(*("sum", window_sum, "shares of the window's sum"), on="max_pool", refusal=_has_gaps),

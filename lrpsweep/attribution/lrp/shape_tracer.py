@@ -24,14 +24,14 @@ class ShapeTracer(fx.Tracer):
     """Traces a forward pass whose branches depend on shapes, as those of `example` decide.
 
     example: images, of which the shape alone counts; None: the first of some usual shapes that the
-    network takes. tests: the nodes that a branch, a loop or a number was decided by, with what each
-    one gave. Values are never looked at: what depends on them cannot be traced.
+    network takes. by_shape: whether a branch, a loop or a number was decided by it. Values are
+    never looked at: what depends on them cannot be traced.
     """
 
     def __init__(self, net: nn.Module, example: Tensor | None) -> None:
         super().__init__()
         self.net, self.example = net, example
-        self.tests: list[tuple[fx.Node, Any]] = []
+        self.by_shape = False
         self._mode = FakeTensorMode(allow_non_fake_inputs=True)
         self._values: dict[fx.Node, Any] = {}
         self._evaluating = False
@@ -54,11 +54,11 @@ class ShapeTracer(fx.Tracer):
         return iter([sized[i] for i in range(len(sized))])
 
     def decided(self, node: fx.Node) -> Any:
-        """The value that a branch depends on; it becomes one of the tests."""
+        """The value that a branch depends on."""
         value = self.value(node)
         if isinstance(value, Tensor):
             raise InputError(self._unknown(node))
-        self.tests.append((node, value))
+        self.by_shape = True
         return value
 
     def value(self, node: fx.Node) -> Any:
@@ -152,6 +152,10 @@ class _Sized:
     def __float__(self) -> float:
         return float(self.tracer.decided(self.node))
 
+    def __getattr__(self, name: str) -> Any:
+        proxy: Any = self
+        return _KnownAttribute(proxy, name)
+
 
 class _Known(_Sized, fx.Proxy):
     """A traced value."""
@@ -159,37 +163,8 @@ class _Known(_Sized, fx.Proxy):
     tracer: ShapeTracer
     node: fx.Node
 
-    def __getattr__(self, name: str) -> _KnownAttribute:
-        return _KnownAttribute(self, name)
-
 
 class _KnownAttribute(_Sized, fx.proxy.Attribute):
     """An attribute of a traced value, as its shape; its node is made when it is asked for."""
 
     tracer: ShapeTracer
-
-    def __getattr__(self, name: str) -> _KnownAttribute:
-        return _KnownAttribute(self, name)
-
-
-class OtherBranchError(InputError):
-    """Images for which forward() goes elsewhere than it was traced: trace with them instead."""
-
-
-class Guard:
-    """A test of sizes in forward(): refuses images for which it comes out otherwise."""
-
-    def __init__(self, run: Callable[..., Any], expected: Any) -> None:
-        self.run, self.expected = run, expected
-
-    def __call__(self, *values: Tensor) -> Any:
-        """What the test gives. Raises OtherBranchError if that is another branch than traced."""
-        found = self.run(*values)
-        if found != self.expected:
-            shapes = ", ".join(str(tuple(v.shape)) for v in values if isinstance(v, Tensor))
-            raise OtherBranchError(
-                f"forward() takes another branch for images of this shape: a test of sizes of "
-                f"{shapes} gives {found}, where it was traced with {self.expected}. Expected "
-                "images of the shape that the network was traced with"
-            )
-        return found

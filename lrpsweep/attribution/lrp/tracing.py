@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -21,7 +21,7 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from lrpsweep.attribution.lrp.calls import Call, arguments, called, overwrites_input
 from lrpsweep.attribution.lrp.graph import Step, needed, reached
-from lrpsweep.attribution.lrp.operations import Operation, find_call, find_operation
+from lrpsweep.attribution.lrp.operations import find_call, find_operation
 from lrpsweep.attribution.lrp.operations.activation import PASS
 from lrpsweep.attribution.lrp.operations.arithmetic import (
     CONSTANT,
@@ -34,13 +34,17 @@ from lrpsweep.attribution.lrp.operations.arithmetic import (
     SUM,
     UNKNOWN,
 )
-from lrpsweep.attribution.lrp.operations.convolution import padded_by_numbers, padded_outside
+from lrpsweep.attribution.lrp.operations.convolution import (
+    cropped,
+    padded_by_numbers,
+    padded_outside,
+)
 from lrpsweep.attribution.lrp.operations.normalisation import AFFINE, from_call
-from lrpsweep.attribution.lrp.operations.operation import effective, settings_of
+from lrpsweep.attribution.lrp.operations.operation import Operation, effective, settings_of
 from lrpsweep.attribution.lrp.operations.pooling import AVERAGE, MAX_POOL, REDUCTION, pools_all
 from lrpsweep.attribution.lrp.operations.shape import PADDING, PARTS, ROUTE, SIZES
 from lrpsweep.attribution.lrp.refusals import described, refused_call, refused_layer
-from lrpsweep.attribution.lrp.shape_tracer import Guard, ShapeTracer
+from lrpsweep.attribution.lrp.shape_tracer import ShapeTracer
 from lrpsweep.errors import InputError
 
 
@@ -48,10 +52,15 @@ def trace(net: nn.Module, example: Tensor | None = None) -> tuple[Step, ...]:
     """The steps of `net`, in order; the last one gives the class scores.
 
     example: images (N, C, …), whose shape decides the branches that depend on sizes; a usual shape
-    where none are given. Images for which such a branch goes elsewhere are refused when they come.
-    Raises InputError that names the first operation for which no relevance rule is known, unless
-    all it does is to compute a gate; a hook that may change values; and a network without weights.
+    where none are given. Raises InputError that names the first operation for which no relevance
+    rule is known, unless all it does is to compute a gate; a hook that may change values; and a
+    network without weights.
     """
+    return trace_shape(net, example)[0]
+
+
+def trace_shape(net: nn.Module, example: Tensor | None) -> tuple[tuple[Step, ...], bool]:
+    """As `trace`; and whether the steps may be others for images of another shape."""
     net = unwrapped(net)
     hooks = find_hooks(net)
     if hooks:
@@ -74,7 +83,7 @@ def trace(net: nn.Module, example: Tensor | None = None) -> tuple[Step, ...]:
             f"{type(net).__name__}: no layer with weights lies between images and class scores; "
             "expected at least one, for a composite to have a rule for"
         )
-    return tuple(needed(steps))
+    return tuple(needed(steps)), tracer.by_shape
 
 
 def unwrapped(net: nn.Module) -> nn.Module:
@@ -131,7 +140,6 @@ class _Network:
 
     def __init__(self, net: nn.Module, constants: dict[str, Any], tracer: ShapeTracer):
         self.net, self.constants, self.tracer = net, constants, tracer
-        self.tests = dict(tracer.tests)
         self.modules = dict(net.named_modules())
         self.steps: list[Step] = []
         self.output = -1
@@ -156,20 +164,6 @@ class _Network:
             self.places[node] = self._add(self._step(node), self._pools_all(node))
             if in_place:  # who reads the overwritten tensor later reads this step's value
                 self.places[node.all_input_nodes[0]] = self.places[node]
-        if node in self.tests:
-            self._guard(node)
-
-    def _guard(self, node: fx.Node) -> None:
-        """A step that looks whether a test of sizes comes out as it did when it was traced."""
-        tensors = self._tensors(node)
-        sources = tuple(self.places[tensor] for tensor in tensors)
-        self._append_guard(node.name, sources, Call(node, tuple(tensors)), self.tests[node])
-
-    def _append_guard(
-        self, name: str, sources: tuple[int, ...], run: Callable[..., Any], expected: Any
-    ) -> None:
-        self.steps.append(Step(name, UNKNOWN, sources, Guard(run, expected), guard=True))
-        self.spread.append(0)
 
     def _output(self, node: fx.Node) -> int:
         (scores,) = node.args
@@ -195,7 +189,7 @@ class _Network:
 
     def _add(self, step: Step, pools_all: bool = False) -> int:
         # Of what a step reads besides the signal, shape operations want the sizes alone.
-        read = step.sources if step.operation in (GATE, UNKNOWN) else step.heirs
+        read = step.sources if step.operation in (GATE, UNKNOWN) else step.relevant_sources
         spread = max((self._spread(source) for source in read), default=0)
         if spread == 0:
             step = replace(step, operation=CONSTANT)
@@ -219,9 +213,9 @@ class _Network:
         return self._plain(node, UNKNOWN)
 
     def _attribute(self, name: str) -> Any:
-        return (
-            self.constants[name] if name in self.constants else operator.attrgetter(name)(self.net)
-        )
+        if name in self.constants:
+            return self.constants[name]
+        return operator.attrgetter(name)(self.net)
 
     def _module(self, node: fx.Node) -> Step | None:
         name = str(node.target)
@@ -271,10 +265,11 @@ class _Network:
             return replace(step, sources=(source,), run=layer, module=layer)
         if not isinstance(getattr(layer, "padding", ()), str):
             return step
-        layer, crop = padded_by_numbers(layer)
+        layer, first = padded_by_numbers(layer)
         step = replace(step, run=layer, module=layer)
-        if not any(crop.first):
+        if not any(first):
             return step
+        crop = partial(cropped, first=first)
         return Step(f"{step.name}.cropped", ROUTE, (self._add(step),), crop)
 
     def _call(self, node: fx.Node) -> Step | None:
@@ -286,12 +281,10 @@ class _Network:
             return self._sum(node, operation)
         if operation in (PRODUCT, QUOTIENT):
             return self._gate(node, operation)
-        if operation is None or not operation.takes(settings):
+        if operation is None:
             return None
-        if operation.weights is not None:
+        if operation.weights is not None or operation == AFFINE:
             return self._called_layer(node, operation, settings)
-        if operation == AFFINE:
-            return self._called_norm(node, settings)
         step = self._plain(node, operation)
         return _with_module(step, node.target, settings) if operation == MAX_POOL else step
 
@@ -299,35 +292,27 @@ class _Network:
         self, node: fx.Node, operation: Operation, settings: dict[str, Any]
     ) -> Step | None:
         """A layer by its function, as F.conv2d(x, self.weight): known by its weight's name."""
-        source, weight = settings["input"], settings["weight"]
-        values = self._constants(settings, "input")
-        if values is None or source not in self.places or not isinstance(weight, fx.Node):
+        source, weight = settings.pop("input"), settings["weight"]
+        values = self._constants(settings)
+        if values is None or source not in self.places:
             return None
-        assert operation.weights is not None
-        layer = operation.weights.from_call(values)
-        name = str(weight.target) if weight.op == "get_attr" else node.name
         sources = (self.places[source],)
-        step = Step(name.removesuffix(".weight"), operation, sources, layer, layer)
-        return self._with_padding(step)
+        if operation.weights is None:
+            norm = from_call(values)
+            return self._with_ndim(node, Step(node.name, AFFINE, sources, norm, norm))
+        layer = operation.weights.from_call(values)
+        stored = isinstance(weight, fx.Node) and weight.op == "get_attr"
+        name = str(weight.target).removesuffix(".weight") if stored else node.name
+        return self._with_padding(Step(name, operation, sources, layer, layer))
 
-    def _called_norm(self, node: fx.Node, settings: dict[str, Any]) -> Step | None:
-        values = self._constants(settings, "input")
-        if values is None or settings["input"] not in self.places:
+    def _constants(self, settings: dict[str, Any]) -> dict[str, Any] | None:
+        """A call's arguments where none depends on the images."""
+        places = [self.places.get(node) for node in _nodes(settings)]
+        if any(place is None or self._spread(place) > 0 for place in places):
             return None
-        source = self.places[settings["input"]]
-        norm = from_call(values)
-        return self._with_ndim(node, Step(node.name, AFFINE, (source,), norm, norm))
-
-    def _constants(self, settings: dict[str, Any], signal: str) -> dict[str, Any] | None:
-        """A call's arguments but for the signal, where none depends on the images."""
-        found = {}
-        for name, value in settings.items():
-            if name == signal:
-                continue
-            places = [self.places.get(node) for node in _nodes(value)]
-            if any(place is None or self._spread(place) > 0 for place in places):
-                return None
-            found[name] = fx.node.map_arg(value, lambda node: self._constant(self.places[node]))
+        found: dict[str, Any] = fx.node.map_arg(
+            settings, lambda node: self._constant(self.places[node])
+        )
         return found
 
     def _constant(self, place: int) -> Any:
@@ -360,14 +345,10 @@ class _Network:
         """The places of all parts that a split gives, where it is read as a whole."""
         if node not in self.parts:
             return None
-        tensors = self._tensors(node)
-        sources = tuple(self.places[tensor] for tensor in tensors)
-        call = Call(node, tuple(tensors))
-        count = len(self.tracer.value(node))
-        self._append_guard(f"{node.name}_count", sources, lambda *v: len(call(*v)), count)
+        call, sources = self._callable(node)
         return [
             self._add(Step(f"{node.name}_{i}", ROUTE, sources, partial(_part, call, i)))
-            for i in range(count)
+            for i in range(len(self.tracer.decided(node)))
         ]
 
     def _sum(self, node: fx.Node, operation: Operation) -> Step | None:
@@ -411,20 +392,22 @@ class _Network:
 
     def _size(self, node: fx.Node) -> int:
         """A constant that is known when the images are there."""
-        tensors = self._tensors(node)
-        run = partial(_number, Call(node, tuple(tensors)))
-        sources = tuple(self.places[tensor] for tensor in tensors)
-        return self._add(Step(node.name, CONSTANT, sources, run))
+        call, sources = self._callable(node)
+        return self._add(Step(node.name, CONSTANT, sources, partial(_number, call)))
 
     def _plain(self, node: fx.Node, operation: Operation) -> Step:
         """A step that calls what the node calls; the first tensor that it reads is the signal."""
+        call, sources = self._callable(node)
+        return Step(node.name, operation, sources, call)
+
+    def _callable(self, node: fx.Node) -> tuple[Call, tuple[int, ...]]:
+        """What the node calls, never in place, and the places of the tensors that it reads."""
+        module: Any = self.modules[str(node.target)] if node.op == "call_module" else None
+        if getattr(module, "inplace", False):
+            module = copy.copy(module)
+            module.inplace = False
         tensors = self._tensors(node)
-        function = self.modules[str(node.target)] if node.op == "call_module" else None
-        if function is not None and getattr(function, "inplace", False):
-            function = copy.copy(function)
-            function.inplace = False
-        sources = tuple(self.places[tensor] for tensor in tensors)
-        return Step(node.name, operation, sources, Call(node, tuple(tensors), function))
+        return Call(node, tensors, module), tuple(self.places[tensor] for tensor in tensors)
 
     def _tensors(self, node: fx.Node) -> list[fx.Node]:
         """The steps' nodes that a node reads, also for the sizes and parts that it reads."""

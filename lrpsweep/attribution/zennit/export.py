@@ -19,6 +19,7 @@ from lrpsweep.attribution.lrp.assignment import assign_rules, field_of
 from lrpsweep.attribution.lrp.calls import Call
 from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.engine import POOLING_STABILIZER, Engine
+from lrpsweep.attribution.lrp.forward import Ends
 from lrpsweep.attribution.lrp.graph import Step, reached
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule, canonical
 from lrpsweep.attribution.lrp.tracing import trace
@@ -27,10 +28,8 @@ from lrpsweep.errors import InputError
 NATIVE = "native"
 """What operations are called through which relevance goes as gradients do."""
 
-Bounds = tuple[Tensor, Tensor]
 
-
-def zennit_data(net: nn.Module, rules: Mapping[str, LayerRule], bounds: Bounds) -> dict[str, Any]:
+def zennit_data(net: nn.Module, rules: Mapping[str, LayerRule], bounds: Ends) -> dict[str, Any]:
     """What `loader.build_composite` builds from: plain values, by layer name.
 
     rules: of every layer, by name. bounds: (low, high), each (C,), of a normalised pixel. Raises
@@ -126,7 +125,7 @@ def _leaves(traced: Sequence[Step]) -> list[str]:
 
 
 def _blocks(
-    steps: Sequence[Step], rules: Mapping[int, LayerRule], bounds: Bounds
+    steps: Sequence[Step], rules: Mapping[int, LayerRule], bounds: Ends
 ) -> list[dict[str, Any]]:
     """The layers that get the same, with zennit's rule for them as plain values, in order."""
     found: dict[Hashable, dict[str, Any]] = {}
@@ -141,7 +140,7 @@ def _blocks(
     return [block for block in found.values() if block["zennit"] is not None]
 
 
-def _in_zennit(step: Step, rule: LayerRule, bounds: Bounds) -> Mapping[str, Any] | None:
+def _in_zennit(step: Step, rule: LayerRule, bounds: Ends) -> Mapping[str, Any] | None:
     entry, where = RULES[rule.rule], field_of(step, rule)
     settings = rule.settings
     if entry.zennit is None:
@@ -150,9 +149,13 @@ def _in_zennit(step: Step, rule: LayerRule, bounds: Bounds) -> Mapping[str, Any]
         _check_reads_images(step, rule)
         settings = {**settings, "bounds": [bound.tolist() for bound in bounds]}
     try:
-        return entry.zennit(settings)
+        data = entry.zennit(settings)
     except InputError as error:
         raise InputError(f"{where}.{error}") from error
+    if data is not None and entry.bounded:
+        weight: Any = step.layer[0].weight
+        return {**data, "places": weight.ndim - 2}
+    return data
 
 
 def _check_reads_images(step: Step, rule: LayerRule) -> None:
@@ -177,7 +180,8 @@ def zennit_source(data: Mapping[str, Any], about: str) -> str:
 
 _USAGE = """
 
-Heatmaps (N, H, W) of normalised images (N, 3, H, W) for classes (N,), of a network in eval mode:
+Heatmaps (N, *spatial) of normalised images (N, C, *spatial), for classes (N,) and a network in eval
+mode:
 
     heatmaps = explain(net, images, targets).sum(1)
 """
@@ -193,7 +197,7 @@ def composite() -> NameMapComposite:
 
 
 def explain(net: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
-    """Relevance (N, C, H, W) of images for the logits `targets` (N,); heatmaps are its sum(1)."""
+    """Relevance (N, C, …) of images for the logits `targets` (N,); heatmaps are its sum(1)."""
     return explain_with(DATA, net, images, targets)
 '''
 
@@ -201,7 +205,7 @@ def explain(net: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 def certify(
     net: nn.Module,
     rules: Mapping[str, LayerRule],
-    bounds: Bounds,
+    bounds: Ends,
     images: Tensor,
     targets: Tensor,
 ) -> dict[str, Any] | None:
@@ -227,7 +231,7 @@ def _difference(
     net: nn.Module,
     rules: Mapping[str, LayerRule],
     data: Mapping[str, Any],
-    bounds: Bounds,
+    bounds: Ends,
     images: Tensor,
     targets: Tensor,
 ) -> float:

@@ -26,7 +26,7 @@ ADDED = "zennit_"
 def explain_with(
     data: Mapping[str, Any], net: nn.Module, images: Tensor, targets: Tensor
 ) -> Tensor:
-    """Relevance (N, C, H, W) of images for the logits `targets` (N,); heatmaps are its sum(1)."""
+    """Relevance (N, C, …) of images for the logits `targets` (N,); heatmaps are its sum(1)."""
 
     def start(scores: Tensor) -> Tensor:
         chosen = scores.detach().gather(1, targets[:, None])
@@ -55,16 +55,16 @@ def build_composite(data: Mapping[str, Any]) -> NameMapComposite:
 def build_rule(data: Mapping[str, Any]) -> Hook:
     """The rule of zennit's class `class`: with `arguments` as they are, `channels` as tensors.
 
+    `channels`: one value for all channels or one for each, of `places` dimensions behind them.
     `denominator`: the argument that stabilizes, as steps (name of STEPS, number).
     """
-    channels = {name: _by_channel(values) for name, values in data.get("channels", {}).items()}
+    places = (1,) * data.get("places", 0)
+    channels = {
+        name: torch.tensor(values, dtype=torch.float64).view(1, -1, *places)
+        for name, values in data.get("channels", {}).items()
+    }
     denominators = {name: _denominator(steps) for name, steps in data["denominator"].items()}
     return getattr(rules, data["class"])(**data["arguments"], **channels, **denominators)
-
-
-def _by_channel(values: list[float]) -> Tensor:
-    """One value for all channels, or one for each: (1, C, 1, 1)."""
-    return torch.tensor(values, dtype=torch.float64).view(1, -1, 1, 1)
 
 
 STEPS: Mapping[str, Callable[[Tensor, float], Tensor]] = {
@@ -117,15 +117,15 @@ class CallsAsModules(Canonizer):  # type: ignore[misc]
 
     def register(self, net: nn.Module) -> None:
         """As `apply`, of one network."""
-        graph = _Tracer(self.leaves).trace(net)
+        graph = LeafTracer(self.leaves).trace(net)
         nodes = {node.name: node for node in graph.nodes}
         for name in self._names():
             node = nodes[name]
-            module = Sum() if name in self.calls["sum"] else Call(node)
+            module = Sum() if name in self.calls["sum"] else CalledModule(node)
             net.add_module(ADDED + name, module)
             with graph.inserting_before(node):
                 read = node.args[0]
-                if not isinstance(module, Call):
+                if not isinstance(module, CalledModule):
                     read = graph.call_function(_stacked, node.args)
                 elif module.sizes:
                     graph.call_function(module.remember, tuple(module.sizes))
@@ -149,7 +149,7 @@ class CallsAsModules(Canonizer):  # type: ignore[misc]
         return [name for names in self.calls.values() for name in names]
 
 
-class Call(nn.Module):
+class CalledModule(nn.Module):
     """A function or method of one tensor, which comes first, and of sizes and settings.
 
     zennit calls modules with the tensor alone, so that sizes are told apart from it.
@@ -178,12 +178,15 @@ def _stacked(one: Tensor, other: Tensor) -> Tensor:
     return torch.stack(terms, -1)
 
 
-class _Tracer(fx.Tracer):
+class LeafTracer(fx.Tracer):
+    """Traces with more modules that are not looked into."""
+
     def __init__(self, leaves: list[str]):
         super().__init__()
         self.leaves = leaves
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Those of torch, and the given ones."""
         return module_qualified_name in self.leaves or super().is_leaf_module(
             m, module_qualified_name
         )

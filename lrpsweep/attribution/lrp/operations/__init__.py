@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, count
 from typing import Any, Literal
 
 from torch import Tensor, nn
 
 from lrpsweep.attribution.lrp.balance import Arriving
-from lrpsweep.attribution.lrp.operations.activation import (
-    CLAMPED,
-    IDENTITY,
-    PASS,
-    RELU,
-    pass_unchanged,
+from lrpsweep.attribution.lrp.operations import (
+    activation,
+    arithmetic,
+    convolution,
+    linear,
+    normalisation,
+    pooling,
+    shape,
 )
-from lrpsweep.attribution.lrp.operations.arithmetic import (
-    CONSTANT,
-    DIFFERENCE,
-    GATE,
-    JOIN,
-    PRODUCT,
-    QUOTIENT,
-    STACK,
-    SUM,
-    UNKNOWN,
-)
-from lrpsweep.attribution.lrp.operations.convolution import CONVOLUTION, TRANSPOSED
-from lrpsweep.attribution.lrp.operations.linear import LINEAR
-from lrpsweep.attribution.lrp.operations.normalisation import AFFINE, NORMALISATION
 from lrpsweep.attribution.lrp.operations.operation import (
     Operation,
     Propagation,
@@ -38,31 +26,20 @@ from lrpsweep.attribution.lrp.operations.operation import (
     computes_as,
     settings_of,
 )
-from lrpsweep.attribution.lrp.operations.pooling import AVERAGE, INTERPOLATION, MAX_POOL, REDUCTION
-from lrpsweep.attribution.lrp.operations.shape import PADDING, REPETITION, ROUTE
 from lrpsweep.errors import InputError
 from lrpsweep.registry import Registration, Registry
-
-__all__ = [
-    "OPERATIONS",
-    "Operation",
-    "Propagation",
-    "Weights",
-    "find_call",
-    "find_operation",
-    "known_operation",
-    "register",
-    "weights_of",
-]
 
 Backward = Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor | tuple[Tensor, ...]]
 
 OPERATIONS: Registry[Operation] = Registry(
     "operation",
     (
-        *(CONVOLUTION, TRANSPOSED, LINEAR, AFFINE, RELU, PASS, CLAMPED, NORMALISATION, IDENTITY),
-        *(MAX_POOL, AVERAGE, REDUCTION, INTERPOLATION, ROUTE, PADDING, REPETITION, JOIN, STACK),
-        *(SUM, DIFFERENCE, GATE, PRODUCT, QUOTIENT, CONSTANT, UNKNOWN),
+        *(convolution.CONVOLUTION, convolution.TRANSPOSED, linear.LINEAR, normalisation.AFFINE),
+        *(activation.RELU, activation.PASS, activation.CLAMPED, normalisation.NORMALISATION),
+        *(activation.IDENTITY, pooling.MAX_POOL, pooling.AVERAGE, pooling.REDUCTION),
+        *(pooling.INTERPOLATION, shape.ROUTE, shape.PADDING, shape.REPETITION, arithmetic.JOIN),
+        *(arithmetic.STACK, arithmetic.SUM, arithmetic.DIFFERENCE, arithmetic.GATE),
+        *(arithmetic.PRODUCT, arithmetic.QUOTIENT, arithmetic.CONSTANT, arithmetic.UNKNOWN),
     ),
 )
 """Every operation by name. Of several that know a module or call, the last one counts."""
@@ -108,7 +85,7 @@ def register(
 ) -> Registration:
     """Says how relevance goes back through a type of module that lrpsweep does not know.
 
-    how: 'pass' hands it on unchanged, for modules whose output has the shape of their input; or a
+    how: 'pass' leaves it unchanged, for modules whose output has the shape of their input; or a
     function `(module, inputs, relevance) -> relevance of inputs`, where inputs is the tuple of
     tensors that the module read, (N, …) each, and relevance has the shape of its output. It
     returns a tensor, or a tuple of as many as there are inputs. It is called without gradients
@@ -128,16 +105,15 @@ def register(
         )
     name = _free_name(module_type.__name__)
     if how != "pass":
-        return OPERATIONS.register(Operation(
-            name, (module_type,), backward=Registered(how), title="relevance goes on as registered",
-            all_sources=True,
-        ))  # fmt: skip
+        title = "relevance goes on as registered"
+        given = Registered(how)
+        return OPERATIONS.register(
+            Operation(name, (module_type,), backward=given, title=title, all_sources=True)
+        )
     if not loses_weights and issubclass(module_type, _with_weights()):
         raise InputError(f"register: 'pass' for {module_type.__name__}, {_LOSS}")
-    return OPERATIONS.register(Operation(
-        name, (module_type,), backward=pass_unchanged, title=PASS.title, needs_values=False,
-        keeps_shape=True, weightless=not loses_weights, zennit=PASS.zennit,
-    ))  # fmt: skip
+    passing = replace(activation.PASS, name=name, modules=(module_type,), calls=())
+    return OPERATIONS.register(replace(passing, weightless=not loses_weights))
 
 
 _LOSS = (

@@ -67,7 +67,6 @@ PASS = Operation(
     pass_unchanged,
     title="relevance goes on unchanged",
     needs_values=False,
-    keeps_shape=True,
     zennit="unchanged",
 )
 IDENTITY = Operation(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from lrpsweep.attribution.lrp.operations.operation import (
     Operation,
     Weights,
+    by_group,
     copy_with,
     with_weights,
 )
@@ -23,7 +24,9 @@ TRANSPOSED_LAYERS = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
 
 class Convolution(Weights):
-    """w: (K, J / groups, *kernel). Padding is of zeros and given as numbers."""
+    """Padding is of zeros and given as numbers."""
+
+    layers: tuple[Any, ...] = LAYERS
 
     def push(self, layer: Any, x: Tensor, weight: Tensor) -> Tensor:
         """A convolution."""
@@ -42,33 +45,9 @@ class Convolution(Weights):
             s, weight, None, layer.stride, layer.padding, unread, layer.groups, layer.dilation
         )
 
-    def scaled_output(self, layer: Any, scale: Tensor) -> Tensor:
-        """Output channels come first."""
-        weight: Tensor = layer.weight.detach().double()
-        return weight * scale.view(-1, *(1,) * (weight.ndim - 1))
-
-    def scaled_input(self, layer: Any, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        """Group by group: each reads channels of its own."""
-        weight = layer.weight.detach().double()
-        grouped = weight.view(layer.groups, len(weight) // layer.groups, weight.shape[1], -1)
-        by, plus = (values.view(layer.groups, 1, -1, 1) for values in (scale, shift))
-        return (grouped * by).view_as(weight), (grouped * plus).sum((2, 3)).flatten()
-
-    def reads(self, layer: Any) -> int:
-        """Its input channels."""
-        return int(layer.in_channels)
-
-    def gives(self, layer: Any) -> int:
-        """Its output channels."""
-        return int(layer.out_channels)
-
-    def reads_inside(self, layer: Any) -> bool:
-        """Without padding."""
-        return set(layer.padding) == {0}
-
     def keeps_shape(self, layer: Any) -> bool:
         """With stride 1, and padding that makes up for the kernel."""
-        if layer.in_channels != layer.out_channels or set(layer.stride) != {1}:
+        if not super().keeps_shape(layer) or set(layer.stride) != {1}:
             return False
         if isinstance(layer.padding, str):
             return bool(layer.padding == "same")
@@ -79,18 +58,18 @@ class Convolution(Weights):
 
     def from_call(self, settings: Mapping[str, Any]) -> nn.Module:
         """Of F.conv1d and its like."""
-        weight, groups = settings["weight"], settings.get("groups", 1)
-        names = ("stride", "padding", "dilation")
-        more = {name: settings[name] for name in names if name in settings}
-        layer = LAYERS[weight.ndim - 3](
-            weight.shape[1] * groups, len(weight), tuple(weight.shape[2:]),
-            groups=groups, device="meta", **more,
-        )  # fmt: skip
+        weight = settings["weight"]
+        read, given = self.channels(weight, settings.get("groups", 1))
+        own = {k: v for k, v in settings.items() if k not in ("weight", "bias")}
+        kind = self.layers[weight.ndim - 3]
+        layer = kind(read, given, tuple(weight.shape[2:]), device="meta", **own)
         return with_weights(layer, weight, settings.get("bias"))
 
 
 class TransposedConvolution(Convolution):
     """w: (J, K / groups, *kernel)."""
+
+    layers = TRANSPOSED_LAYERS
 
     def push(self, layer: Any, x: Tensor, weight: Tensor) -> Tensor:
         """A transposed convolution."""
@@ -106,68 +85,44 @@ class TransposedConvolution(Convolution):
         kept: Any = (..., *(slice(size) for size in shape[2:]))
         return pulled[kept]
 
+    def channels(self, weight: Tensor, groups: int) -> tuple[int, int]:
+        """Inputs come first."""
+        given, read = super().channels(weight, groups)
+        return read, given
+
     def scaled_output(self, layer: Any, scale: Tensor) -> Tensor:
         """Output channels come second, group by group."""
-        weight: Tensor = layer.weight.detach().double()
-        grouped = weight.view(layer.groups, len(weight) // layer.groups, weight.shape[1], -1)
-        return (grouped * scale.view(layer.groups, 1, -1, 1)).view_as(weight)
+        grouped = by_group(layer)
+        return (grouped * scale.view(len(grouped), 1, -1, 1)).view_as(layer.weight)
 
     def reads_inside(self, layer: Any) -> bool:
         """At its borders it gives sums of fewer inputs, as if the others were zeros."""
         return False
 
-    def from_call(self, settings: Mapping[str, Any]) -> nn.Module:
-        """Of F.conv_transpose1d and its like."""
-        weight, groups = settings["weight"], settings.get("groups", 1)
-        names = ("stride", "padding", "output_padding", "dilation")
-        more = {name: settings[name] for name in names if name in settings}
-        layer = TRANSPOSED_LAYERS[weight.ndim - 3](
-            len(weight), weight.shape[1] * groups, tuple(weight.shape[2:]),
-            groups=groups, device="meta", **more,
-        )  # fmt: skip
-        return with_weights(layer, weight, settings.get("bias"))
 
-
-@dataclass(frozen=True)
-class Padding:
-    """Pads an input (N, C, *in) as a convolution does. sizes: as F.pad wants them."""
-
-    sizes: tuple[int, ...]
-    mode: str
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The padded input."""
-        return F.pad(x, self.sizes, self.mode)
-
-
-@dataclass(frozen=True)
-class Cropped:
-    """Leaves out the first places in each dimension."""
-
-    first: tuple[int, ...]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """The others."""
-        kept: Any = (..., *(slice(n, None) for n in self.first))
-        return x[kept]
-
-
-def padded_outside(layer: Any) -> tuple[nn.Module, Padding]:
+def padded_outside(layer: Any) -> tuple[nn.Module, Callable[[Tensor], Tensor]]:
     """A convolution without padding, and the padding of another mode that goes before it."""
     sizes = _same_padding(layer) if isinstance(layer.padding, str) else layer.padding
     pairs = [size if isinstance(size, tuple) else (size, size) for size in sizes]
-    padding = Padding(tuple(n for pair in reversed(pairs) for n in pair), layer.padding_mode)
-    return _repadded(layer, (0,) * len(pairs)), padding
+    flat = tuple(n for pair in reversed(pairs) for n in pair)
+    return _repadded(layer, (0,) * len(pairs)), partial(F.pad, pad=flat, mode=layer.padding_mode)
 
 
-def padded_by_numbers(layer: Any) -> tuple[nn.Module, Cropped]:
-    """Of padding 'same': with as many zeros on both sides as are needed on one, then cropped.
+def padded_by_numbers(layer: Any) -> tuple[nn.Module, tuple[int, ...]]:
+    """Of padding 'same': with as many zeros on both sides as are needed on one.
 
-    So padding counts as no input for rules that look at weights alone.
+    So padding counts as no input for rules that look at weights alone. Also gives how many places
+    have then to be cropped at the beginning of each dimension.
     """
     pairs = _same_padding(layer)
     inner = _repadded(layer, tuple(after for _, after in pairs))
-    return inner, Cropped(tuple(after - before for before, after in pairs))
+    return inner, tuple(after - before for before, after in pairs)
+
+
+def cropped(x: Tensor, first: tuple[int, ...]) -> Tensor:
+    """Leaves out the first places in each dimension."""
+    kept: Any = (..., *(slice(n, None) for n in first))
+    return x[kept]
 
 
 def _same_padding(layer: Any) -> list[tuple[int, int]]:

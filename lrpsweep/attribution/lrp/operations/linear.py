@@ -24,32 +24,6 @@ class Dense(Weights):
         """s w."""
         return s @ weight
 
-    def scaled_output(self, layer: Any, scale: Tensor) -> Tensor:
-        """Output features come first."""
-        weight: Tensor = layer.weight.detach().double()
-        return weight * scale[:, None]
-
-    def scaled_input(self, layer: Any, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        """Input features come last."""
-        weight = layer.weight.detach().double()
-        return weight * scale, (weight[None, ..., None] * shift.view(1, 1, -1, 1)).sum((2, 3))[0]
-
-    def reads(self, layer: Any) -> int:
-        """Its input features."""
-        return int(layer.in_features)
-
-    def gives(self, layer: Any) -> int:
-        """Its output features."""
-        return int(layer.out_features)
-
-    def reads_inside(self, layer: Any) -> bool:
-        """It has no padding."""
-        return True
-
-    def keeps_shape(self, layer: Any) -> bool:
-        """With as many features as it reads."""
-        return self.reads(layer) == self.gives(layer)
-
     def from_call(self, settings: Mapping[str, Any]) -> nn.Module:
         """Of F.linear."""
         weight = settings["weight"]

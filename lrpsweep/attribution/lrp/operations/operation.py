@@ -49,7 +49,10 @@ class Propagation:
 
 
 class Weights(ABC):
-    """What a kind of layer computes with any weights: linear in its input, Σ_j x_j w_jk + b_k."""
+    """What a kind of layer computes with any weights: linear in its input, Σ_j x_j w_jk + b_k.
+
+    w: (K, J / groups, *kernel) where a kind says nothing else; no kernel: a dense layer.
+    """
 
     channels_last = False
     """Whether features are the last dimension of input and output, not the second one."""
@@ -63,32 +66,46 @@ class Weights(ABC):
         """Σ_k w_jk s_k, the transpose of `push`: (N, *out) -> (N, *in) of that shape."""
 
     @abstractmethod
-    def scaled_output(self, layer: Any, scale: Tensor) -> Tensor:
-        """Weights of a layer that gives `scale` (K,) times the sum, in float64."""
-
-    @abstractmethod
-    def scaled_input(self, layer: Any, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-        """Weights, and what to add to the bias (K,), to read x·scale + shift; both in float64."""
-
-    @abstractmethod
-    def reads(self, layer: Any) -> int:
-        """How many channels, or features, the layer reads."""
-
-    @abstractmethod
-    def gives(self, layer: Any) -> int:
-        """How many channels, or features, the layer gives."""
-
-    @abstractmethod
-    def reads_inside(self, layer: Any) -> bool:
-        """Whether every output reads inputs alone, never padding: a shift may then be merged."""
-
-    @abstractmethod
-    def keeps_shape(self, layer: Any) -> bool:
-        """Whether the output always has the shape of the input."""
-
-    @abstractmethod
     def from_call(self, settings: Mapping[str, Any]) -> nn.Module:
         """The layer that a function computes, from its arguments by name."""
+
+    def channels(self, weight: Tensor, groups: int) -> tuple[int, int]:
+        """How many channels, or features, such weights read, and how many they give."""
+        return weight.shape[1] * groups, len(weight)
+
+    def reads(self, layer: Any) -> int:
+        """How many channels, or features, the layer reads."""
+        return self.channels(layer.weight, getattr(layer, "groups", 1))[0]
+
+    def gives(self, layer: Any) -> int:
+        """How many channels, or features, the layer gives."""
+        return self.channels(layer.weight, getattr(layer, "groups", 1))[1]
+
+    def scaled_output(self, layer: Any, scale: Tensor) -> Tensor:
+        """Weights of a layer that gives `scale` (K,) times the sum, in float64."""
+        weight: Tensor = layer.weight.detach().double()
+        return weight * scale.view(-1, *(1,) * (weight.ndim - 1))
+
+    def scaled_input(self, layer: Any, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights, and what to add to the bias (K,), to read x·scale + shift; both in float64."""
+        weight, grouped = layer.weight, by_group(layer)
+        by, plus = (values.view(len(grouped), 1, -1, 1) for values in (scale, shift))
+        return (grouped * by).view_as(weight), (grouped * plus).sum((2, 3)).flatten()
+
+    def reads_inside(self, layer: Any) -> bool:
+        """Whether every output reads inputs alone, never padding: a shift may then be merged."""
+        return not any(getattr(layer, "padding", ()))
+
+    def keeps_shape(self, layer: Any) -> bool:
+        """Whether the output always has the shape of the input."""
+        return self.reads(layer) == self.gives(layer)
+
+
+def by_group(layer: Any) -> Tensor:
+    """A layer's weights in float64, (groups, channels, channels, kernel): groups do not mix."""
+    weight, groups = layer.weight.detach().double(), getattr(layer, "groups", 1)
+    grouped: Tensor = weight.view(groups, len(weight) // groups, weight.shape[1], -1)
+    return grouped
 
 
 @dataclass(frozen=True)
@@ -102,11 +119,11 @@ class Operation:
     whether a module or call of the kind is set up so, from its attributes or arguments by name.
     weights: what a layer with weights computes. needs_values: whether `backward` reads the values
     of the inputs, which then are kept; their shapes are always known. all_sources: whether every
-    input gets relevance, or the first one alone: the others then are sizes or gates. keeps_shape:
-    output and input must have one shape. moves: values are moved and not changed, so that pixels
-    stay pixels. averages: values of several places are taken together. weightless: a module with
-    parameters is refused, since they would have no say. zennit: how zennit expresses it: 'native'
-    (as gradients go), 'unchanged', 'shared', 'sum'; '': not at all.
+    input gets relevance, or the first one alone: the others then are sizes or gates. moves: values
+    are moved and not changed, so that pixels stay pixels. averages: values of several places are
+    taken together. weightless: a module with parameters is refused, since they would have no say.
+    zennit: how zennit expresses it: 'native' (as gradients go), 'unchanged', 'shared', 'sum'; '':
+    not at all.
     """
 
     name: str
@@ -118,7 +135,6 @@ class Operation:
     weights: Weights | None = None
     needs_values: bool = True
     all_sources: bool = False
-    keeps_shape: bool = False
     moves: bool = False
     averages: bool = False
     weightless: bool = False
