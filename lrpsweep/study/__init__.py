@@ -6,7 +6,6 @@ from lrpsweep.study.dimensions import (
     Distribution,
     Fixed,
     Int,
-    Interval,
     Linear,
     Log,
 )
@@ -36,7 +35,6 @@ __all__ = [
     "EvaluationSpec",
     "Fixed",
     "Int",
-    "Interval",
     "Linear",
     "Log",
     "ModelSpec",
