@@ -8,49 +8,41 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, StringConstraints, ValidationError, create_model
 from pydantic_core import PydanticCustomError
 
-from lrpsweep.composites.block import POOLING, WEIGHTED, Block, Composite, pooling_rules
+from lrpsweep.composites.block import Block, Composite, options_of
 from lrpsweep.composites.presets import PRESETS, preset
 from lrpsweep.composites.selectors import DEFAULT_BLOCK, depth_names, is_selector
 from lrpsweep.composites.values import HUGE, NAME, as_number, names_in, reference
 from lrpsweep.errors import guess
-from lrpsweep.registry import find_registry
-from lrpsweep.study.dimensions import Dimension
-from lrpsweep.study.frozen import Frozen
+from lrpsweep.registry import Registry, find_registry
+from lrpsweep.study.frozen import Frozen, Word
 from lrpsweep.study.problems import Place, Problem, problems_of, shown
+from lrpsweep.study.space import Search, meanings
 
 if TYPE_CHECKING:
     from lrpsweep.attribution.lrp.rules import Parameter, Rule
 
 
-class Range(Protocol):
-    """Which numbers are allowed; a rule's Parameter is one."""
+@dataclass(frozen=True)
+class Allowed:
+    """Which numbers there may be, where no Parameter of a rule says so."""
 
-    @property
-    def requirement(self) -> str:
-        """What `allows` asks for, in words."""
-
-    def allows(self, value: float) -> bool:
-        """Whether the number is one of them."""
+    requirement: str
+    allows: Callable[[float], bool]
 
 
-class _Share:
-    requirement = "a number from 0 to 1"
-
-    def allows(self, value: float) -> bool:
-        return 0 <= value <= 1
-
-
-DECAY = _Share()
+DECAY = Allowed("a number from 0 to 1", lambda value: 0 <= value <= 1)
 """What a decaying parameter is multiplied by, from depth to depth: it may not grow."""
 
-Search = Mapping[str, Dimension]
-Word = Annotated[str, StringConstraints(min_length=1)]
+DEPTH = Allowed("whole numbers of at least 0", lambda value: value >= 0 and value.is_integer())
+"""A number of layers from the images on."""
+
 PLACE = ("composite",)
 
 
@@ -108,10 +100,9 @@ class BlockText(Frozen):
     decay: Hyper | None = None
     low: Bound | None = None
     high: Bound | None = None
-    pooling: Word | None = None
 
 
-def _rules() -> Mapping[str, Rule]:
+def _rules() -> Registry[Rule]:
     return find_registry("rule")
 
 
@@ -121,14 +112,15 @@ def _parameters(rules: Iterable[Rule]) -> dict[str, Parameter]:
 
 def _options(rules: Iterable[Rule]) -> dict[str, tuple[str, ...]]:
     """Option to its variants, the usual one first."""
-    return {o.name: o.values for rule in rules for o in rule.options}
+    return {name: words for rule in rules for name, words in options_of(rule).items()}
 
 
 def block_text() -> type[BlockText]:
     """A block as it is written, with a key for each parameter and option of all rules."""
+    rules = _rules().values()
     fields: dict[str, Any] = {
-        **dict.fromkeys(_parameters(_rules().values()), (Hyper | None, None)),
-        **dict.fromkeys(_options(_rules().values()), (Word | None, None)),
+        **dict.fromkeys(_parameters(rules), (Hyper | None, None)),
+        **dict.fromkeys(_options(rules), (Word | None, None)),
     }
     return create_model("WrittenBlock", __base__=BlockText, **fields)
 
@@ -157,13 +149,9 @@ def _parse_preset(raw: dict[str, Any], search: Search) -> tuple[Composite | None
         if key == "preset":
             continue
         if key not in known:
-            problems.append(
-                Problem(
-                    place,
-                    f"unknown key; expected one of {', '.join(known)}, the hyperparameters of "
-                    f"{name}.{guess(key, known)}",
-                )
-            )
+            expected = f"one of {', '.join(known)}, the hyperparameters of {name}"
+            text = f"unknown key; expected {expected}.{guess(key, known)}"
+            problems.append(Problem(place, text))
             continue
         try:
             given[key] = _hyper(value)
@@ -183,14 +171,14 @@ def _preset_value(
         yield from _depth(place, value, search)
         return
     parameters = _parameters(_rules().values())
-    factors = [
+    ranges = (
         parameters[name] if factor == 0 else DECAY
         for block in blocks
         for name, given in block.values.items()
         for factor, named in enumerate(given if isinstance(given, tuple) else (given,))
         if named == f"${key}"
-    ]
-    yield from _number(place, factors[0] if factors else DECAY, value, search)
+    )
+    yield from _number(place, next(ranges, DECAY), value, search)
 
 
 def _parse_blocks(raw: tuple[Any, ...], search: Search) -> tuple[Composite | None, list[Problem]]:
@@ -218,7 +206,7 @@ def _parse_blocks(raw: tuple[Any, ...], search: Search) -> tuple[Composite | Non
 def _block(text: BlockText) -> Block:
     """The block, without what is usual anyway."""
     rules = _rules().values()
-    options = _options(rules) | {POOLING: tuple(pooling_rules())}
+    options = _options(rules)
     numbers = {name: getattr(text, name) for name in _parameters(rules)}
     words = {name: getattr(text, name) for name in options}
     return Block(
@@ -247,48 +235,26 @@ def _layers(place: Place, text: BlockText, search: Search) -> Iterator[Problem]:
 
 def _depth(place: Place, value: float | str, search: Search) -> Iterator[Problem]:
     """A number of layers from the images on, or what may be searched as one."""
-    name = reference(value)
-    if name is not None and name not in search:
-        yield Problem(place, _unknown_name(str(value), search))
-        return
-    dimension = None if name is None else search[name]
+    dimension = search.get(reference(value) or "")
     if dimension is not None and dimension.continuous:
-        yield Problem(
-            place,
-            f"found '{value}', a range of all numbers; expected an int, or a choice of whole "
-            "numbers of at least 0.",
-        )
-        return
-    for depth in (value,) if dimension is None else dimension.extremes:
-        number = as_number(depth)
-        if number is None or not math.isfinite(number) or number < 0 or number != int(number):
-            may_be = "" if name is None else f"'{value}', which may be "
-            yield Problem(
-                place, f"found {may_be}{shown(depth)}; expected whole numbers of at least 0."
-            )
-            return
+        expected = "an int, or a choice of whole numbers of at least 0"
+        yield Problem(place, f"found '{value}', a range of all numbers; expected {expected}.")
+    else:
+        yield from _number(place, DEPTH, value, search)
 
 
 def _rule(place: Place, text: BlockText, search: Search) -> Iterator[Problem]:
-    words = _words(text.rule, search)
-    if not _all_of(words, _rules()):
-        yield _no_word((*place, "rule"), text.rule, _rules(), search)
+    """Everything of the block but its layers."""
+    unknown = list(_word((*place, "rule"), text.rule, _rules(), search))
+    if unknown:
+        yield from unknown
         return
-    rules = [_rules()[word] for word in words]
+    rules = [_rules()[word] for word in meanings(text.rule, search)]
     if len({rule.on for rule in rules}) > 1:
         kinds = ", ".join(f"{rule.name} is for {rule.on}" for rule in rules)
         yield Problem((*place, "rule"), f"found rules for layers of different kinds: {kinds}.")
         return
-    yield from _settings(place, text, rules, search)
-
-
-def _settings(
-    place: Place, text: BlockText, rules: list[Rule], search: Search
-) -> Iterator[Problem]:
-    """Everything of the block but its layers and rule."""
     parameters, options = _parameters(rules), _options(rules)
-    if any(rule.on == WEIGHTED for rule in rules):
-        options |= {POOLING: tuple(pooling_rules())}
     decays = any(p.decays for p in parameters.values())
     bounded = any(rule.bounded for rule in rules)
     besides = [*(["decay"] if decays else []), *(["low", "high"] if bounded else [])]
@@ -301,8 +267,8 @@ def _settings(
         yield from _needed((*place, name), parameters[name], text, search)
     for option in sorted(options):
         word = getattr(text, option)
-        if word is not None and not _all_of(_words(word, search), options[option]):
-            yield _no_word((*place, option), word, options[option], search)
+        if word is not None:
+            yield from _word((*place, option), word, options[option], search)
 
 
 def _bounds(place: Place, text: BlockText) -> Iterator[Problem]:
@@ -352,59 +318,39 @@ def _needed(
         )
 
 
-def _number(place: Place, allowed: Range, value: float | str, search: Search) -> Iterator[Problem]:
-    """A parameter's value, or the '$name' of what may be searched as one."""
+def _number(
+    place: Place, allowed: Allowed | Parameter, value: float | str, search: Search
+) -> Iterator[Problem]:
+    """A number, or the '$name' of what may be searched as one."""
     name = reference(value)
-    if name is None:
-        if not _allows(allowed, value):
-            yield Problem(place, f"found {shown(value)}; expected {allowed.requirement}.")
-    elif name not in search:
+    if name is not None and name not in search:
         yield Problem(place, _unknown_name(str(value), search))
-    else:
-        for extreme in search[name].extremes:
-            if not _allows(allowed, extreme):
-                yield Problem(
-                    place,
-                    f"found '{value}', which may be {shown(extreme)}; expected "
-                    f"{allowed.requirement}.",
-                )
-                return
+        return
+    for extreme in (value,) if name is None else search[name].extremes:
+        number = as_number(extreme)
+        if number is None or not allowed.allows(number):
+            may_be = "" if name is None else f"'{value}', which may be "
+            found = f"found {may_be}{shown(extreme)}"
+            yield Problem(place, f"{found}; expected {allowed.requirement}.")
+            return
 
 
-def _allows(allowed: Range, value: object) -> bool:
-    number = as_number(value)
-    return number is not None and allowed.allows(number)
-
-
-def _words(word: str, search: Search) -> tuple[Any, ...]:
-    """All that a word of a block, or the '$name' of a choice, may mean."""
-    name = reference(word)
-    if name is None:
-        return (word,)
-    return search[name].listed if name in search else ()
-
-
-def _all_of(words: tuple[Any, ...], known: Collection[str]) -> bool:
-    return bool(words) and all(word in known for word in words)
-
-
-def _no_word(place: Place, word: str, known: Collection[str], search: Search) -> Problem:
-    """A word, or a choice of them, that is not among the known ones."""
-    allowed = f"one of {', '.join(known)}"
-    name = reference(word)
-    if name is None:
-        return Problem(place, f"found '{word}'; expected {allowed}.{guess(word, known)}")
-    if name not in search:
-        return Problem(place, _unknown_name(word, search))
-    unknown = [value for value in _words(word, search) if value not in known]
-    if not unknown:
-        return Problem(
+def _word(place: Place, word: str, known: Collection[str], search: Search) -> Iterator[Problem]:
+    """One of the known words, or the '$name' of a choice of them."""
+    name, allowed = reference(word), f"one of {', '.join(known)}"
+    if name is not None and name not in search:
+        yield Problem(place, _unknown_name(word, search))
+        return
+    words = meanings(word, search)
+    unknown = [value for value in words if value not in known]
+    if not words:
+        yield Problem(
             place, f"found '{word}', a range of numbers; expected a choice, each {allowed}."
         )
-    near = guess(str(unknown[0]), known)
-    return Problem(
-        place, f"found '{word}', which may be {shown(unknown[0])}; expected {allowed}.{near}"
-    )
+    elif unknown:
+        found = f"'{word}'" if name is None else f"'{word}', which may be {shown(unknown[0])}"
+        near = guess(str(unknown[0]), known)
+        yield Problem(place, f"found {found}; expected {allowed}.{near}")
 
 
 def _unknown_name(value: str, search: Search) -> str:

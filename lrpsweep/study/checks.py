@@ -137,12 +137,6 @@ def _evaluation(study: StudyFile) -> Iterator[Problem]:
             f"{', '.join(others[:-1])} or {others[-1]}: it is a control of protocol "
             f"{' and '.join(allowed)} only.",
         )
-    if evaluation.schedule != "linear" and evaluation.steps is not None:
-        yield Problem(
-            ("evaluation", "steps"),
-            f"found {evaluation.steps}; expected nothing: the quadratic schedule follows from "
-            f"the number of patches.",
-        )
 
 
 def _of_protocol(evaluation: EvaluationSpec, protocol: Any) -> Iterator[Problem]:
@@ -152,6 +146,12 @@ def _of_protocol(evaluation: EvaluationSpec, protocol: Any) -> Iterator[Problem]
             ("evaluation", "schedule"),
             f"found '{evaluation.schedule}'; expected nothing: protocol {evaluation.protocol} is "
             f"{' or '.join(protocol.schedules)}.",
+        )
+    elif evaluation.steps is not None and evaluation.schedule not in protocol.stepped:
+        yield Problem(
+            ("evaluation", "steps"),
+            f"found {evaluation.steps}; expected nothing: the {evaluation.schedule} schedule "
+            f"follows from the number of patches.",
         )
     if evaluation.perturbation not in protocol.perturbations:
         yield Problem(

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 
 from lrpsweep.composites.block import Composite
 from lrpsweep.study.dimensions import AnyDimension
-from lrpsweep.study.frozen import Frozen
+from lrpsweep.study.frozen import Frozen, Word
 from lrpsweep.study.names import (
     MeasureName,
     PerturbationName,
@@ -28,13 +28,13 @@ from lrpsweep.study.names import (
     SamplerName,
     ScheduleName,
     ScoreName,
+    schedules,
     usual,
 )
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Word = Annotated[str, StringConstraints(min_length=1)]
 FileName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
 ]
@@ -177,7 +177,7 @@ class EvaluationSpec(Frozen):
 
     protocol: ProtocolName = usual("protocol")
     patch: Positive = 8
-    schedule: ScheduleName = "quadratic"
+    schedule: ScheduleName = Field(default_factory=lambda: schedules()[0])
     steps: Positive | None = None
     perturbation: PerturbationName = usual("perturbation")
     score: ScoreName = usual("score")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+Word = Annotated[str, StringConstraints(min_length=1)]
 
 
 class Frozen(BaseModel):

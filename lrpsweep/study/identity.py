@@ -10,11 +10,10 @@ from typing import Any
 
 from lrpsweep.composites.block import POOLING, Block
 from lrpsweep.composites.selectors import is_part
-from lrpsweep.composites.values import reference
 from lrpsweep.registry import Plugin, find_registry
-from lrpsweep.study.dimensions import Dimension
 from lrpsweep.study.fields import StudySpec
 from lrpsweep.study.problems import shown
+from lrpsweep.study.space import Search, meanings
 
 MOST_LINES = 5
 
@@ -70,7 +69,7 @@ def plugins_used(spec: StudySpec) -> tuple[Plugin, ...]:
         *(
             ("rule", word)
             for block in spec.composite.blocks
-            for word in (*_words(block.rule, spec.search), block.options.get(POOLING, ""))
+            for word in (*meanings(block.rule, spec.search), block.options.get(POOLING, ""))
         ),
     ]
     found = {find_registry(kind).plugin_of(name) for kind, name in named}
@@ -84,19 +83,14 @@ def _mixes_images(spec: StudySpec) -> bool:
         for block in spec.composite.blocks
         for rule in _rules(block, spec.search)
         for option in rule.options
-        for word in _words(block.options.get(option.name), spec.search)
+        if option.name in block.options
+        for word in meanings(block.options[option.name], spec.search)
     )
 
 
-def _words(given: str | None, search: Mapping[str, Dimension]) -> tuple[Any, ...]:
-    """All that a word of a block, or '$name', may be."""
-    name = reference(given)
-    return (given,) if name is None else search[name].listed
-
-
-def _rules(block: Block, search: Mapping[str, Dimension]) -> list[Any]:
+def _rules(block: Block, search: Search) -> list[Any]:
     """The rules that the block may have."""
-    return [find_registry("rule")[word] for word in _words(block.rule, search)]
+    return [find_registry("rule")[word] for word in meanings(block.rule, search)]
 
 
 STORED_ORDER = (
@@ -111,7 +105,7 @@ def _composite(spec: StudySpec) -> dict[str, Any]:
     return {block.name: _block(block, spec.search) for block in spec.composite.blocks}
 
 
-def _block(block: Block, search: Mapping[str, Dimension]) -> dict[str, Any]:
+def _block(block: Block, search: Search) -> dict[str, Any]:
     """Layers, rule, and settings: those that are given, and defaults of parameters.
 
     The part of a network that a published composite's block is for stands as a word.

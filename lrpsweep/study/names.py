@@ -36,8 +36,8 @@ def usual(kind: str) -> Any:
     return Field(default_factory=lambda: next(iter(find_registry(kind))))
 
 
-def _schedules() -> tuple[str, ...]:
-    """Those of all protocols."""
+def schedules() -> tuple[str, ...]:
+    """Those of all protocols; the first is what a study has that says nothing."""
     protocols = find_registry("protocol").values()
     return tuple(dict.fromkeys(name for protocol in protocols for name in protocol.schedules))
 
@@ -47,4 +47,4 @@ PerturbationName = Annotated[str, _known("perturbation")]
 ProtocolName = Annotated[str, _known("protocol")]
 SamplerName = Annotated[str, _known("sampler")]
 ScoreName = Annotated[str, _known("score")]
-ScheduleName = Annotated[str, PlainValidator(lambda value: _check(value, _schedules()))]
+ScheduleName = Annotated[str, PlainValidator(lambda value: _check(value, schedules()))]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrpsweep.composites.block import Composite
-from lrpsweep.composites.values import rounded
+from lrpsweep.composites.values import reference, rounded
 from lrpsweep.errors import InputError
 from lrpsweep.results import Axis
 from lrpsweep.study.dimensions import Dimension
@@ -18,6 +18,12 @@ Search = Mapping[str, Dimension]
 def free(search: Search) -> dict[str, Dimension]:
     """The hyperparameters that a sampler has a say in: all but the fixed ones."""
     return {name: dimension for name, dimension in search.items() if dimension.free}
+
+
+def meanings(word: str, search: Search) -> tuple[Any, ...]:
+    """All that a word, or the '$name' of a choice of words, may mean; () for a range of numbers."""
+    name = reference(word)
+    return (word,) if name is None else search[name].listed
 
 
 def decode(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
