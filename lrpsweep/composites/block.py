@@ -18,7 +18,7 @@ from lrpsweep.composites.selectors import (
     bind_depths,
     depth_names,
     is_part,
-    operations_of,
+    layers_of,
     part_end,
 )
 from lrpsweep.composites.values import (
@@ -298,9 +298,9 @@ class Composite:
         kinds = {block.name: block._rule({}).on for block in self.blocks}
         weighted = [block for block in self.blocks if kinds[block.name] == WEIGHTED]
         others = {
-            block.name: operations_of(layers, block.name, block.layers, kinds[block.name])
+            block.name: layers_of(layers, block.name, block.layers, kinds[block.name])
             for block in self.blocks
-            if kinds[block.name] != WEIGHTED
+            if block not in weighted
         }
         if any(is_part(selector) for block in weighted for selector in block.layers):
             ends = {block.name: part_end(block.layers[0]) for block in weighted}
