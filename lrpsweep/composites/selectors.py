@@ -123,9 +123,7 @@ def _at_depths(
 
 
 def _range_ends(layers: Sequence[LayerInfo], text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(.*?)\.\.(.*)", text)
-    assert match is not None
-    start, stop = match.groups()
+    start, _, stop = text.partition("..")
     first = _position(layers, start, last=False) if start else 0
     last = len(layers) - 1 if stop in ("", "end") else _position(layers, stop, last=True)
     if last < first:

@@ -139,27 +139,22 @@ def parse_composite(raw: Any, search: Search) -> tuple[Composite | None, list[Pr
 
 
 def _parse_preset(raw: dict[str, Any], search: Search) -> tuple[Composite | None, list[Problem]]:
-    name, given, problems = raw["preset"], {}, []
+    raw = dict(raw)
+    name = raw.pop("preset")
     if not isinstance(name, str) or name not in PRESETS:
         text = f"found {shown(name)}; expected one of {', '.join(PRESETS)}."
         return None, [Problem((*PLACE, "preset"), text + guess(str(name), PRESETS))]
-    known = PRESETS[name].hyper
-    for key, value in raw.items():
-        place = (*PLACE, key)
-        if key == "preset":
-            continue
-        if key not in known:
-            expected = f"one of {', '.join(known)}, the hyperparameters of {name}"
-            text = f"unknown key; expected {expected}.{guess(key, known)}"
-            problems.append(Problem(place, text))
-            continue
-        try:
-            given[key] = _hyper(value)
-        except PydanticCustomError as error:
-            expected = error.message().removeprefix("Input should be ")
-            problems.append(Problem(place, f"found {shown(value)}; expected {expected}."))
-            continue
-        problems += _preset_value(place, PRESETS[name].blocks, key, given[key], search)
+    fields: dict[str, Any] = dict.fromkeys(PRESETS[name].hyper, (Hyper, None))
+    model = create_model("WrittenPreset", __base__=Frozen, **fields)
+    try:
+        given = model.model_validate(raw).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        return None, problems_of(error, PLACE, model)
+    problems = [
+        problem
+        for key, value in given.items()
+        for problem in _preset_value((*PLACE, key), PRESETS[name].blocks, key, value, search)
+    ]
     return (None if problems else preset(name, given)), problems
 
 

@@ -34,6 +34,7 @@ from lrpsweep.study.names import (
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
+Deviation = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 FileName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
@@ -52,9 +53,7 @@ class Preprocess(Frozen):
     resize: Positive | None = None
     crop: Positive | None = None
     mean: tuple[float, float, float]
-    std: tuple[
-        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ]
+    std: tuple[Deviation, Deviation, Deviation]
 
 
 def _preprocessing(value: Any) -> str | None:
@@ -104,12 +103,15 @@ class SplitSpec(Frozen):
     seed: Seed = 0
 
 
-def _whole(value: object) -> bool:
+def _names_class(value: object) -> bool:
+    """Whether it is an index or a name; not true or false, which Python counts among the ints."""
+    if isinstance(value, str):
+        return value != ""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _class(value: Any) -> int | str:
-    if not _whole(value) and not (isinstance(value, str) and value):
+    if not _names_class(value):
         raise PydanticCustomError("class", "Input should be a class index or a class name")
     return value  # type: ignore[no-any-return]
 
@@ -124,13 +126,9 @@ def _labels(value: Any) -> Any:
     return {folder: _class(target) for folder, target in value.items()}
 
 
-def _folder(value: Any) -> bool:
-    return _whole(value) or (isinstance(value, str) and value != "")
-
-
 def _folders(value: Any) -> tuple[str, ...]:
     """Folder names that YAML reads as numbers are names all the same."""
-    if not isinstance(value, tuple) or not value or not all(map(_folder, value)):
+    if not isinstance(value, tuple) or not value or not all(map(_names_class, value)):
         raise PydanticCustomError("folders", "Input should be a list of folder names")
     return tuple(str(v) for v in value)
 
