@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from lrpsweep.composites.values import NAME, as_number, names_in, reference, value_of
+from lrpsweep.composites.values import NAME, as_number, names_in, reference
 from lrpsweep.errors import InputError, guess
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ def bind_depths(selector: str, values: Mapping[str, Any]) -> str:
     """
     if not depth_names((selector,)):
         return selector
-    ends = [_depth(value_of(end, values), selector) if end else "" for end in _ends(selector)]
+    names = [(end, reference(end)) for end in _ends(selector)]
+    ends = [end if name is None else _depth(values[name], selector) for end, name in names]
     return f"convolutions to depth {ends[0]}" if is_part(selector) else f"depth {'..'.join(ends)}"
 
 

@@ -107,7 +107,7 @@ def _problem(details: ErrorDetails, part: Place, model: type[BaseModel]) -> Prob
     if kind == "extra_forbidden":
         known = _keys(details["loc"], model)
         near = guess(str(place[-1]), known)
-        return Problem(place, f"unknown key; expected one of {', '.join(known)}.{near}")
+        return Problem(place, f"unknown key; expected one of {', '.join(known) or 'none'}.{near}")
     return Problem(place, f"found {shown(value)}; expected {_expected(details)}.{_near(details)}")
 
 
