@@ -22,7 +22,6 @@ from lrpsweep.composites.selectors import (
     part_end,
 )
 from lrpsweep.composites.values import (
-    Bounds,
     Number,
     names_in,
     number_of,
@@ -34,7 +33,7 @@ from lrpsweep.registry import find_registry
 
 if TYPE_CHECKING:
     from lrpsweep.attribution import LayerInfo
-    from lrpsweep.attribution.lrp.rules import LayerRule, Rule
+    from lrpsweep.attribution.lrp.rules import Bounds, LayerRule, Rule
 
 POOLING = "pooling"
 """The option of a block that is for the max pools that read its layers: their rule."""
@@ -44,9 +43,6 @@ POOLS = "max_pool"
 
 NO_STABILIZER = "none"
 """The value of the option `stabilize` that means a stabilizer of 0."""
-
-WEIGHTED = "weighted"
-"""The kind of operation that a network's layers with weights are."""
 
 
 def find_rule(name: str, place: str) -> Rule:
@@ -244,7 +240,7 @@ def pooling_rules() -> tuple[str, ...]:
 def options_of(rule: Rule) -> dict[str, tuple[str, ...]]:
     """What a block with the rule may choose, by option: the variants, the usual one first."""
     own = {option.name: option.values for option in rule.options}
-    return own | ({POOLING: pooling_rules()} if rule.on == WEIGHTED else {})
+    return own | ({POOLING: pooling_rules()} if rule.weighted else {})
 
 
 @dataclass(frozen=True)
@@ -295,12 +291,12 @@ class Composite:
 
     def _placed(self, layers: Sequence[LayerInfo]) -> dict[str, tuple[str, ...]]:
         """The layers of each block."""
-        kinds = {block.name: block._rule({}).on for block in self.blocks}
-        weighted = [block for block in self.blocks if kinds[block.name] == WEIGHTED]
+        rules = {block.name: block._rule({}) for block in self.blocks}
+        weighted = [block for block in self.blocks if rules[block.name].weighted]
         others = {
-            block.name: layers_of(layers, block.name, block.layers, kinds[block.name])
+            block.name: layers_of(layers, block.name, block.layers, rules[block.name].on)
             for block in self.blocks
-            if block not in weighted
+            if not rules[block.name].weighted
         }
         if any(is_part(selector) for block in weighted for selector in block.layers):
             ends = {block.name: part_end(block.layers[0]) for block in weighted}

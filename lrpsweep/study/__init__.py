@@ -3,7 +3,6 @@
 from lrpsweep.study.dimensions import (
     Choice,
     Dimension,
-    Distribution,
     Fixed,
     Int,
     Linear,
@@ -15,8 +14,6 @@ from lrpsweep.study.fields import (
     EvaluationSpec,
     ModelSpec,
     Preprocess,
-    RunSpec,
-    SamplerSpec,
     SplitSpec,
     StudySpec,
 )
@@ -31,7 +28,6 @@ __all__ = [
     "Choice",
     "DataSpec",
     "Dimension",
-    "Distribution",
     "EvaluationSpec",
     "Fixed",
     "Int",
@@ -39,8 +35,6 @@ __all__ = [
     "Log",
     "ModelSpec",
     "Preprocess",
-    "RunSpec",
-    "SamplerSpec",
     "Space",
     "SplitSpec",
     "StudySpec",

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, StringConstraints, ValidationError, create_model
-from pydantic_core import PydanticCustomError
 
 from lrpsweep.composites.block import Block, Composite, options_of
 from lrpsweep.composites.presets import PRESETS, preset
@@ -21,7 +20,7 @@ from lrpsweep.composites.selectors import DEFAULT_BLOCK, depth_names, is_selecto
 from lrpsweep.composites.values import HUGE, NAME, as_number, names_in, reference
 from lrpsweep.errors import guess
 from lrpsweep.registry import Registry, find_registry
-from lrpsweep.study.frozen import Frozen, Word
+from lrpsweep.study.frozen import Frozen, Word, expected
 from lrpsweep.study.problems import Place, Problem, problems_of, shown
 from lrpsweep.study.space import Search, meanings
 
@@ -51,9 +50,8 @@ def _selectors(value: Any) -> tuple[str, ...]:
     given = value if isinstance(value, tuple) else (value,)
     texts = tuple(str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in given)
     if not texts or not all(isinstance(t, str) and is_selector(t) for t in texts):
-        raise PydanticCustomError(
-            "layers",
-            "Input should be a layer name, a leaf index, a type such as Conv2d, a range "
+        raise expected(
+            "a layer name, a leaf index, a type such as Conv2d, a range "
             "'first..last' or 'first..end', a depth such as 'depth 3' or 'depth 1..$n', or a list "
             "of those",
         )
@@ -65,7 +63,7 @@ def _bound(value: Any) -> tuple[float, ...]:
     given = value if isinstance(value, tuple) else (value,)
     numbers = tuple(float(v) for v in given if isinstance(v, int | float) and abs(v) < HUGE)
     if not given or len(numbers) < len(given) or any(isinstance(v, bool) for v in given):
-        raise PydanticCustomError("bound", "Input should be a number, or a list of one per channel")
+        raise expected("a number, or a list of one per channel")
     return numbers
 
 
@@ -77,7 +75,7 @@ def _hyper(value: Any) -> float | str:
         return str(value)
     number = as_number(value)
     if number is None or not abs(number) < HUGE:
-        raise PydanticCustomError("hyper", "Input should be a number, 'inf' or '$name'")
+        raise expected("a number, 'inf' or '$name'")
     return number + 0.0  # -0.0 becomes 0.0
 
 

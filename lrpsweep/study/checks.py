@@ -128,12 +128,13 @@ def _evaluation(study: StudyFile) -> Iterator[Problem]:
     protocol = find_registry("protocol")[evaluation.protocol]
     yield from _of_protocol(evaluation, protocol)
     measures = find_registry("measure")
-    if measures[study.objective].control and not protocol.controls:
+    controls = [name for name in study.objectives if measures[name].control]
+    if controls and not protocol.controls:
         others = [name for name, measure in measures.items() if not measure.control]
         allowed = [name for name, found in find_registry("protocol").items() if found.controls]
         yield Problem(
             ("objective",),
-            f"found '{study.objective}', which no heatmap changes; expected "
+            f"found '{controls[0]}', which no heatmap changes; expected "
             f"{', '.join(others[:-1])} or {others[-1]}: it is a control of protocol "
             f"{' and '.join(allowed)} only.",
         )

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag
-from pydantic_core import PydanticCustomError
 
 from lrpsweep.composites.values import HUGE, as_number, rounded, same_value
 from lrpsweep.results import Axis
-from lrpsweep.study.frozen import Frozen
+from lrpsweep.study.frozen import Frozen, expected
 
 
 def _scalar(value: Any) -> float | int | str | bool:
     """A number, a word, or true or false; NaN and infinity are none of these ('inf' is a word)."""
     if not isinstance(value, bool | int | float | str):
-        raise PydanticCustomError("scalar", "Input should be a number, a word, true or false")
+        raise expected("a number, a word, true or false")
     if isinstance(value, int | float) and not abs(value) < HUGE:
-        raise PydanticCustomError("scalar", "Input should be a finite number, or 'inf'")
+        raise expected("a finite number, or 'inf'")
     return value
 
 

@@ -16,11 +16,10 @@ from pydantic import (
     StringConstraints,
     Tag,
 )
-from pydantic_core import PydanticCustomError
 
 from lrpsweep.composites.block import Composite
 from lrpsweep.study.dimensions import AnyDimension
-from lrpsweep.study.frozen import Frozen, Word
+from lrpsweep.study.frozen import Frozen, Word, expected
 from lrpsweep.study.names import (
     MeasureName,
     PerturbationName,
@@ -64,7 +63,7 @@ def _preprocessing(value: Any) -> str | None:
 
 def _factory(value: Any) -> Any:
     if value is not None and not (isinstance(value, str) and FACTORY.fullmatch(value)):
-        raise PydanticCustomError("factory", "Input should be 'package.module:function'")
+        raise expected("'package.module:function'")
     return value
 
 
@@ -112,7 +111,7 @@ def _names_class(value: object) -> bool:
 
 def _class(value: Any) -> int | str:
     if not _names_class(value):
-        raise PydanticCustomError("class", "Input should be a class index or a class name")
+        raise expected("a class index or a class name")
     return value  # type: ignore[no-any-return]
 
 
@@ -120,16 +119,14 @@ def _labels(value: Any) -> Any:
     if value in ("index", "name", "wnid"):
         return value
     if not isinstance(value, dict) or not value:
-        raise PydanticCustomError(
-            "labels", "Input should be 'index', 'name', 'wnid' or a map from names to classes"
-        )
+        raise expected("'index', 'name', 'wnid' or a map from names to classes")
     return {folder: _class(target) for folder, target in value.items()}
 
 
 def _folders(value: Any) -> tuple[str, ...]:
     """Folder names that YAML reads as numbers are names all the same."""
     if not isinstance(value, tuple) or not value or not all(map(_names_class, value)):
-        raise PydanticCustomError("folders", "Input should be a list of folder names")
+        raise expected("a list of folder names")
     return tuple(str(v) for v in value)
 
 
@@ -199,9 +196,8 @@ class ConstraintsSpec(Frozen):
 
 def _no_bias(value: Any) -> Any:
     if isinstance(value, dict) and "bias" in value:
-        raise PydanticCustomError(
-            "constraints",
-            "Input should be bounds of unexplained and hot_spot alone: a bound of the bias share "
+        raise expected(
+            "bounds of unexplained and hot_spot alone: a bound of the bias share "
             "would favour rules that give biases little, whatever their heatmaps show",
         )
     return value
@@ -237,7 +233,7 @@ def _one_objective(value: Any) -> Any:
     if not isinstance(value, tuple):
         return value
     if len(value) != 1:
-        raise PydanticCustomError("objective", "Input should be one measure, or a list of one")
+        raise expected("one measure, or a list of one")
     return value[0]
 
 
@@ -262,6 +258,11 @@ class StudyFile(Frozen):
     baselines: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None
     run: RunSpec = RunSpec()
 
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The measures that decide which composite is best."""
+        return (self.objective,)
+
 
 class StudySpec(StudyFile):
     """A study file that has been read and checked.
@@ -273,11 +274,6 @@ class StudySpec(StudyFile):
     composite: InstanceOf[Composite]
     path: Path
     text: str
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """The measures that decide which composite is best."""
-        return (self.objective,)
 
     @property
     def base(self) -> Path:

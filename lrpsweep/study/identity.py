@@ -60,7 +60,7 @@ def plugins_used(spec: StudySpec) -> tuple[Plugin, ...]:
     """The packages that have added something which the study names, by name."""
     evaluation = spec.evaluation
     named = [
-        ("measure", spec.objective),
+        *(("measure", name) for name in spec.objectives),
         ("protocol", evaluation.protocol),
         ("perturbation", evaluation.perturbation),
         ("score", evaluation.score),

@@ -6,9 +6,9 @@ from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator
-from pydantic_core import PydanticCustomError
 
 from lrpsweep.registry import find_registry
+from lrpsweep.study.frozen import expected
 
 
 def listing(names: Collection[str]) -> str:
@@ -19,11 +19,7 @@ def listing(names: Collection[str]) -> str:
 
 def _check(value: Any, names: Collection[str]) -> str:
     if not isinstance(value, str) or value not in names:
-        raise PydanticCustomError(
-            "unknown_name",
-            "Input should be {expected}",
-            {"expected": listing(names)},
-        )
+        raise expected(listing(names), "unknown_name")
     return value
 
 

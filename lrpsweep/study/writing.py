@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lrpsweep.composites.block import WEIGHTED, Block, find_rule
+from lrpsweep.composites.block import Block, find_rule
 from lrpsweep.files import write_atomically
 from lrpsweep.registry import find_registry
 from lrpsweep.study.dimensions import Choice, Dimension, Log
@@ -119,7 +119,7 @@ def blocks_text(blocks: Sequence[Block]) -> str:
         search="\n".join(
             f"  {n}: {_range(PROPOSED[n.rpartition('.')[2]])}" for n in _names(blocks)
         ),
-        rules=", ".join(_rules_of_layers()),
+        rules=", ".join(rule.name for rule in find_registry("rule").values() if rule.weighted),
         composite="\n".join(f"  - {_flow(_block(block))}" for block in blocks),
     )
 
@@ -163,11 +163,6 @@ def init_text(
 
 def _range(dimension: Dimension) -> str:
     return _flow(dimension.text())
-
-
-def _rules_of_layers() -> list[str]:
-    rules = find_registry("rule").values()
-    return [rule.name for rule in rules if rule.on == WEIGHTED]
 
 
 def _block(block: Block) -> dict[str, Any]:
