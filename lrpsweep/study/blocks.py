@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, StringConstraints, ValidationError, create_model
 
-from lrpsweep.composites.block import Block, Composite, options_of
+from lrpsweep.composites.block import NO_STABILIZER, Block, Composite, options_of
 from lrpsweep.composites.presets import PRESETS, preset
 from lrpsweep.composites.selectors import DEFAULT_BLOCK, depth_names, is_selector
 from lrpsweep.composites.values import HUGE, NAME, as_number, names_in, reference
 from lrpsweep.errors import guess
 from lrpsweep.registry import Registry, find_registry
 from lrpsweep.study.frozen import Frozen, Word, expected
-from lrpsweep.study.problems import Place, Problem, problems_of, shown
+from lrpsweep.study.problems import Place, Problem, found, missing, problems_of, shown
 from lrpsweep.study.space import Search, meanings
 
 if TYPE_CHECKING:
@@ -132,8 +132,7 @@ def parse_composite(raw: Any, search: Search) -> tuple[Composite | None, list[Pr
         return _parse_blocks(raw, search)
     if isinstance(raw, dict) and "preset" in raw:
         return _parse_preset(raw, search)
-    expected = "expected a list of blocks, or {preset: name}."
-    return None, [Problem(PLACE, f"found {shown(raw)}; {expected}")]
+    return None, [found(PLACE, raw, "a list of blocks, or {preset: name}")]
 
 
 def _parse_preset(raw: dict[str, Any], search: Search) -> tuple[Composite | None, list[Problem]]:
@@ -176,7 +175,7 @@ def _preset_value(
 
 def _parse_blocks(raw: tuple[Any, ...], search: Search) -> tuple[Composite | None, list[Problem]]:
     if not raw:
-        return None, [Problem(PLACE, "found []; expected at least one block.")]
+        return None, [found(PLACE, raw, "at least one block")]
     model, texts, problems = block_text(), [], []
     for i, block in enumerate(raw):
         try:
@@ -189,8 +188,8 @@ def _parse_blocks(raw: tuple[Any, ...], search: Search) -> tuple[Composite | Non
     for i, text in enumerate(texts):
         place = (*PLACE, i)
         if names[text.block] > 1:
-            found = f"found '{text.block}' {names[text.block]} times; expected a name of its own."
-            problems.append(Problem((*place, "block"), found))
+            said = f"found '{text.block}' {names[text.block]} times; expected a name of its own."
+            problems.append(Problem((*place, "block"), said))
         problems += _layers(place, text, search)
         problems += _rule(place, text, search)
     return (None if problems else Composite(tuple(map(_block, texts)))), problems
@@ -215,13 +214,10 @@ def _block(text: BlockText) -> Block:
 
 def _layers(place: Place, text: BlockText, search: Search) -> Iterator[Problem]:
     if text.block == DEFAULT_BLOCK and text.layers:
-        yield Problem(
-            (*place, "layers"),
-            f"found {shown(text.layers)}; expected nothing: the block named default takes what "
-            f"the others leave.",
-        )
+        reason = "the block named default takes what the others leave"
+        yield found((*place, "layers"), text.layers, f"nothing: {reason}")
     if text.block != DEFAULT_BLOCK and not text.layers:
-        yield Problem((*place, "layers"), "missing; expected the layers that the block holds.")
+        yield missing((*place, "layers"), "the layers that the block holds")
     for name in depth_names(text.layers):
         yield from _depth((*place, "layers"), f"${name}", search)
 
@@ -230,8 +226,8 @@ def _depth(place: Place, value: float | str, search: Search) -> Iterator[Problem
     """A number of layers from the images on, or what may be searched as one."""
     dimension = search.get(reference(value) or "")
     if dimension is not None and dimension.continuous:
-        expected = "an int, or a choice of whole numbers of at least 0"
-        yield Problem(place, f"found '{value}', a range of all numbers; expected {expected}.")
+        ints = f"an int, or a choice of {DEPTH.requirement}"
+        yield Problem(place, f"found '{value}', a range of all numbers; expected {ints}.")
     else:
         yield from _number(place, DEPTH, value, search)
 
@@ -270,31 +266,24 @@ def _bounds(place: Place, text: BlockText) -> Iterator[Problem]:
     if low is None and high is None:
         return
     if low is None or high is None:
-        missing, given = ("low", "high") if low is None else ("high", "low")
-        yield Problem((*place, missing), f"missing; expected one, since {given} is given.")
+        lacking, given = ("low", "high") if low is None else ("high", "low")
+        yield missing((*place, lacking), f"one, since {given} is given")
     elif len(low) != len(high):
         yield Problem((*place, "high"), f"found {len(high)} numbers; expected {len(low)}, as low.")
     elif not all(a < b for a, b in zip(low, high, strict=True)):
-        yield Problem(
-            (*place, "high"), f"found {shown(high)}; expected more than low, {shown(low)}."
-        )
+        yield found((*place, "high"), high, f"more than low, {shown(low)}")
 
 
 def _foreign(place: Place, text: BlockText, known: Collection[str]) -> Iterator[Problem]:
     """What the block's rule does not take."""
-    given = {key: getattr(text, key) for key in type(text).model_fields}
+    given = text.model_dump(exclude_none=True)
     for key, value in given.items():
-        if key not in ("block", "layers", "rule", *known) and value is not None:
-            yield Problem(
-                (*place, key),
-                f"found {shown(value)}; expected nothing: rule {shown(text.rule)} takes "
-                f"{', '.join(known)}.",
-            )
-    if given.get("stabilize") == "none" and given["stabilizer"] is not None:
-        yield Problem(
-            (*place, "stabilizer"),
-            f"found {shown(given['stabilizer'])}; expected nothing: stabilize is 'none'.",
-        )
+        if key not in ("block", "layers", "rule", *known):
+            taken = f"rule {shown(text.rule)} takes {', '.join(known)}"
+            yield found((*place, key), value, f"nothing: {taken}")
+    if given.get("stabilize") == NO_STABILIZER and "stabilizer" in given:
+        reason = f"stabilize is '{NO_STABILIZER}'"
+        yield found((*place, "stabilizer"), given["stabilizer"], f"nothing: {reason}")
 
 
 def _needed(
@@ -304,11 +293,8 @@ def _needed(
     if value is not None:
         yield from _number(place, parameter, value, search)
     elif parameter.default is None:
-        yield Problem(
-            place,
-            f"missing; expected {parameter.requirement}, or '$name' of a searched one, because the "
-            f"rule is {shown(text.rule)}.",
-        )
+        reason = f"because the rule is {shown(text.rule)}"
+        yield missing(place, f"{parameter.requirement}, or '$name' of a searched one, {reason}")
 
 
 def _number(
@@ -323,8 +309,8 @@ def _number(
         number = as_number(extreme)
         if number is None or not allowed.allows(number):
             may_be = "" if name is None else f"'{value}', which may be "
-            found = f"found {may_be}{shown(extreme)}"
-            yield Problem(place, f"{found}; expected {allowed.requirement}.")
+            said = f"found {may_be}{shown(extreme)}; expected {allowed.requirement}."
+            yield Problem(place, said)
             return
 
 
@@ -341,9 +327,9 @@ def _word(place: Place, word: str, known: Collection[str], search: Search) -> It
             place, f"found '{word}', a range of numbers; expected a choice, each {allowed}."
         )
     elif unknown:
-        found = f"'{word}'" if name is None else f"'{word}', which may be {shown(unknown[0])}"
+        may_be = "" if name is None else f", which may be {shown(unknown[0])}"
         near = guess(str(unknown[0]), known)
-        yield Problem(place, f"found {found}; expected {allowed}.{near}")
+        yield Problem(place, f"found '{word}'{may_be}; expected {allowed}.{near}")
 
 
 def _unknown_name(value: str, search: Search) -> str:

@@ -28,6 +28,16 @@ class Problem:
     text: str
 
 
+def found(place: Place, value: Any, expected: str) -> Problem:
+    """A value that is not what was expected."""
+    return Problem(place, f"found {shown(value)}; expected {expected}.")
+
+
+def missing(place: Place, expected: str) -> Problem:
+    """Nothing, where something was expected."""
+    return Problem(place, f"missing; expected {expected}.")
+
+
 def shown(value: Any) -> str:
     """A value as it looks in the file, without passwords and cut to a readable length."""
     return cut(_plain(masked(value)))
@@ -103,7 +113,7 @@ def _problem(details: ErrorDetails, part: Place, model: type[BaseModel]) -> Prob
     place = (*part, *inner)
     kind, value = details["type"], details["input"]
     if kind == "missing":
-        return Problem(place, "missing; expected a value.")
+        return missing(place, "a value")
     if kind == "extra_forbidden":
         known = _keys(details["loc"], model)
         near = guess(str(place[-1]), known)
