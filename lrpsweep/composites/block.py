@@ -79,6 +79,11 @@ class Block:
         """The searched names that stand for a depth of the network."""
         return depth_names(self.layers)
 
+    @property
+    def published(self) -> bool:
+        """Whether it is for a part of a network, as blocks of published composites are."""
+        return any(map(is_part, self.layers))
+
     def written_names(self) -> Iterator[str]:
         """All searched names that stand somewhere in the block."""
         for given in (self.rule, *self.options.values(), *self.values.values(), self.decay):
@@ -137,7 +142,7 @@ class Block:
             {option: word for option, word in words.items() if word != usual[option]},
             self.bounds if rule.bounded else None,
             None if decay == 1 else decay,
-            self.moving or (bool(self.depths) and not is_part(self.layers[0])),
+            self.moving or (bool(self.depths) and not self.published),
         )
 
     def _rule(self, values: Mapping[str, Any]) -> Rule:
@@ -149,18 +154,11 @@ class Block:
 
     def fill(self, known: Mapping[str, float | str]) -> Block:
         """The block with names replaced by numbers, or by names of a study: '$name' again."""
-
-        def filled(given: Number) -> Number:
-            if isinstance(given, tuple):
-                return tuple(value_of(factor, known) for factor in given)
-            value: Number = value_of(given, known)
-            return value
-
         return replace(
             self,
             layers=tuple(bind_depths(selector, known) for selector in self.layers),
-            values={name: filled(value) for name, value in self.values.items()},
-            decay=None if self.decay is None else filled(self.decay),
+            values={name: value_of(value, known) for name, value in self.values.items()},
+            decay=value_of(self.decay, known),
         )
 
     def place(self, names: Sequence[str], layers: Sequence[LayerInfo]) -> Iterator[Block]:
@@ -200,14 +198,14 @@ class Block:
 
     def to_json(self) -> dict[str, Any]:
         """A placed block as a composite.json has it: plain values, infinity as 'inf'."""
-        bounds = zip(("low", "high"), map(list, self.bounds or ()), strict=False)
+        low, high = self.bounds or ((), ())
         return {
             "block": self.name,
             "layers": list(self.layers),
             "rule": self.rule,
             "hyperparameters": {k: "inf" if math.isinf(v) else v for k, v in self.numbers.items()},
             **({"options": dict(self.options)} if self.options else {}),
-            **({"bounds": dict(bounds)} if self.bounds else {}),
+            **({"bounds": {"low": list(low), "high": list(high)}} if self.bounds else {}),
         }
 
     @classmethod
@@ -266,7 +264,7 @@ class Composite:
 
     def independent(self) -> tuple[Composite, ...]:
         """Its blocks one by one; but those of a published composite share their hyperparameters."""
-        if any(is_part(selector) for block in self.blocks for selector in block.layers):
+        if any(block.published for block in self.blocks):
             return (self,)
         return tuple(Composite((block,)) for block in self.blocks)
 
@@ -298,7 +296,7 @@ class Composite:
             for block in self.blocks
             if not rules[block.name].weighted
         }
-        if any(is_part(selector) for block in weighted for selector in block.layers):
+        if any(block.published for block in weighted):
             ends = {block.name: part_end(block.layers[0]) for block in weighted}
             return assign_parts(layers, ends) | others
         moving = [block.name for block in weighted if block.moving]

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lrpsweep.composites.block import POOLING, Block
-from lrpsweep.composites.selectors import is_part
 from lrpsweep.registry import Plugin, find_registry
 from lrpsweep.study.fields import StudySpec
 from lrpsweep.study.problems import shown
@@ -110,7 +109,6 @@ def _block(block: Block, search: Search) -> dict[str, Any]:
 
     The part of a network that a published composite's block is for stands as a word.
     """
-    of_preset = is_part("".join(block.layers))
     low, high = block.bounds or (None, None)
     settings = {
         "stabilizer": 1e-6,  # of every block, whatever its rule, in the hashes that are stored
@@ -123,10 +121,10 @@ def _block(block: Block, search: Search) -> dict[str, Any]:
     }
     order = [name for name in STORED_ORDER if name in settings]
     order += [name for name in settings if name not in order]
-    if of_preset:  # whose hashes have the stabilizer behind what is given
+    if block.published:  # whose hashes have the stabilizer behind what is given
         order.sort(key=lambda name: (name in block.options, name == "stabilizer"))
     return {
-        "layers": block.layers[0] if of_preset else block.layers,
+        "layers": block.layers[0] if block.published else block.layers,
         "rule": block.rule,
         **{name: settings[name] for name in order if settings[name] is not None},
     }
