@@ -84,12 +84,6 @@ class Block:
         """Whether it is for a part of a network, as blocks of published composites are."""
         return any(map(is_part, self.layers))
 
-    def written_names(self) -> Iterator[str]:
-        """All searched names that stand somewhere in the block."""
-        for given in (self.rule, *self.options.values(), *self.values.values(), self.decay):
-            yield from names_in(given)
-        yield from self.depths
-
     def names(self, values: Mapping[str, Any]) -> Iterator[str]:
         """The searched names that the block depends on, given the values of some.
 

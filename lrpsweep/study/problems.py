@@ -83,22 +83,13 @@ def place_name(place: Place, raw: Any) -> str:
     """'composite.early.gamma': keys joined by dots, blocks by their names."""
     names = []
     for key in place:
-        entry = _entry(raw, key)
-        names.append(str(entry["block"] if isinstance(key, int) and _named(entry) else key))
-        raw = entry
+        try:
+            raw = raw[key]
+        except (LookupError, TypeError):  # a key that is missing, or below a plain value
+            raw = None
+        block = raw.get("block") if isinstance(key, int) and isinstance(raw, dict) else None
+        names.append(block if isinstance(block, str) else str(key))
     return ".".join(names) or "the file"
-
-
-def _entry(raw: Any, key: str | int) -> Any:
-    if isinstance(raw, dict):
-        return raw.get(key)
-    if isinstance(raw, tuple) and isinstance(key, int) and key < len(raw):
-        return raw[key]
-    return None
-
-
-def _named(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("block"), str)
 
 
 def problems_of(

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from lrpsweep.composites.block import Block, find_rule
+from lrpsweep.composites.values import names_in
 from lrpsweep.files import write_atomically
 from lrpsweep.registry import find_registry
 from lrpsweep.study.dimensions import Choice, Dimension, Log
@@ -124,9 +125,10 @@ def blocks_text(blocks: Sequence[Block]) -> str:
     )
 
 
-def _names(blocks: Sequence[Block]) -> list[str]:
-    found = [name for block in blocks for name in block.written_names()]
-    return list(dict.fromkeys(found))
+def _names(blocks: Sequence[Block]) -> dict[str, None]:
+    """What proposed blocks search, in order."""
+    given = [value for block in blocks for value in block.values.values()]
+    return dict.fromkeys(name for value in given for name in names_in(value))
 
 
 def init_text(
