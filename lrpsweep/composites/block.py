@@ -22,6 +22,7 @@ from lrpsweep.composites.selectors import (
     part_end,
 )
 from lrpsweep.composites.values import (
+    Bounds,
     Number,
     names_in,
     number_of,
@@ -33,13 +34,16 @@ from lrpsweep.registry import find_registry
 
 if TYPE_CHECKING:
     from lrpsweep.attribution import LayerInfo
-    from lrpsweep.attribution.lrp.rules import Bounds, LayerRule, Rule
+    from lrpsweep.attribution.lrp.rules import LayerRule, Rule
 
 POOLING = "pooling"
 """The option of a block that is for the max pools that read its layers: their rule."""
 
 POOLS = "max_pool"
 """The kind of operation that `pooling` is for."""
+
+WEIGHTED = "weighted"
+"""The kind of operation that a network's layers with weights are."""
 
 NO_STABILIZER = "none"
 """The value of the option `stabilize` that means a stabilizer of 0."""
@@ -232,7 +236,7 @@ def pooling_rules() -> tuple[str, ...]:
 def options_of(rule: Rule) -> dict[str, tuple[str, ...]]:
     """What a block with the rule may choose, by option: the variants, the usual one first."""
     own = {option.name: option.values for option in rule.options}
-    return own | ({POOLING: pooling_rules()} if rule.weighted else {})
+    return own | ({POOLING: pooling_rules()} if rule.on == WEIGHTED else {})
 
 
 @dataclass(frozen=True)
@@ -283,12 +287,12 @@ class Composite:
 
     def _placed(self, layers: Sequence[LayerInfo]) -> dict[str, tuple[str, ...]]:
         """The layers of each block."""
-        rules = {block.name: block._rule({}) for block in self.blocks}
-        weighted = [block for block in self.blocks if rules[block.name].weighted]
+        kinds = {block.name: block._rule({}).on for block in self.blocks}
+        weighted = [block for block in self.blocks if kinds[block.name] == WEIGHTED]
         others = {
-            block.name: layers_of(layers, block.name, block.layers, rules[block.name].on)
+            block.name: layers_of(layers, block.name, block.layers, kinds[block.name])
             for block in self.blocks
-            if not rules[block.name].weighted
+            if kinds[block.name] != WEIGHTED
         }
         if any(block.published for block in weighted):
             ends = {block.name: part_end(block.layers[0]) for block in weighted}

@@ -17,6 +17,9 @@ DIGITS digits changes, and far more than two processors differ by."""
 Number = float | str | tuple[float | str, ...]
 """A number, '$name' of a searched one, or a tuple: the product of those."""
 
+Bounds = tuple[tuple[float, ...], tuple[float, ...]]
+"""Lowest and highest input of a layer, each one number for all channels or one for each."""
+
 
 def reference(value: object) -> str | None:
     """The searched name that '$name' stands for; None for anything else."""

@@ -37,7 +37,9 @@ def identity(
             "version": spec.version,
             "model": fingerprint,
             "search": {name: dimension.text() for name, dimension in spec.search.items()},
-            "composite": _composite(spec),
+            "composite": {
+                block.name: _block(block, spec.search) for block in spec.composite.blocks
+            },
             "evaluation": spec.evaluation.model_dump(),
             "objective": spec.objective,
             **({"plugins": names} if (names := [p.name for p in plugins_used(spec)]) else {}),
@@ -97,11 +99,6 @@ STORED_ORDER = (
     *("low", "high", "bias", "form", "stabilize", "pooling"),
 )
 """The order in which stored hashes have a block's settings; further ones follow in their own."""
-
-
-def _composite(spec: StudySpec) -> dict[str, Any]:
-    """Block to what it holds, in order."""
-    return {block.name: _block(block, spec.search) for block in spec.composite.blocks}
 
 
 def _block(block: Block, search: Search) -> dict[str, Any]:

@@ -45,12 +45,9 @@ def encode(search: Search, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name, value in values.items():
         if name in search and not search[name].contains(value):
-            raise InputError(f"search.{name}: {value!r} lies outside {_shown(search[name])}.")
+            shown = search[name].model_dump(exclude_none=True, exclude_defaults=True)
+            raise InputError(f"search.{name}: {value!r} lies outside {shown}.")
     return {name: d.encode(values[name]) for name, d in free(search).items() if name in values}
-
-
-def _shown(dimension: Dimension) -> str:
-    return str(dimension.model_dump(exclude_none=True, exclude_defaults=True))
 
 
 def grid(search: Search) -> dict[str, list[Any]]:

@@ -363,11 +363,6 @@ class Rule:
     same_as: Callable[[Settings], LayerRule | None] | None = None
     zennit: Callable[[Settings], Mapping[str, Any] | None] | None = None
 
-    @property
-    def weighted(self) -> bool:
-        """Whether it is for layers with weights."""
-        return self.on == WEIGHTED
-
 
 def keeps_shape(layer: nn.Module) -> bool:
     """Whether a layer's output always has the shape of its input, as `pass` asks for."""
