@@ -9,7 +9,17 @@ from pathlib import Path
 import lrpsweep
 
 PACKAGE = Path(lrpsweep.__file__).parent
-ROOMS = ("evaluation", "trial", "sweep", "report", "commands", "models", "data")
+ROOMS = (
+    "study",
+    "composites",
+    "evaluation",
+    "trial",
+    "sweep",
+    "report",
+    "commands",
+    "models",
+    "data",
+)
 
 
 def named_types(module: ast.Module) -> list[str]:

@@ -18,7 +18,7 @@ from lrpsweep.composites.selectors import (
     bind_depths,
     depth_names,
     is_part,
-    operations_of,
+    layers_of,
     part_end,
 )
 from lrpsweep.composites.values import (
@@ -42,11 +42,11 @@ POOLING = "pooling"
 POOLS = "max_pool"
 """The kind of operation that `pooling` is for."""
 
-NO_STABILIZER = "none"
-"""The value of the option `stabilize` that means a stabilizer of 0."""
-
 WEIGHTED = "weighted"
 """The kind of operation that a network's layers with weights are."""
+
+NO_STABILIZER = "none"
+"""The value of the option `stabilize` that means a stabilizer of 0."""
 
 
 def find_rule(name: str, place: str) -> Rule:
@@ -83,11 +83,10 @@ class Block:
         """The searched names that stand for a depth of the network."""
         return depth_names(self.layers)
 
-    def written_names(self) -> Iterator[str]:
-        """All searched names that stand somewhere in the block."""
-        for given in (self.rule, *self.options.values(), *self.values.values(), self.decay):
-            yield from names_in(given)
-        yield from self.depths
+    @property
+    def published(self) -> bool:
+        """Whether it is for a part of a network, as blocks of published composites are."""
+        return any(map(is_part, self.layers))
 
     def names(self, values: Mapping[str, Any]) -> Iterator[str]:
         """The searched names that the block depends on, given the values of some.
@@ -99,11 +98,13 @@ class Block:
         if any(name not in values for name in names_in(self.rule)):
             return
         rule = self._rule(values)
-        for option in self._options_of(rule):
-            yield from names_in(self.options[option])
-        if any(name not in values for name in names_in(self._stabilize(rule))):
+        words = self._words(rule)
+        for word in words.values():
+            yield from names_in(word)
+        stabilize = words.get("stabilize")
+        if any(name not in values for name in names_in(stabilize)):
             return
-        without = value_of(self._stabilize(rule), values) == NO_STABILIZER
+        without = value_of(stabilize, values) == NO_STABILIZER
         for parameter in rule.parameters:
             if not (without and parameter.name == "stabilizer"):
                 yield from names_in(self.values.get(parameter.name))
@@ -117,64 +118,45 @@ class Block:
         Raises KeyError for a name without a value, InputError for a parameter that is missing.
         """
         rule = self._rule(values)
-        usual = {option.name: option.values[0] for option in rule.options}
-        words = {o: value_of(self.options[o], values) for o in self._options_of(rule)}
-        given = dict(self.values)
+        words = {o: value_of(word, values) for o, word in self._words(rule).items()}
+        given = {p.name: self.values.get(p.name, p.default) for p in rule.parameters}
         if words.get("stabilize") == NO_STABILIZER:
             del words["stabilize"]
             given["stabilizer"] = 0.0
-        numbers = {
-            p.name: self._number(p.name, given.get(p.name, p.default), values)
-            for p in rule.parameters
-        }
-        decay = None
-        if self.decay is not None and _decaying(rule):
-            decay = number_of(self.decay, values)
+        for name, value in given.items():
+            if value is None:
+                raise InputError(
+                    f"composite.{self.name}.{name}: missing; expected a number, because the rule "
+                    f"is '{rule.name}'"
+                )
+        decaying = self.decay is not None and _decaying(rule)
+        decay = number_of(self.decay, values) if decaying else 1.0
+        usual = {option: variants[0] for option, variants in options_of(rule).items()}
         return Block(
             self.name,
             tuple(bind_depths(selector, values) for selector in self.layers),
             rule.name,
-            numbers,
-            {o: word for o, word in words.items() if word != usual.get(o, _usual_pooling())},
+            {name: number_of(value, values) for name, value in given.items()},
+            {option: word for option, word in words.items() if word != usual[option]},
             self.bounds if rule.bounded else None,
             None if decay == 1 else decay,
-            self.moving or (bool(self.depths) and not is_part(self.layers[0])),
+            self.moving or (bool(self.depths) and not self.published),
         )
 
     def _rule(self, values: Mapping[str, Any]) -> Rule:
         return find_rule(value_of(self.rule, values), f"composite.{self.name}.rule")
 
-    def _options_of(self, rule: Rule) -> list[str]:
+    def _words(self, rule: Rule) -> dict[str, str]:
         """The block's options that the rule takes, or the pools do."""
-        known = [option.name for option in rule.options]
-        return [option for option in (*known, POOLING) if option in self.options]
-
-    def _stabilize(self, rule: Rule) -> str | None:
-        """The option of that name, where the rule takes it; 'none' is a stabilizer of 0."""
-        return self.options["stabilize"] if "stabilize" in self._options_of(rule) else None
-
-    def _number(self, name: str, given: Number | None, values: Mapping[str, Any]) -> float:
-        if given is None:
-            raise InputError(
-                f"composite.{self.name}.{name}: missing; expected a number, because the rule is "
-                f"'{value_of(self.rule, values)}'"
-            )
-        return number_of(given, values)
+        return {o: self.options[o] for o in options_of(rule) if o in self.options}
 
     def fill(self, known: Mapping[str, float | str]) -> Block:
         """The block with names replaced by numbers, or by names of a study: '$name' again."""
-
-        def filled(given: Number) -> Number:
-            if isinstance(given, tuple):
-                return tuple(value_of(factor, known) for factor in given)
-            value: Number = value_of(given, known)
-            return value
-
         return replace(
             self,
             layers=tuple(bind_depths(selector, known) for selector in self.layers),
-            values={name: filled(value) for name, value in self.values.items()},
-            decay=None if self.decay is None else filled(self.decay),
+            values={name: value_of(value, known) for name, value in self.values.items()},
+            decay=value_of(self.decay, known),
         )
 
     def place(self, names: Sequence[str], layers: Sequence[LayerInfo]) -> Iterator[Block]:
@@ -214,14 +196,14 @@ class Block:
 
     def to_json(self) -> dict[str, Any]:
         """A placed block as a composite.json has it: plain values, infinity as 'inf'."""
-        bounds = zip(("low", "high"), map(list, self.bounds or ()), strict=False)
+        low, high = self.bounds or ((), ())
         return {
             "block": self.name,
             "layers": list(self.layers),
             "rule": self.rule,
             "hyperparameters": {k: "inf" if math.isinf(v) else v for k, v in self.numbers.items()},
             **({"options": dict(self.options)} if self.options else {}),
-            **({"bounds": dict(bounds)} if self.bounds else {}),
+            **({"bounds": {"low": list(low), "high": list(high)}} if self.bounds else {}),
         }
 
     @classmethod
@@ -246,13 +228,15 @@ def _decayed(value: float, decay: float, power: int) -> float:
     return value if math.isinf(value) else rounded(value * decay**power)
 
 
-def _usual_pooling() -> str:
-    return next(iter(pooling_rules()), "")
-
-
-def pooling_rules() -> list[str]:
+def pooling_rules() -> tuple[str, ...]:
     """What `pooling` may be: the rules for max pools, the usual one first."""
-    return [rule.name for rule in find_registry("rule").values() if rule.on == POOLS]
+    return tuple(rule.name for rule in find_registry("rule").values() if rule.on == POOLS)
+
+
+def options_of(rule: Rule) -> dict[str, tuple[str, ...]]:
+    """What a block with the rule may choose, by option: the variants, the usual one first."""
+    own = {option.name: option.values for option in rule.options}
+    return own | ({POOLING: pooling_rules()} if rule.on == WEIGHTED else {})
 
 
 @dataclass(frozen=True)
@@ -278,7 +262,7 @@ class Composite:
 
     def independent(self) -> tuple[Composite, ...]:
         """Its blocks one by one; but those of a published composite share their hyperparameters."""
-        if any(is_part(selector) for block in self.blocks for selector in block.layers):
+        if any(block.published for block in self.blocks):
             return (self,)
         return tuple(Composite((block,)) for block in self.blocks)
 
@@ -306,11 +290,11 @@ class Composite:
         kinds = {block.name: block._rule({}).on for block in self.blocks}
         weighted = [block for block in self.blocks if kinds[block.name] == WEIGHTED]
         others = {
-            block.name: operations_of(layers, block.name, block.layers, kinds[block.name])
+            block.name: layers_of(layers, block.name, block.layers, kinds[block.name])
             for block in self.blocks
             if kinds[block.name] != WEIGHTED
         }
-        if any(is_part(selector) for block in weighted for selector in block.layers):
+        if any(block.published for block in weighted):
             ends = {block.name: part_end(block.layers[0]) for block in weighted}
             return assign_parts(layers, ends) | others
         moving = [block.name for block in weighted if block.moving]

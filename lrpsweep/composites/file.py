@@ -24,14 +24,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from lrpsweep.composites.block import (
-    NO_STABILIZER,
-    POOLING,
-    WEIGHTED,
-    Block,
-    Composite,
-    pooling_rules,
-)
+from lrpsweep.composites.block import NO_STABILIZER, Block, Composite, find_rule, options_of
 from lrpsweep.composites.values import HUGE, as_number
 from lrpsweep.errors import InputError, guess
 from lrpsweep.registry import find_registry
@@ -61,7 +54,7 @@ class _Part(BaseModel):
 Triple = Annotated[list[float], Field(min_length=3, max_length=3)]
 Deviations = Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=3, max_length=3)]
 BoundNumbers = Annotated[list[float], Field(min_length=1)]
-Interval = Annotated[list[float | None], Field(min_length=2, max_length=2)]
+Limits = Annotated[list[float | None], Field(min_length=2, max_length=2)]
 Pixels = Annotated[int, Field(ge=1, le=8000)]
 
 
@@ -127,7 +120,7 @@ class BaselineScore(_Part):
     baseline: str
     mean: float
     difference: float
-    interval: Interval
+    interval: Limits
     p: float | None
     p_holm: float | None
     better: bool
@@ -137,7 +130,7 @@ class ValidationScore(_Part):
     """The score on the validation images, with the verdict."""
 
     mean: float
-    interval: Interval
+    interval: Limits
     images: int
     verdict: Literal["better", "not better", "not decided"]
     sentence: str
@@ -201,10 +194,6 @@ class CompositeDocument(_Part):
     provenance: Provenance
 
 
-def _rules() -> Mapping[str, Rule]:
-    return find_registry("rule")
-
-
 def _one_of(names: Sequence[str]) -> Any:
     """The type of a word that is one of these."""
 
@@ -238,15 +227,15 @@ def _number(parameter: Parameter) -> Any:
 
 def composite_document() -> type[CompositeDocument]:
     """The model of the whole file, for the rules there are."""
-    rules = _rules().values()
-    numbers = {p.name: (_number(p), _absent()) for rule in rules for p in rule.parameters}
+    rules = find_registry("rule")
+    numbers = {p.name: (_number(p), _absent()) for r in rules.values() for p in r.parameters}
     words = {
-        option.name: (_one_of([w for w in option.values if w != NO_STABILIZER]), _absent())
-        for rule in rules
-        for option in rule.options
-    } | {POOLING: (_one_of(pooling_rules()), _absent())}
+        option: (_one_of([word for word in variants if word != NO_STABILIZER]), _absent())
+        for rule in rules.values()
+        for option, variants in options_of(rule).items()
+    }
     fields: dict[str, Any] = {
-        "rule": (_one_of(list(_rules())), ...),
+        "rule": (_one_of(list(rules)), ...),
         "hyperparameters": (create_model("Hyperparameters", __base__=_Part, **numbers), ...),  # type: ignore[call-overload]
         "options": (create_model("Options", __base__=_Part, **words), _absent()),  # type: ignore[call-overload]
     }
@@ -293,7 +282,11 @@ def check_composite(document: Any, where: str) -> None:
         composite_document().model_validate(document)
     except ValidationError as error:
         raise InputError(f"{where}: {_said(error.errors(include_url=False)[0])}") from None
-    _check_blocks(document["blocks"], where)
+    owner: dict[str, str] = {}
+    for i, block in enumerate(document["blocks"]):
+        for fault in _faults(block, owner):
+            raise InputError(f"{where}: blocks.{i}.{fault}")
+        owner |= dict.fromkeys(block["layers"], block["block"])
 
 
 def _said(details: ErrorDetails) -> str:
@@ -316,46 +309,34 @@ def _leaves(value: Any, field: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(inner, f"{field}.{key}" if field else str(key))
 
 
-def _check_blocks(blocks: Sequence[Mapping[str, Any]], where: str) -> None:
-    """Each rule has what it takes and nothing else; each layer is in one block."""
-    owner: dict[str, str] = {}
-    for i, block in enumerate(blocks):
-        _check_settings(block, f"{where}: blocks.{i}")
-        for layer in block["layers"]:
-            if layer in owner:
-                raise InputError(
-                    f"{where}: blocks.{i}.layers: '{layer}' is in block '{owner[layer]}' already; "
-                    "expected every layer once."
-                )
-            owner[layer] = block["block"]
-
-
-def _check_settings(block: Mapping[str, Any], place: str) -> None:
-    rule = _rules()[block["rule"]]
-    found, wanted = set(block["hyperparameters"]), {p.name for p in rule.parameters}
-    if found != wanted:
-        raise InputError(
-            f"{place}.hyperparameters: found {_listing(found)}; the rule {rule.name} takes "
-            f"{_listing(wanted)}."
-        )
-    given, known = set(block.get("options", {})), {option.name for option in rule.options}
-    known |= {POOLING} if rule.on == WEIGHTED else set()
-    if not given <= known:
-        raise InputError(
-            f"{place}.options: found {_listing(given)}; the rule {rule.name} takes "
-            f"{_listing(known)}."
-        )
-    bounds = block.get("bounds")
-    if bounds is None:
-        return
+def _faults(block: Mapping[str, Any], owner: Mapping[str, str]) -> Iterator[str]:
+    """What the block's rule lacks or does not take, and layers that an earlier block owns."""
+    rule = find_rule(block["rule"], "rule")
+    given, wanted = block["hyperparameters"], [p.name for p in rule.parameters]
+    if set(given) != set(wanted):
+        yield f"hyperparameters: found {_listing(given)}; {_takes(rule, wanted)}"
+    words, known = block.get("options", {}), options_of(rule)
+    if not set(words) <= set(known):
+        yield f"options: found {_listing(words)}; {_takes(rule, known)}"
+    bounds = block.get("bounds", {"low": [], "high": []})
     low, high = bounds["low"], bounds["high"]
-    if not rule.bounded:
-        raise InputError(f"{place}.bounds: found bounds; the rule {rule.name} takes none.")
+    if low and not rule.bounded:
+        yield f"bounds: found bounds; {_takes(rule, ())}"
     if len(low) != len(high) or not all(a < b for a, b in zip(low, high, strict=True)):
-        raise InputError(
-            f"{place}.bounds: found low {low} and high {high}; expected as many numbers, each low "
-            "one below its high one."
+        yield (
+            f"bounds: found low {low} and high {high}; expected as many numbers, each low one "
+            "below its high one."
         )
+    for n, layer in enumerate(block["layers"]):
+        if layer in owner or layer in block["layers"][:n]:
+            yield (
+                f"layers: '{layer}' is in block '{owner.get(layer, block['block'])}' already; "
+                "expected every layer once."
+            )
+
+
+def _takes(rule: Rule, names: Iterable[str]) -> str:
+    return f"the rule {rule.name} takes {_listing(names)}."
 
 
 def _listing(names: Iterable[str]) -> str:

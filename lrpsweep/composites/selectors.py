@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from lrpsweep.composites.values import NAME, names_in, value_of
+from lrpsweep.composites.values import NAME, as_number, names_in, reference
 from lrpsweep.errors import InputError, guess
 
 if TYPE_CHECKING:
@@ -60,16 +60,24 @@ def _ends(selector: str) -> tuple[str, ...]:
 def bind_depths(selector: str, values: Mapping[str, Any]) -> str:
     """The selector or part with the values of its searched depths.
 
-    values: whole numbers, or '$name' again.
+    values: whole numbers, or '$name' again. Raises InputError for others.
     """
     if not depth_names((selector,)):
         return selector
-    ends = [_depth(value_of(end, values)) if end else "" for end in _ends(selector)]
+    names = [(end, reference(end)) for end in _ends(selector)]
+    ends = [end if name is None else _depth(values[name], selector) for end, name in names]
     return f"convolutions to depth {ends[0]}" if is_part(selector) else f"depth {'..'.join(ends)}"
 
 
-def _depth(value: Any) -> str:
-    return value if isinstance(value, str) else str(int(value))
+def _depth(value: Any, selector: str) -> str:
+    if reference(value) is not None:
+        return str(value)
+    number = as_number(value)
+    if number is None or number < 0 or not number.is_integer():
+        raise InputError(
+            f"layers '{selector}': found {value!r}; expected a whole number of at least 0"
+        )
+    return str(int(number))
 
 
 def part_end(part: str) -> Fraction | int | None:
@@ -96,7 +104,7 @@ def select_layers(layers: Sequence[LayerInfo], selector: str | int) -> tuple[Lay
     if ".." in text:
         first, last = _range_ends(layers, text)
         return tuple(layers[first : last + 1])
-    chosen = tuple(layer for layer in layers if _matches(layer, text))
+    chosen = tuple(layer for layer in layers if _named(layer, text) or layer.kind == text)
     if not chosen:
         raise InputError(_unknown(layers, text))
     return chosen
@@ -116,9 +124,7 @@ def _at_depths(
 
 
 def _range_ends(layers: Sequence[LayerInfo], text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(.*?)\.\.(.*)", text)
-    assert match is not None
-    start, stop = match.groups()
+    start, _, stop = text.partition("..")
     first = _position(layers, start, last=False) if start else 0
     last = len(layers) - 1 if stop in ("", "end") else _position(layers, stop, last=True)
     if last < first:
@@ -142,10 +148,6 @@ def _named(layer: LayerInfo, word: str) -> bool:
     return layer.name == word or layer.name.startswith(word + ".")
 
 
-def _matches(layer: LayerInfo, word: str) -> bool:
-    return _named(layer, word) or layer.kind == word
-
-
 def _unknown(layers: Sequence[LayerInfo], word: str) -> str:
     names = [layer.name for layer in layers]
     kinds = sorted({layer.kind for layer in layers})
@@ -153,24 +155,6 @@ def _unknown(layers: Sequence[LayerInfo], word: str) -> str:
         f"the network has no layer '{word}'. Layers run from '{names[0]}' (0) to '{names[-1]}' "
         f"({len(names) - 1}); types are {', '.join(kinds)}.{guess(word, names + kinds)}"
     )
-
-
-def operations_of(
-    layers: Sequence[LayerInfo], block: str, wanted: Sequence[str], kind: str
-) -> tuple[str, ...]:
-    """The layers of a kind of operation without weights that a block's selectors mean.
-
-    Raises InputError, which names the block, when there is none.
-    """
-    chosen = _chosen(layers, block, wanted)
-    found = tuple(x.name for x in layers if x.name in chosen and x.handling == kind)
-    if not found:
-        known = [layer.name for layer in layers if layer.handling == kind]
-        raise InputError(
-            f"composite.{block}.layers: {list(wanted)} selects no layer of kind {kind}; expected "
-            f"at least one of {_listing(known) or 'none, which this network has'}"
-        )
-    return found
 
 
 def assign_layers(
@@ -186,10 +170,9 @@ def assign_layers(
     nothing, two of those overlap, or a layer is in none of them.
     """
     owner: dict[str, str] = {}
-    weighted = {layer.name for layer in layers if layer.weighted}
     for block, wanted in selectors.items():
-        if block not in moving:
-            for layer in _selected(layers, block, wanted):
+        if block not in moving and (wanted or block != DEFAULT_BLOCK):
+            for layer in layers_of(layers, block, wanted):
                 if owner.setdefault(layer, block) != block:
                     raise InputError(
                         f"composite.{block}.layers: layer '{layer}' is in block '{owner[layer]}' "
@@ -205,41 +188,38 @@ def assign_layers(
     owner |= dict.fromkeys(left, DEFAULT_BLOCK)
     for block in reversed([name for name in selectors if name in moving]):
         chosen = _chosen(layers, block, selectors[block])
-        owner |= dict.fromkeys((name for name in chosen if name in weighted), block)
+        owner |= {layer.name: block for layer in layers if layer.weighted and layer.name in chosen}
     return {
         block: tuple(layer.name for layer in layers if owner.get(layer.name) == block)
         for block in selectors
     }
 
 
-def _selected(
-    layers: Sequence[LayerInfo], block: str, wanted: Sequence[str | int]
-) -> Sequence[str]:
-    """The layers with weights that a block's selectors mean; at least one."""
-    if not wanted and block == DEFAULT_BLOCK:
-        return ()
-    found = _chosen(layers, block, wanted)
-    chosen = [layer.name for layer in layers if layer.weighted and layer.name in found]
-    if not chosen:
+def layers_of(
+    layers: Sequence[LayerInfo], block: str, wanted: Sequence[str | int], kind: str | None = None
+) -> tuple[str, ...]:
+    """The layers with weights, or of a kind without, that a block's selectors mean; in order.
+
+    Raises InputError, which names the block, when there is none.
+    """
+    known = [x.name for x in layers if (x.handling == kind if kind else x.weighted)]
+    chosen = _chosen(layers, block, wanted)
+    found = tuple(name for name in known if name in chosen)
+    if not found:
+        missing = f"layer of kind {kind}" if kind else "layer with weights"
         raise InputError(
-            f"composite.{block}.layers: {list(wanted)} selects no layer with weights; expected at "
-            f"least one of {_listing([layer.name for layer in layers if layer.weighted])}"
+            f"composite.{block}.layers: {list(wanted)} selects no {missing}; expected at least one "
+            f"of {_listing(known) or 'none, which this network has'}"
         )
-    return chosen
+    return found
 
 
-def _chosen(
-    layers: Sequence[LayerInfo], block: str, wanted: Sequence[str | int]
-) -> dict[str, None]:
+def _chosen(layers: Sequence[LayerInfo], block: str, wanted: Sequence[str | int]) -> set[str]:
     """The names of all layers that a block's selectors mean."""
-    chosen: dict[str, None] = {}
-    for selector in wanted:
-        try:
-            found = select_layers(layers, selector)
-        except InputError as error:
-            raise InputError(f"composite.{block}.layers: {error}") from error
-        chosen |= {layer.name: None for layer in found}
-    return chosen
+    try:
+        return {x.name for selector in wanted for x in select_layers(layers, selector)}
+    except InputError as error:
+        raise InputError(f"composite.{block}.layers: {error}") from error
 
 
 def _listing(names: Sequence[str], most: int = 8) -> str:
@@ -260,11 +240,7 @@ def assign_parts(
     network has no layer are left out.
     """
     weighted = sorted((x for x in layers if x.weighted), key=lambda layer: layer.depth)
-    head = [
-        layer.name
-        for layer in weighted
-        if ("Linear" in layer.kind and not layer.on_map) or layer is weighted[-1]
-    ]
+    head = [x.name for x in weighted if (x.dense and not x.on_map) or x is weighted[-1]]
     body = [layer for layer in weighted if layer.name not in head]
     deepest = max((layer.depth for layer in body), default=0)
     parts: dict[str, tuple[str, ...]] = {}

@@ -35,7 +35,9 @@ def names_in(given: object) -> Iterator[str]:
 
 
 def value_of(given: Any, values: Mapping[str, Any]) -> Any:
-    """What was given, or the value of the searched name that it stands for."""
+    """What was given, or the value of the searched name that it stands for; in tuples, of each."""
+    if isinstance(given, tuple):
+        return tuple(value_of(factor, values) for factor in given)
     name = reference(given)
     return given if name is None else values[name]
 

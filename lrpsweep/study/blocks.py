@@ -8,49 +8,40 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, StringConstraints, ValidationError, create_model
-from pydantic_core import PydanticCustomError
 
-from lrpsweep.composites.block import POOLING, WEIGHTED, Block, Composite, pooling_rules
+from lrpsweep.composites.block import NO_STABILIZER, Block, Composite, options_of
 from lrpsweep.composites.presets import PRESETS, preset
 from lrpsweep.composites.selectors import DEFAULT_BLOCK, depth_names, is_selector
 from lrpsweep.composites.values import HUGE, NAME, as_number, names_in, reference
 from lrpsweep.errors import guess
-from lrpsweep.registry import find_registry
-from lrpsweep.study.dimensions import Dimension
-from lrpsweep.study.frozen import Frozen
-from lrpsweep.study.problems import Place, Problem, problems_of, shown
+from lrpsweep.registry import Registry, find_registry
+from lrpsweep.study.frozen import Frozen, Word, expected
+from lrpsweep.study.problems import Place, Problem, found, missing, problems_of, shown
+from lrpsweep.study.space import Search, meanings
 
 if TYPE_CHECKING:
     from lrpsweep.attribution.lrp.rules import Parameter, Rule
 
 
-class Range(Protocol):
-    """Which numbers are allowed; a rule's Parameter is one."""
+@dataclass(frozen=True)
+class Allowed:
+    """Which numbers there may be, where no Parameter of a rule says so."""
 
-    @property
-    def requirement(self) -> str:
-        """What `allows` asks for, in words."""
-
-    def allows(self, value: float) -> bool:
-        """Whether the number is one of them."""
+    requirement: str
+    allows: Callable[[float], bool]
 
 
-class _Share:
-    requirement = "a number from 0 to 1"
-
-    def allows(self, value: float) -> bool:
-        return 0 <= value <= 1
-
-
-DECAY = _Share()
+DECAY = Allowed("a number from 0 to 1", lambda value: 0 <= value <= 1)
 """What a decaying parameter is multiplied by, from depth to depth: it may not grow."""
 
-Search = Mapping[str, Dimension]
-Word = Annotated[str, StringConstraints(min_length=1)]
+DEPTH = Allowed("whole numbers of at least 0", lambda value: value >= 0 and value.is_integer())
+"""A number of layers from the images on."""
+
 PLACE = ("composite",)
 
 
@@ -59,9 +50,8 @@ def _selectors(value: Any) -> tuple[str, ...]:
     given = value if isinstance(value, tuple) else (value,)
     texts = tuple(str(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in given)
     if not texts or not all(isinstance(t, str) and is_selector(t) for t in texts):
-        raise PydanticCustomError(
-            "layers",
-            "Input should be a layer name, a leaf index, a type such as Conv2d, a range "
+        raise expected(
+            "a layer name, a leaf index, a type such as Conv2d, a range "
             "'first..last' or 'first..end', a depth such as 'depth 3' or 'depth 1..$n', or a list "
             "of those",
         )
@@ -73,7 +63,7 @@ def _bound(value: Any) -> tuple[float, ...]:
     given = value if isinstance(value, tuple) else (value,)
     numbers = tuple(float(v) for v in given if isinstance(v, int | float) and abs(v) < HUGE)
     if not given or len(numbers) < len(given) or any(isinstance(v, bool) for v in given):
-        raise PydanticCustomError("bound", "Input should be a number, or a list of one per channel")
+        raise expected("a number, or a list of one per channel")
     return numbers
 
 
@@ -85,7 +75,7 @@ def _hyper(value: Any) -> float | str:
         return str(value)
     number = as_number(value)
     if number is None or not abs(number) < HUGE:
-        raise PydanticCustomError("hyper", "Input should be a number, 'inf' or '$name'")
+        raise expected("a number, 'inf' or '$name'")
     return number + 0.0  # -0.0 becomes 0.0
 
 
@@ -108,10 +98,9 @@ class BlockText(Frozen):
     decay: Hyper | None = None
     low: Bound | None = None
     high: Bound | None = None
-    pooling: Word | None = None
 
 
-def _rules() -> Mapping[str, Rule]:
+def _rules() -> Registry[Rule]:
     return find_registry("rule")
 
 
@@ -121,14 +110,15 @@ def _parameters(rules: Iterable[Rule]) -> dict[str, Parameter]:
 
 def _options(rules: Iterable[Rule]) -> dict[str, tuple[str, ...]]:
     """Option to its variants, the usual one first."""
-    return {o.name: o.values for rule in rules for o in rule.options}
+    return {name: words for rule in rules for name, words in options_of(rule).items()}
 
 
 def block_text() -> type[BlockText]:
     """A block as it is written, with a key for each parameter and option of all rules."""
+    rules = _rules().values()
     fields: dict[str, Any] = {
-        **dict.fromkeys(_parameters(_rules().values()), (Hyper | None, None)),
-        **dict.fromkeys(_options(_rules().values()), (Word | None, None)),
+        **dict.fromkeys(_parameters(rules), (Hyper | None, None)),
+        **dict.fromkeys(_options(rules), (Word | None, None)),
     }
     return create_model("WrittenBlock", __base__=BlockText, **fields)
 
@@ -142,36 +132,26 @@ def parse_composite(raw: Any, search: Search) -> tuple[Composite | None, list[Pr
         return _parse_blocks(raw, search)
     if isinstance(raw, dict) and "preset" in raw:
         return _parse_preset(raw, search)
-    expected = "expected a list of blocks, or {preset: name}."
-    return None, [Problem(PLACE, f"found {shown(raw)}; {expected}")]
+    return None, [found(PLACE, raw, "a list of blocks, or {preset: name}")]
 
 
 def _parse_preset(raw: dict[str, Any], search: Search) -> tuple[Composite | None, list[Problem]]:
-    name, given, problems = raw["preset"], {}, []
+    raw = dict(raw)
+    name = raw.pop("preset")
     if not isinstance(name, str) or name not in PRESETS:
         text = f"found {shown(name)}; expected one of {', '.join(PRESETS)}."
         return None, [Problem((*PLACE, "preset"), text + guess(str(name), PRESETS))]
-    known = PRESETS[name].hyper
-    for key, value in raw.items():
-        place = (*PLACE, key)
-        if key == "preset":
-            continue
-        if key not in known:
-            problems.append(
-                Problem(
-                    place,
-                    f"unknown key; expected one of {', '.join(known)}, the hyperparameters of "
-                    f"{name}.{guess(key, known)}",
-                )
-            )
-            continue
-        try:
-            given[key] = _hyper(value)
-        except PydanticCustomError as error:
-            expected = error.message().removeprefix("Input should be ")
-            problems.append(Problem(place, f"found {shown(value)}; expected {expected}."))
-            continue
-        problems += _preset_value(place, PRESETS[name].blocks, key, given[key], search)
+    fields: dict[str, Any] = dict.fromkeys(PRESETS[name].hyper, (Hyper, None))
+    model = create_model("WrittenPreset", __base__=Frozen, **fields)
+    try:
+        given = model.model_validate(raw).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        return None, problems_of(error, PLACE, model)
+    problems = [
+        problem
+        for key, value in given.items()
+        for problem in _preset_value((*PLACE, key), PRESETS[name].blocks, key, value, search)
+    ]
     return (None if problems else preset(name, given)), problems
 
 
@@ -183,19 +163,19 @@ def _preset_value(
         yield from _depth(place, value, search)
         return
     parameters = _parameters(_rules().values())
-    factors = [
+    ranges = (
         parameters[name] if factor == 0 else DECAY
         for block in blocks
         for name, given in block.values.items()
         for factor, named in enumerate(given if isinstance(given, tuple) else (given,))
         if named == f"${key}"
-    ]
-    yield from _number(place, factors[0] if factors else DECAY, value, search)
+    )
+    yield from _number(place, next(ranges, DECAY), value, search)
 
 
 def _parse_blocks(raw: tuple[Any, ...], search: Search) -> tuple[Composite | None, list[Problem]]:
     if not raw:
-        return None, [Problem(PLACE, "found []; expected at least one block.")]
+        return None, [found(PLACE, raw, "at least one block")]
     model, texts, problems = block_text(), [], []
     for i, block in enumerate(raw):
         try:
@@ -208,8 +188,8 @@ def _parse_blocks(raw: tuple[Any, ...], search: Search) -> tuple[Composite | Non
     for i, text in enumerate(texts):
         place = (*PLACE, i)
         if names[text.block] > 1:
-            found = f"found '{text.block}' {names[text.block]} times; expected a name of its own."
-            problems.append(Problem((*place, "block"), found))
+            said = f"found '{text.block}' {names[text.block]} times; expected a name of its own."
+            problems.append(Problem((*place, "block"), said))
         problems += _layers(place, text, search)
         problems += _rule(place, text, search)
     return (None if problems else Composite(tuple(map(_block, texts)))), problems
@@ -218,7 +198,7 @@ def _parse_blocks(raw: tuple[Any, ...], search: Search) -> tuple[Composite | Non
 def _block(text: BlockText) -> Block:
     """The block, without what is usual anyway."""
     rules = _rules().values()
-    options = _options(rules) | {POOLING: tuple(pooling_rules())}
+    options = _options(rules)
     numbers = {name: getattr(text, name) for name in _parameters(rules)}
     words = {name: getattr(text, name) for name in options}
     return Block(
@@ -234,61 +214,36 @@ def _block(text: BlockText) -> Block:
 
 def _layers(place: Place, text: BlockText, search: Search) -> Iterator[Problem]:
     if text.block == DEFAULT_BLOCK and text.layers:
-        yield Problem(
-            (*place, "layers"),
-            f"found {shown(text.layers)}; expected nothing: the block named default takes what "
-            f"the others leave.",
-        )
+        reason = "the block named default takes what the others leave"
+        yield found((*place, "layers"), text.layers, f"nothing: {reason}")
     if text.block != DEFAULT_BLOCK and not text.layers:
-        yield Problem((*place, "layers"), "missing; expected the layers that the block holds.")
+        yield missing((*place, "layers"), "the layers that the block holds")
     for name in depth_names(text.layers):
         yield from _depth((*place, "layers"), f"${name}", search)
 
 
 def _depth(place: Place, value: float | str, search: Search) -> Iterator[Problem]:
     """A number of layers from the images on, or what may be searched as one."""
-    name = reference(value)
-    if name is not None and name not in search:
-        yield Problem(place, _unknown_name(str(value), search))
-        return
-    dimension = None if name is None else search[name]
+    dimension = search.get(reference(value) or "")
     if dimension is not None and dimension.continuous:
-        yield Problem(
-            place,
-            f"found '{value}', a range of all numbers; expected an int, or a choice of whole "
-            "numbers of at least 0.",
-        )
-        return
-    for depth in (value,) if dimension is None else dimension.extremes:
-        number = as_number(depth)
-        if number is None or not math.isfinite(number) or number < 0 or number != int(number):
-            may_be = "" if name is None else f"'{value}', which may be "
-            yield Problem(
-                place, f"found {may_be}{shown(depth)}; expected whole numbers of at least 0."
-            )
-            return
+        ints = f"an int, or a choice of {DEPTH.requirement}"
+        yield Problem(place, f"found '{value}', a range of all numbers; expected {ints}.")
+    else:
+        yield from _number(place, DEPTH, value, search)
 
 
 def _rule(place: Place, text: BlockText, search: Search) -> Iterator[Problem]:
-    words = _words(text.rule, search)
-    if not _all_of(words, _rules()):
-        yield _no_word((*place, "rule"), text.rule, _rules(), search)
+    """Everything of the block but its layers."""
+    unknown = list(_word((*place, "rule"), text.rule, _rules(), search))
+    if unknown:
+        yield from unknown
         return
-    rules = [_rules()[word] for word in words]
+    rules = [_rules()[word] for word in meanings(text.rule, search)]
     if len({rule.on for rule in rules}) > 1:
         kinds = ", ".join(f"{rule.name} is for {rule.on}" for rule in rules)
         yield Problem((*place, "rule"), f"found rules for layers of different kinds: {kinds}.")
         return
-    yield from _settings(place, text, rules, search)
-
-
-def _settings(
-    place: Place, text: BlockText, rules: list[Rule], search: Search
-) -> Iterator[Problem]:
-    """Everything of the block but its layers and rule."""
     parameters, options = _parameters(rules), _options(rules)
-    if any(rule.on == WEIGHTED for rule in rules):
-        options |= {POOLING: tuple(pooling_rules())}
     decays = any(p.decays for p in parameters.values())
     bounded = any(rule.bounded for rule in rules)
     besides = [*(["decay"] if decays else []), *(["low", "high"] if bounded else [])]
@@ -301,8 +256,8 @@ def _settings(
         yield from _needed((*place, name), parameters[name], text, search)
     for option in sorted(options):
         word = getattr(text, option)
-        if word is not None and not _all_of(_words(word, search), options[option]):
-            yield _no_word((*place, option), word, options[option], search)
+        if word is not None:
+            yield from _word((*place, option), word, options[option], search)
 
 
 def _bounds(place: Place, text: BlockText) -> Iterator[Problem]:
@@ -311,31 +266,24 @@ def _bounds(place: Place, text: BlockText) -> Iterator[Problem]:
     if low is None and high is None:
         return
     if low is None or high is None:
-        missing, given = ("low", "high") if low is None else ("high", "low")
-        yield Problem((*place, missing), f"missing; expected one, since {given} is given.")
+        lacking, given = ("low", "high") if low is None else ("high", "low")
+        yield missing((*place, lacking), f"one, since {given} is given")
     elif len(low) != len(high):
         yield Problem((*place, "high"), f"found {len(high)} numbers; expected {len(low)}, as low.")
     elif not all(a < b for a, b in zip(low, high, strict=True)):
-        yield Problem(
-            (*place, "high"), f"found {shown(high)}; expected more than low, {shown(low)}."
-        )
+        yield found((*place, "high"), high, f"more than low, {shown(low)}")
 
 
 def _foreign(place: Place, text: BlockText, known: Collection[str]) -> Iterator[Problem]:
     """What the block's rule does not take."""
-    given = {key: getattr(text, key) for key in type(text).model_fields}
+    given = text.model_dump(exclude_none=True)
     for key, value in given.items():
-        if key not in ("block", "layers", "rule", *known) and value is not None:
-            yield Problem(
-                (*place, key),
-                f"found {shown(value)}; expected nothing: rule {shown(text.rule)} takes "
-                f"{', '.join(known)}.",
-            )
-    if given.get("stabilize") == "none" and given["stabilizer"] is not None:
-        yield Problem(
-            (*place, "stabilizer"),
-            f"found {shown(given['stabilizer'])}; expected nothing: stabilize is 'none'.",
-        )
+        if key not in ("block", "layers", "rule", *known):
+            taken = f"rule {shown(text.rule)} takes {', '.join(known)}"
+            yield found((*place, key), value, f"nothing: {taken}")
+    if given.get("stabilize") == NO_STABILIZER and "stabilizer" in given:
+        reason = f"stabilize is '{NO_STABILIZER}'"
+        yield found((*place, "stabilizer"), given["stabilizer"], f"nothing: {reason}")
 
 
 def _needed(
@@ -345,66 +293,43 @@ def _needed(
     if value is not None:
         yield from _number(place, parameter, value, search)
     elif parameter.default is None:
-        yield Problem(
-            place,
-            f"missing; expected {parameter.requirement}, or '$name' of a searched one, because the "
-            f"rule is {shown(text.rule)}.",
-        )
+        reason = f"because the rule is {shown(text.rule)}"
+        yield missing(place, f"{parameter.requirement}, or '$name' of a searched one, {reason}")
 
 
-def _number(place: Place, allowed: Range, value: float | str, search: Search) -> Iterator[Problem]:
-    """A parameter's value, or the '$name' of what may be searched as one."""
+def _number(
+    place: Place, allowed: Allowed | Parameter, value: float | str, search: Search
+) -> Iterator[Problem]:
+    """A number, or the '$name' of what may be searched as one."""
     name = reference(value)
-    if name is None:
-        if not _allows(allowed, value):
-            yield Problem(place, f"found {shown(value)}; expected {allowed.requirement}.")
-    elif name not in search:
+    if name is not None and name not in search:
         yield Problem(place, _unknown_name(str(value), search))
-    else:
-        for extreme in search[name].extremes:
-            if not _allows(allowed, extreme):
-                yield Problem(
-                    place,
-                    f"found '{value}', which may be {shown(extreme)}; expected "
-                    f"{allowed.requirement}.",
-                )
-                return
+        return
+    for extreme in (value,) if name is None else search[name].extremes:
+        number = as_number(extreme)
+        if number is None or not allowed.allows(number):
+            may_be = "" if name is None else f"'{value}', which may be "
+            said = f"found {may_be}{shown(extreme)}; expected {allowed.requirement}."
+            yield Problem(place, said)
+            return
 
 
-def _allows(allowed: Range, value: object) -> bool:
-    number = as_number(value)
-    return number is not None and allowed.allows(number)
-
-
-def _words(word: str, search: Search) -> tuple[Any, ...]:
-    """All that a word of a block, or the '$name' of a choice, may mean."""
-    name = reference(word)
-    if name is None:
-        return (word,)
-    return search[name].listed if name in search else ()
-
-
-def _all_of(words: tuple[Any, ...], known: Collection[str]) -> bool:
-    return bool(words) and all(word in known for word in words)
-
-
-def _no_word(place: Place, word: str, known: Collection[str], search: Search) -> Problem:
-    """A word, or a choice of them, that is not among the known ones."""
-    allowed = f"one of {', '.join(known)}"
-    name = reference(word)
-    if name is None:
-        return Problem(place, f"found '{word}'; expected {allowed}.{guess(word, known)}")
-    if name not in search:
-        return Problem(place, _unknown_name(word, search))
-    unknown = [value for value in _words(word, search) if value not in known]
-    if not unknown:
-        return Problem(
+def _word(place: Place, word: str, known: Collection[str], search: Search) -> Iterator[Problem]:
+    """One of the known words, or the '$name' of a choice of them."""
+    name, allowed = reference(word), f"one of {', '.join(known)}"
+    if name is not None and name not in search:
+        yield Problem(place, _unknown_name(word, search))
+        return
+    words = meanings(word, search)
+    unknown = [value for value in words if value not in known]
+    if not words:
+        yield Problem(
             place, f"found '{word}', a range of numbers; expected a choice, each {allowed}."
         )
-    near = guess(str(unknown[0]), known)
-    return Problem(
-        place, f"found '{word}', which may be {shown(unknown[0])}; expected {allowed}.{near}"
-    )
+    elif unknown:
+        may_be = "" if name is None else f", which may be {shown(unknown[0])}"
+        near = guess(str(unknown[0]), known)
+        yield Problem(place, f"found '{word}'{may_be}; expected {allowed}.{near}")
 
 
 def _unknown_name(value: str, search: Search) -> str:

@@ -9,8 +9,8 @@ from lrpsweep.composites.presets import PRESETS
 from lrpsweep.errors import guess
 from lrpsweep.registry import find_registry
 from lrpsweep.study.blocks import parse_composite, unused_names
-from lrpsweep.study.fields import DataSpec, EvaluationSpec, ModelSpec, StudyFile
-from lrpsweep.study.problems import Place, Problem, shown
+from lrpsweep.study.fields import DataSpec, ModelSpec, StudyFile
+from lrpsweep.study.problems import Place, Problem, found, missing, shown
 from lrpsweep.study.secrets import is_masked
 from lrpsweep.study.space import free
 
@@ -31,35 +31,27 @@ def problems_between(study: StudyFile) -> Iterator[Problem]:
 def _one_of(place: Place, part: object, names: tuple[str, ...]) -> Iterator[Problem]:
     given = [name for name in names if getattr(part, name) is not None]
     if len(given) != 1:
-        found = f"found {' and '.join(given)}" if given else "found none"
-        yield Problem(place, f"{found}; expected exactly one of {', '.join(names)}.")
+        text = f"found {' and '.join(given) or 'none'}; expected exactly one of {', '.join(names)}."
+        yield Problem(place, text)
 
 
 def _model(model: ModelSpec) -> Iterator[Problem]:
     yield from _one_of(("model",), model, ("embedded", "torchvision", "factory", "python"))
     given = model.model_fields_set
     if model.torchvision and "weights" not in given:
-        yield Problem(
-            ("model", "weights"),
-            "missing; expected the name of the weights (IMAGENET1K_V1), a path to .safetensors "
-            "or .pt, or null for random weights.",
-        )
+        expected = "the name of the weights (IMAGENET1K_V1), a path to .safetensors or .pt, or null"
+        yield missing(("model", "weights"), f"{expected} for random weights")
     if model.embedded:
         yield from _nothing("model", model, ("weights", "classes", "preprocess"), _OWN)
     if model.python and model.weights is not None:
         yield from _nothing("model", model, ("weights",), "the network is handed over with its own")
     if (model.factory or model.python) and model.preprocess == "auto":
-        yield Problem(
-            ("model", "preprocess"),
-            "missing; expected {resize, crop, mean, std} as in the network's training: a wrong "
-            "normalisation still gives plausible heatmaps.",
-        )
+        expected = "{resize, crop, mean, std} as in the network's training: a wrong normalisation"
+        yield missing(("model", "preprocess"), f"{expected} still gives plausible heatmaps")
     size = model.preprocess
     if not isinstance(size, str) and size.resize and size.crop and size.crop > size.resize:
-        yield Problem(
-            ("model", "preprocess", "crop"),
-            f"found {size.crop}; expected at most the {size.resize} pixels of resize.",
-        )
+        expected = f"at most the {size.resize} pixels of resize"
+        yield found(("model", "preprocess", "crop"), size.crop, expected)
 
 
 _OWN = "the embedded model brings its own"
@@ -69,10 +61,7 @@ def _nothing(part: str, spec: Any, names: tuple[str, ...], reason: str) -> Itera
     """Keys that stand in the file although they mean nothing there."""
     for name in names:
         if name in spec.model_fields_set:
-            yield Problem(
-                (part, name),
-                f"found {shown(getattr(spec, name))}; expected nothing: {reason}.",
-            )
+            yield found((part, name), getattr(spec, name), f"nothing: {reason}")
 
 
 _SOURCES = ("embedded", "folder", "csv", "dataset", "python")
@@ -86,15 +75,12 @@ def _data(data: DataSpec) -> Iterator[Problem]:
         yield from _nothing("data", data, ("labels",), "labels handed over are the model's indices")
     elif data.labels is None and (data.target == "label" or data.misclassified == "leave_out"):
         reason = "target is 'label'" if data.target == "label" else "misclassified is 'leave_out'"
-        yield Problem(
-            ("data", "labels"),
-            "missing; expected 'index', 'name', 'wnid' or a map from the names of the data's "
-            f"classes to those of the model, because {reason}.",
-        )
+        expected = "'index', 'name', 'wnid' or a map from the names of the data's classes to those"
+        yield missing(("data", "labels"), f"{expected} of the model, because {reason}")
     if not (data.csv or data.dataset):
         yield from _nothing("data", data, ("root",), "only csv and dataset have a root")
     if data.dataset and data.root is None:
-        yield Problem(("data", "root"), "missing; expected the folder that holds the data set.")
+        yield missing(("data", "root"), "the folder that holds the data set")
     if not data.dataset:
         yield from _nothing("data", data, ("options",), "only dataset takes options")
 
@@ -102,10 +88,7 @@ def _data(data: DataSpec) -> Iterator[Problem]:
 def _search(study: StudyFile) -> Iterator[Problem]:
     for name, dimension in study.search.items():
         for fault in dimension.faults():
-            yield Problem(
-                ("search", name, fault.field),
-                f"found {shown(fault.found)}; expected {fault.expected}.",
-            )
+            yield found(("search", name, fault.field), fault.found, fault.expected)
     if not free(study.search):
         yield Problem(("search",), "found fixed values only; expected something to search.")
 
@@ -115,10 +98,8 @@ def _baselines(names: tuple[str, ...]) -> Iterator[Problem]:
     known = [*PRESETS, *methods]
     for i, name in enumerate(names):
         if name not in known:
-            yield Problem(
-                ("baselines", i),
-                f"found '{name}'; expected one of {', '.join(known)}.{guess(name, known)}",
-            )
+            expected = f"one of {', '.join(known)}.{guess(name, known)}"
+            yield Problem(("baselines", i), f"found '{name}'; expected {expected}")
         elif name in names[:i]:
             yield Problem(("baselines", i), f"found '{name}' again; expected every name once.")
 
@@ -126,39 +107,28 @@ def _baselines(names: tuple[str, ...]) -> Iterator[Problem]:
 def _evaluation(study: StudyFile) -> Iterator[Problem]:
     evaluation = study.evaluation
     protocol = find_registry("protocol")[evaluation.protocol]
-    yield from _of_protocol(evaluation, protocol)
     measures = find_registry("measure")
-    if measures[study.objective].control and not protocol.controls:
+    controls = [name for name in study.objectives if measures[name].control]
+    if controls and not protocol.controls:
         others = [name for name, measure in measures.items() if not measure.control]
-        allowed = [name for name, found in find_registry("protocol").items() if found.controls]
+        allowed = [name for name, other in find_registry("protocol").items() if other.controls]
         yield Problem(
             ("objective",),
-            f"found '{study.objective}', which no heatmap changes; expected "
+            f"found '{controls[0]}', which no heatmap changes; expected "
             f"{', '.join(others[:-1])} or {others[-1]}: it is a control of protocol "
             f"{' and '.join(allowed)} only.",
         )
-    if evaluation.schedule != "linear" and evaluation.steps is not None:
-        yield Problem(
-            ("evaluation", "steps"),
-            f"found {evaluation.steps}; expected nothing: the quadratic schedule follows from "
-            f"the number of patches.",
-        )
-
-
-def _of_protocol(evaluation: EvaluationSpec, protocol: Any) -> Iterator[Problem]:
-    """What the protocol does not know."""
     if evaluation.schedule not in protocol.schedules:
-        yield Problem(
-            ("evaluation", "schedule"),
-            f"found '{evaluation.schedule}'; expected nothing: protocol {evaluation.protocol} is "
-            f"{' or '.join(protocol.schedules)}.",
-        )
+        expected = f"nothing: protocol {protocol.name} is {' or '.join(protocol.schedules)}"
+        yield found(("evaluation", "schedule"), evaluation.schedule, expected)
+    elif evaluation.steps is not None and evaluation.schedule not in protocol.stepped:
+        schedule = f"the {evaluation.schedule} schedule"
+        expected = f"nothing: {schedule} follows from the number of patches"
+        yield found(("evaluation", "steps"), evaluation.steps, expected)
     if evaluation.perturbation not in protocol.perturbations:
-        yield Problem(
-            ("evaluation", "perturbation"),
-            f"found '{evaluation.perturbation}'; expected {' or '.join(protocol.perturbations)}, "
-            f"which are all that protocol {evaluation.protocol} has.",
-        )
+        expected = f"{' or '.join(protocol.perturbations)}, which are all that protocol"
+        place = ("evaluation", "perturbation")
+        yield found(place, evaluation.perturbation, f"{expected} {protocol.name} has")
 
 
 def _passwords(study: StudyFile) -> Iterator[Problem]:
@@ -174,20 +144,13 @@ def _passwords(study: StudyFile) -> Iterator[Problem]:
 
 
 def _sampling(study: StudyFile) -> Iterator[Problem]:
+    number = f"a number: the sampler is {study.sampler.name}"
     if not find_registry("sampler")[study.sampler.name].exhaustive:
         if study.trials is None:
-            yield Problem(
-                ("trials",), f"missing; expected a number: the sampler is {study.sampler.name}."
-            )
+            yield missing(("trials",), number)
         return
     if study.trials is not None:
-        yield Problem(
-            ("trials",),
-            f"found {study.trials}; expected nothing: a grid has as many trials as points.",
-        )
+        yield found(("trials",), study.trials, "nothing: a grid has as many trials as points")
     for name, dimension in study.search.items():
         if dimension.lacks_points():
-            yield Problem(
-                ("search", name, "points"),
-                f"missing; expected a number: the sampler is {study.sampler.name}.",
-            )
+            yield missing(("search", name, "points"), number)

@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import BeforeValidator, Discriminator, Field, PlainValidator, Tag
-from pydantic_core import PydanticCustomError
 
 from lrpsweep.composites.values import HUGE, as_number, rounded, same_value
 from lrpsweep.results import Axis
-from lrpsweep.study.frozen import Frozen
+from lrpsweep.study.frozen import Frozen, expected
 
 
 def _scalar(value: Any) -> float | int | str | bool:
     """A number, a word, or true or false; NaN and infinity are none of these ('inf' is a word)."""
     if not isinstance(value, bool | int | float | str):
-        raise PydanticCustomError("scalar", "Input should be a number, a word, true or false")
+        raise expected("a number, a word, true or false")
     if isinstance(value, int | float) and not abs(value) < HUGE:
-        raise PydanticCustomError("scalar", "Input should be a finite number, or 'inf'")
+        raise expected("a finite number, or 'inf'")
     return value
 
 
@@ -56,18 +55,13 @@ class Dimension(Frozen):
     """Where the value of one hyperparameter comes from.
 
     A sampler proposes a parameter, the composite gets the value that it stands for: `decode` and
-    `encode` translate. free: whether a sampler has a say in it. continuous: whether it holds all
-    numbers between its ends. logarithmic: whether ratios count, not differences.
+    `encode` translate. kind: the key that it has in a study file. free: whether a sampler has a say
+    in it. continuous: whether it holds all numbers between its ends.
     """
 
+    kind: ClassVar[str]
     free: ClassVar[bool] = True
     continuous: ClassVar[bool] = False
-    logarithmic: ClassVar[bool] = False
-
-    @property
-    @abstractmethod
-    def extremes(self) -> tuple[Any, ...]:
-        """The values that can be out of bounds: if these are allowed, all are."""
 
     @property
     def listed(self) -> tuple[Any, ...]:
@@ -75,30 +69,35 @@ class Dimension(Frozen):
         return ()
 
     @property
+    def extremes(self) -> tuple[Any, ...]:
+        """The values that can be out of bounds: if these are allowed, all are."""
+        return self.listed
+
+    @property
     def lowest(self) -> Any:
         """The parameter at the lower end, or of the first choice."""
         return self.grid()[0]
 
     @property
-    @abstractmethod
     def distribution(self) -> Distribution:
         """What a sampler draws parameters from."""
+        return Distribution("categorical", {"choices": self.listed})
 
-    @abstractmethod
     def decode(self, parameter: Any) -> Any:
         """The value that the composite gets for a parameter."""
+        return parameter
 
-    @abstractmethod
     def encode(self, value: Any) -> Any:
         """The parameter that stands for a value of this range."""
+        return next(own for own in self.listed if same_value(own, value))
 
-    @abstractmethod
     def contains(self, value: Any) -> bool:
         """Whether `decode` can give this value; the last digits do not count."""
+        return any(same_value(own, value) for own in self.listed)
 
-    @abstractmethod
     def grid(self) -> list[Any]:
         """The parameters of a grid, in order, both ends included."""
+        return list(self.listed)
 
     def place(self, parameter: Any) -> Any:
         """The point of the range that a stored parameter means.
@@ -109,19 +108,19 @@ class Dimension(Frozen):
 
     def every(self) -> Sequence[Any] | None:
         """All parameters, where there are finitely many."""
-        return None
+        return self.listed or None
 
     def tried(self, depth: bool) -> Sequence[Any]:
         """Parameters to check a composite with. depth: whether they are depths of a network."""
-        return (self.lowest,)
+        return self.listed or (depth and self.every()) or (self.lowest,)
 
     def among(self, numbers: Iterable[float], depth: bool) -> list[Any]:
         """The values to look for a published composite at. numbers: those that one may have."""
-        return [number for number in numbers if self.contains(number)]
+        return list(self.listed or (depth and self.every()) or filter(self.contains, numbers))
 
     def axis(self, name: str) -> Axis:
         """How it is drawn."""
-        return Axis(name)
+        return Axis(name, categories=tuple(map(str, self.listed)))
 
     def thinned(self, most: Count) -> Dimension:
         """The same range, with a grid of at most so many points where it is a range of numbers."""
@@ -140,16 +139,20 @@ class Dimension(Frozen):
         return False
 
 
-class Interval(Dimension):
-    """Numbers between two ends, both included."""
+class NumberRange(Dimension):
+    """Numbers between two ends, both included. drawn: the kind of its distribution."""
+
+    drawn: ClassVar[Literal["int", "float"]] = "float"
+    logarithmic: ClassVar[bool] = False
 
     if TYPE_CHECKING:
         points: Points | None
 
     @property
-    @abstractmethod
     def ends(self) -> tuple[float, float]:
         """Lowest and highest value, as they are written; 0 of a logarithmic one is below them."""
+        ends: tuple[float, float] = getattr(self, self.kind)
+        return ends
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -163,23 +166,20 @@ class Interval(Dimension):
 
     @property
     def lowest(self) -> Any:
-        """The lower end."""
+        """The lower end, also where there is no grid."""
         return self.bounds[0]
 
     @property
     def distribution(self) -> Distribution:
-        """Evenly spread numbers."""
+        """Evenly spread numbers, or logarithms."""
         low, high = self.bounds
-        return Distribution("float", {"low": low, "high": high})
-
-    @property
-    def _marks(self) -> tuple[float, ...]:
-        """The parameters that the range itself computes, or is written with, in order."""
-        return tuple(self.grid()) if self.points else self.ends
+        log = {"log": True} if self.logarithmic else {}
+        return Distribution(self.drawn, {"low": low, "high": high, **log})
 
     def place(self, parameter: Any) -> Any:
         """The point of the grid, or the end, whose number is the same; else the parameter."""
-        marks, (low, high) = self._marks, self.bounds
+        low, high = self.bounds
+        marks = self.grid() if self.points else sorted({low, *self.ends})
         at = bisect(marks, parameter)
         near = marks[max(0, at - 1) : at + 1]
         size = 0.0 if self.logarithmic else high - low
@@ -200,33 +200,49 @@ class Interval(Dimension):
             low <= number <= high or same_value(number, low) or same_value(number, high)
         )
 
+    def grid(self) -> list[Any]:
+        """As many as `points` says, or all if there are finitely many."""
+        if self.points is not None:
+            return list(self._spread(self.points))
+        numbers = self.every()
+        if numbers is None:
+            raise ValueError(f"{self} has no points")
+        return list(numbers)
+
+    @abstractmethod
+    def _spread(self, count: Count) -> Sequence[Any]:
+        """So many points from end to end."""
+
     def thinned(self, most: Count) -> Dimension:
         """The same range, with a grid of at most so many points."""
-        return self.model_copy(update={"points": min(self.points or most, most)})
+        points = min(self.points or most, most, len(self.every() or range(most)))
+        return self.model_copy(update={"points": points})
+
+    def faults(self) -> Iterator[Fault]:
+        """Ends that are not in order."""
+        if not self.ends[0] < self.ends[1]:
+            yield Fault(self.kind, self.ends, "low < high")
 
     def lacks_points(self) -> bool:
-        """Whether no number of points is given."""
-        return self.points is None
+        """Whether no number of points is given, and there are too many numbers for a grid."""
+        numbers = self.every()
+        return self.points is None and (numbers is None or len(numbers) > MOST_POINTS)
 
 
-class Log(Interval):
+class Log(NumberRange):
     """Logarithmic, both ends included; with `zero`, 0 is one more value below the lower end.
 
     Zero is what lies below the lower end, down to a tenth of the range's decades; a grid has it at
     the bottom of that, and `points` counts it.
     """
 
+    kind: ClassVar[str] = "log"
     continuous: ClassVar[bool] = True
     logarithmic: ClassVar[bool] = True
 
     log: tuple[End, End]
     zero: bool = False
     points: Points | None = None
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Both ends, without zero."""
-        return self.log
 
     @property
     def bounds(self) -> tuple[float, float]:
@@ -238,16 +254,6 @@ class Log(Interval):
     def extremes(self) -> tuple[Any, ...]:
         """Both ends, and zero."""
         return (0.0, *self.log) if self.zero else self.log
-
-    @property
-    def distribution(self) -> Distribution:
-        """Numbers whose logarithms are evenly spread."""
-        low, high = self.bounds
-        return Distribution("float", {"low": low, "high": high, "log": True})
-
-    @property
-    def _marks(self) -> tuple[float, ...]:
-        return tuple(self.grid()) if self.points else (self.bounds[0], *self.log)
 
     def decode(self, parameter: Any) -> Any:
         """The number itself; 0 for what lies below the lower end."""
@@ -262,12 +268,9 @@ class Log(Interval):
         """Whether it is 0, if that is one of the values, or lies between the ends."""
         return (self.zero and as_number(value) == 0) or super().contains(value)
 
-    def grid(self) -> list[Any]:
-        """Points whose logarithms are evenly spread."""
-        if self.points is None:
-            raise ValueError(f"{self} has no points")
+    def _spread(self, count: Count) -> Sequence[Any]:
         zeros = [self.bounds[0]] if self.zero else []
-        return [*zeros, *_logarithmic(*self.log, self.points - len(zeros))]
+        return [*zeros, *_logarithmic(*self.log, count - len(zeros))]
 
     def axis(self, name: str) -> Axis:
         """Logarithmic, with zero where it is drawn."""
@@ -288,29 +291,17 @@ def _logarithmic(low: float, high: float, count: int) -> tuple[float, ...]:
     return (low, *inner, high)
 
 
-class Linear(Interval):
+class Linear(NumberRange):
     """Evenly spread, both ends included."""
 
+    kind: ClassVar[str] = "linear"
     continuous: ClassVar[bool] = True
 
     linear: tuple[End, End]
     points: Points | None = None
 
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Both ends."""
-        return self.linear
-
-    def grid(self) -> list[Any]:
-        """Evenly spread points."""
-        if self.points is None:
-            raise ValueError(f"{self} has no points")
-        return list(_linear(*self.linear, self.points))
-
-    def faults(self) -> Iterator[Fault]:
-        """Ends that are not in order."""
-        if not self.linear[0] < self.linear[1]:
-            yield Fault("linear", self.linear, "low < high")
+    def _spread(self, count: Count) -> Sequence[Any]:
+        return _linear(*self.linear, count)
 
 
 @lru_cache(maxsize=1024)
@@ -320,26 +311,14 @@ def _linear(low: float, high: float, count: int) -> tuple[float, ...]:
     return (low, *(rounded(number, high - low) for number in inner), high)
 
 
-class Int(Interval):
+class Int(NumberRange):
     """Whole numbers, both ends included; the grid takes all of them unless `points` says less."""
+
+    kind: ClassVar[str] = "int"
+    drawn: ClassVar[Literal["int", "float"]] = "int"
 
     int: tuple[WholeEnd, WholeEnd]
     points: Points | None = None
-
-    @property
-    def ends(self) -> tuple[float, float]:
-        """Both ends."""
-        return self.int
-
-    @property
-    def distribution(self) -> Distribution:
-        """Whole numbers."""
-        low, high = self.int
-        return Distribution("int", {"low": low, "high": high})
-
-    def place(self, parameter: Any) -> Any:
-        """The number itself: whole ones are exact."""
-        return parameter
 
     def decode(self, parameter: Any) -> Any:
         """The whole number."""
@@ -353,94 +332,33 @@ class Int(Interval):
         """Whether it is a whole number between the ends."""
         return super().contains(value) and value == round(value)
 
-    def grid(self) -> list[Any]:
-        """All numbers, or as many of them as `points` says."""
-        if self.points is None:
-            return list(self.every())
-        return [round(number) for number in np.linspace(*self.int, self.points).tolist()]
+    def _spread(self, count: Count) -> Sequence[Any]:
+        return [round(number) for number in np.linspace(*self.int, count).tolist()]
 
     def every(self) -> Sequence[Any]:
         """All whole numbers of the range."""
-        first, last = self.int
-        return range(first, last + 1)
-
-    def tried(self, depth: bool) -> Sequence[Any]:
-        """All of them where they are depths, else the lowest one."""
-        return self.every() if depth else super().tried(depth)
-
-    def among(self, numbers: Iterable[float], depth: bool) -> list[Any]:
-        """All of them where they are depths."""
-        return list(self.every()) if depth else super().among(numbers, depth)
-
-    def thinned(self, most: Count) -> Dimension:
-        """The same range, with a grid of at most so many points."""
-        return self.model_copy(update={"points": min(self.points or most, most, len(self.every()))})
+        return range(self.int[0], self.int[1] + 1)
 
     def faults(self) -> Iterator[Fault]:
         """Ends that are not in order; more points than there are numbers."""
-        first, last = self.int
-        if not first < last:
-            yield Fault("int", self.int, "low < high")
-        elif self.points is not None and self.points > last - first + 1:
-            most = f"at most {last - first + 1}, the whole numbers in the range"
+        yield from super().faults()
+        numbers = len(self.every())
+        if 1 < numbers < (self.points or 0):
+            most = f"at most {numbers}, the whole numbers in the range"
             yield Fault("points", self.points, most)
-
-    def lacks_points(self) -> bool:
-        """Whether there are too many numbers for all of them to be points."""
-        return self.points is None and len(self.every()) > MOST_POINTS
 
 
 class Choice(Dimension):
     """One of a few values, without an order."""
 
-    choice: tuple[Scalar, ...]
+    kind: ClassVar[str] = "choice"
 
-    @property
-    def extremes(self) -> tuple[Any, ...]:
-        """All values."""
-        return self.choice
+    choice: tuple[Scalar, ...]
 
     @property
     def listed(self) -> tuple[Any, ...]:
         """All values."""
         return self.choice
-
-    @property
-    def distribution(self) -> Distribution:
-        """One of the values."""
-        return Distribution("categorical", {"choices": self.choice})
-
-    def decode(self, parameter: Any) -> Any:
-        """The value itself."""
-        return parameter
-
-    def encode(self, value: Any) -> Any:
-        """The value as it stands among the choices."""
-        return next(own for own in self.choice if same_value(own, value))
-
-    def contains(self, value: Any) -> bool:
-        """Whether it is one of the values."""
-        return any(same_value(own, value) for own in self.choice)
-
-    def grid(self) -> list[Any]:
-        """All values."""
-        return list(self.choice)
-
-    def every(self) -> Sequence[Any]:
-        """All values."""
-        return self.choice
-
-    def tried(self, depth: bool) -> Sequence[Any]:
-        """All values."""
-        return self.choice
-
-    def among(self, numbers: Iterable[float], depth: bool) -> list[Any]:
-        """All values."""
-        return list(self.choice)
-
-    def axis(self, name: str) -> Axis:
-        """By the values' names."""
-        return Axis(name, categories=tuple(str(value) for value in self.choice))
 
     def faults(self) -> Iterator[Fault]:
         """Too few values, or one twice."""
@@ -453,62 +371,27 @@ class Choice(Dimension):
 class Fixed(Dimension):
     """A single value; a plain scalar in the file means the same."""
 
+    kind: ClassVar[str] = "fixed"
     free: ClassVar[bool] = False
 
     fixed: Scalar
-
-    @property
-    def extremes(self) -> tuple[Any, ...]:
-        """The value."""
-        return (self.fixed,)
 
     @property
     def listed(self) -> tuple[Any, ...]:
         """The value."""
         return (self.fixed,)
 
-    @property
-    def distribution(self) -> Distribution:
-        """The value alone."""
-        return Distribution("categorical", {"choices": (self.fixed,)})
-
     def decode(self, parameter: Any) -> Any:
         """The value, whatever is proposed."""
         return self.fixed
 
-    def encode(self, value: Any) -> Any:
-        """The value."""
-        return self.fixed
 
-    def contains(self, value: Any) -> bool:
-        """Whether it is the value."""
-        return same_value(self.fixed, value)
-
-    def grid(self) -> list[Any]:
-        """The value."""
-        return [self.fixed]
-
-    def every(self) -> Sequence[Any]:
-        """The value."""
-        return (self.fixed,)
-
-    def among(self, numbers: Iterable[float], depth: bool) -> list[Any]:
-        """The value."""
-        return [self.fixed]
-
-
-KINDS: dict[str, type[Dimension]] = {
-    "log": Log,
-    "linear": Linear,
-    "int": Int,
-    "choice": Choice,
-    "fixed": Fixed,
-}
+KINDS: dict[str, type[Dimension]] = {kind.kind: kind for kind in (Log, Linear, Int, Choice, Fixed)}
 
 
 def _kind(value: Any) -> str | None:
     if isinstance(value, Dimension):
-        return next(f"<{k}>" for k, cls in KINDS.items() if isinstance(value, cls))
+        return f"<{value.kind}>"
     found = [k for k in KINDS if isinstance(value, dict) and k in value]
     return f"<{found[0]}>" if len(found) == 1 else None
 

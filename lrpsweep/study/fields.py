@@ -16,11 +16,10 @@ from pydantic import (
     StringConstraints,
     Tag,
 )
-from pydantic_core import PydanticCustomError
 
 from lrpsweep.composites.block import Composite
 from lrpsweep.study.dimensions import AnyDimension
-from lrpsweep.study.frozen import Frozen
+from lrpsweep.study.frozen import Frozen, Word, expected
 from lrpsweep.study.names import (
     MeasureName,
     PerturbationName,
@@ -28,13 +27,14 @@ from lrpsweep.study.names import (
     SamplerName,
     ScheduleName,
     ScoreName,
+    schedules,
     usual,
 )
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
+Deviation = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-Word = Annotated[str, StringConstraints(min_length=1)]
 FileName = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", max_length=100)
 ]
@@ -52,9 +52,7 @@ class Preprocess(Frozen):
     resize: Positive | None = None
     crop: Positive | None = None
     mean: tuple[float, float, float]
-    std: tuple[
-        Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
-    ]
+    std: tuple[Deviation, Deviation, Deviation]
 
 
 def _preprocessing(value: Any) -> str | None:
@@ -65,7 +63,7 @@ def _preprocessing(value: Any) -> str | None:
 
 def _factory(value: Any) -> Any:
     if value is not None and not (isinstance(value, str) and FACTORY.fullmatch(value)):
-        raise PydanticCustomError("factory", "Input should be 'package.module:function'")
+        raise expected("'package.module:function'")
     return value
 
 
@@ -104,13 +102,16 @@ class SplitSpec(Frozen):
     seed: Seed = 0
 
 
-def _whole(value: object) -> bool:
+def _names_class(value: object) -> bool:
+    """Whether it is an index or a name; not true or false, which Python counts among the ints."""
+    if isinstance(value, str):
+        return value != ""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def _class(value: Any) -> int | str:
-    if not _whole(value) and not (isinstance(value, str) and value):
-        raise PydanticCustomError("class", "Input should be a class index or a class name")
+    if not _names_class(value):
+        raise expected("a class index or a class name")
     return value  # type: ignore[no-any-return]
 
 
@@ -118,20 +119,14 @@ def _labels(value: Any) -> Any:
     if value in ("index", "name", "wnid"):
         return value
     if not isinstance(value, dict) or not value:
-        raise PydanticCustomError(
-            "labels", "Input should be 'index', 'name', 'wnid' or a map from names to classes"
-        )
+        raise expected("'index', 'name', 'wnid' or a map from names to classes")
     return {folder: _class(target) for folder, target in value.items()}
-
-
-def _folder(value: Any) -> bool:
-    return _whole(value) or (isinstance(value, str) and value != "")
 
 
 def _folders(value: Any) -> tuple[str, ...]:
     """Folder names that YAML reads as numbers are names all the same."""
-    if not isinstance(value, tuple) or not value or not all(map(_folder, value)):
-        raise PydanticCustomError("folders", "Input should be a list of folder names")
+    if not isinstance(value, tuple) or not value or not all(map(_names_class, value)):
+        raise expected("a list of folder names")
     return tuple(str(v) for v in value)
 
 
@@ -177,7 +172,7 @@ class EvaluationSpec(Frozen):
 
     protocol: ProtocolName = usual("protocol")
     patch: Positive = 8
-    schedule: ScheduleName = "quadratic"
+    schedule: ScheduleName = Field(default_factory=lambda: schedules()[0])
     steps: Positive | None = None
     perturbation: PerturbationName = usual("perturbation")
     score: ScoreName = usual("score")
@@ -201,9 +196,8 @@ class ConstraintsSpec(Frozen):
 
 def _no_bias(value: Any) -> Any:
     if isinstance(value, dict) and "bias" in value:
-        raise PydanticCustomError(
-            "constraints",
-            "Input should be bounds of unexplained and hot_spot alone: a bound of the bias share "
+        raise expected(
+            "bounds of unexplained and hot_spot alone: a bound of the bias share "
             "would favour rules that give biases little, whatever their heatmaps show",
         )
     return value
@@ -239,7 +233,7 @@ def _one_objective(value: Any) -> Any:
     if not isinstance(value, tuple):
         return value
     if len(value) != 1:
-        raise PydanticCustomError("objective", "Input should be one measure, or a list of one")
+        raise expected("one measure, or a list of one")
     return value[0]
 
 
@@ -264,6 +258,11 @@ class StudyFile(Frozen):
     baselines: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None
     run: RunSpec = RunSpec()
 
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The measures that decide which composite is best."""
+        return (self.objective,)
+
 
 class StudySpec(StudyFile):
     """A study file that has been read and checked.
@@ -275,11 +274,6 @@ class StudySpec(StudyFile):
     composite: InstanceOf[Composite]
     path: Path
     text: str
-
-    @property
-    def objectives(self) -> tuple[str, ...]:
-        """The measures that decide which composite is best."""
-        return (self.objective,)
 
     @property
     def base(self) -> Path:

@@ -9,12 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lrpsweep.composites.block import POOLING, Block
-from lrpsweep.composites.selectors import is_part
-from lrpsweep.composites.values import reference
 from lrpsweep.registry import Plugin, find_registry
-from lrpsweep.study.dimensions import Dimension
 from lrpsweep.study.fields import StudySpec
 from lrpsweep.study.problems import shown
+from lrpsweep.study.space import Search, meanings
 
 MOST_LINES = 5
 
@@ -39,7 +37,9 @@ def identity(
             "version": spec.version,
             "model": fingerprint,
             "search": {name: dimension.text() for name, dimension in spec.search.items()},
-            "composite": _composite(spec),
+            "composite": {
+                block.name: _block(block, spec.search) for block in spec.composite.blocks
+            },
             "evaluation": spec.evaluation.model_dump(),
             "objective": spec.objective,
             **({"plugins": names} if (names := [p.name for p in plugins_used(spec)]) else {}),
@@ -61,7 +61,7 @@ def plugins_used(spec: StudySpec) -> tuple[Plugin, ...]:
     """The packages that have added something which the study names, by name."""
     evaluation = spec.evaluation
     named = [
-        ("measure", spec.objective),
+        *(("measure", name) for name in spec.objectives),
         ("protocol", evaluation.protocol),
         ("perturbation", evaluation.perturbation),
         ("score", evaluation.score),
@@ -70,7 +70,7 @@ def plugins_used(spec: StudySpec) -> tuple[Plugin, ...]:
         *(
             ("rule", word)
             for block in spec.composite.blocks
-            for word in (*_words(block.rule, spec.search), block.options.get(POOLING, ""))
+            for word in (*meanings(block.rule, spec.search), block.options.get(POOLING, ""))
         ),
     ]
     found = {find_registry(kind).plugin_of(name) for kind, name in named}
@@ -84,19 +84,14 @@ def _mixes_images(spec: StudySpec) -> bool:
         for block in spec.composite.blocks
         for rule in _rules(block, spec.search)
         for option in rule.options
-        for word in _words(block.options.get(option.name), spec.search)
+        if option.name in block.options
+        for word in meanings(block.options[option.name], spec.search)
     )
 
 
-def _words(given: str | None, search: Mapping[str, Dimension]) -> tuple[Any, ...]:
-    """All that a word of a block, or '$name', may be."""
-    name = reference(given)
-    return (given,) if name is None else search[name].listed
-
-
-def _rules(block: Block, search: Mapping[str, Dimension]) -> list[Any]:
+def _rules(block: Block, search: Search) -> list[Any]:
     """The rules that the block may have."""
-    return [find_registry("rule")[word] for word in _words(block.rule, search)]
+    return [find_registry("rule")[word] for word in meanings(block.rule, search)]
 
 
 STORED_ORDER = (
@@ -106,17 +101,11 @@ STORED_ORDER = (
 """The order in which stored hashes have a block's settings; further ones follow in their own."""
 
 
-def _composite(spec: StudySpec) -> dict[str, Any]:
-    """Block to what it holds, in order."""
-    return {block.name: _block(block, spec.search) for block in spec.composite.blocks}
-
-
-def _block(block: Block, search: Mapping[str, Dimension]) -> dict[str, Any]:
+def _block(block: Block, search: Search) -> dict[str, Any]:
     """Layers, rule, and settings: those that are given, and defaults of parameters.
 
     The part of a network that a published composite's block is for stands as a word.
     """
-    of_preset = is_part("".join(block.layers))
     low, high = block.bounds or (None, None)
     settings = {
         "stabilizer": 1e-6,  # of every block, whatever its rule, in the hashes that are stored
@@ -129,10 +118,10 @@ def _block(block: Block, search: Mapping[str, Dimension]) -> dict[str, Any]:
     }
     order = [name for name in STORED_ORDER if name in settings]
     order += [name for name in settings if name not in order]
-    if of_preset:  # whose hashes have the stabilizer behind what is given
+    if block.published:  # whose hashes have the stabilizer behind what is given
         order.sort(key=lambda name: (name in block.options, name == "stabilizer"))
     return {
-        "layers": block.layers[0] if of_preset else block.layers,
+        "layers": block.layers[0] if block.published else block.layers,
         "rule": block.rule,
         **{name: settings[name] for name in order if settings[name] is not None},
     }

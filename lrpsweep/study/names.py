@@ -6,9 +6,9 @@ from collections.abc import Collection
 from typing import Annotated, Any
 
 from pydantic import Field, PlainValidator
-from pydantic_core import PydanticCustomError
 
 from lrpsweep.registry import find_registry
+from lrpsweep.study.frozen import expected
 
 
 def listing(names: Collection[str]) -> str:
@@ -19,11 +19,7 @@ def listing(names: Collection[str]) -> str:
 
 def _check(value: Any, names: Collection[str]) -> str:
     if not isinstance(value, str) or value not in names:
-        raise PydanticCustomError(
-            "unknown_name",
-            "Input should be {expected}",
-            {"expected": listing(names)},
-        )
+        raise expected(listing(names), "unknown_name")
     return value
 
 
@@ -36,8 +32,8 @@ def usual(kind: str) -> Any:
     return Field(default_factory=lambda: next(iter(find_registry(kind))))
 
 
-def _schedules() -> tuple[str, ...]:
-    """Those of all protocols."""
+def schedules() -> tuple[str, ...]:
+    """Those of all protocols; the first is what a study has that says nothing."""
     protocols = find_registry("protocol").values()
     return tuple(dict.fromkeys(name for protocol in protocols for name in protocol.schedules))
 
@@ -47,4 +43,4 @@ PerturbationName = Annotated[str, _known("perturbation")]
 ProtocolName = Annotated[str, _known("protocol")]
 SamplerName = Annotated[str, _known("sampler")]
 ScoreName = Annotated[str, _known("score")]
-ScheduleName = Annotated[str, PlainValidator(lambda value: _check(value, _schedules()))]
+ScheduleName = Annotated[str, PlainValidator(lambda value: _check(value, schedules()))]

@@ -28,6 +28,16 @@ class Problem:
     text: str
 
 
+def found(place: Place, value: Any, expected: str) -> Problem:
+    """A value that is not what was expected."""
+    return Problem(place, f"found {shown(value)}; expected {expected}.")
+
+
+def missing(place: Place, expected: str) -> Problem:
+    """Nothing, where something was expected."""
+    return Problem(place, f"missing; expected {expected}.")
+
+
 def shown(value: Any) -> str:
     """A value as it looks in the file, without passwords and cut to a readable length."""
     return cut(_plain(masked(value)))
@@ -73,22 +83,13 @@ def place_name(place: Place, raw: Any) -> str:
     """'composite.early.gamma': keys joined by dots, blocks by their names."""
     names = []
     for key in place:
-        entry = _entry(raw, key)
-        names.append(str(entry["block"] if isinstance(key, int) and _named(entry) else key))
-        raw = entry
+        try:
+            raw = raw[key]
+        except (LookupError, TypeError):  # a key that is missing, or below a plain value
+            raw = None
+        block = raw.get("block") if isinstance(key, int) and isinstance(raw, dict) else None
+        names.append(block if isinstance(block, str) else str(key))
     return ".".join(names) or "the file"
-
-
-def _entry(raw: Any, key: str | int) -> Any:
-    if isinstance(raw, dict):
-        return raw.get(key)
-    if isinstance(raw, tuple) and isinstance(key, int) and key < len(raw):
-        return raw[key]
-    return None
-
-
-def _named(entry: Any) -> bool:
-    return isinstance(entry, dict) and isinstance(entry.get("block"), str)
 
 
 def problems_of(
@@ -103,11 +104,11 @@ def _problem(details: ErrorDetails, part: Place, model: type[BaseModel]) -> Prob
     place = (*part, *inner)
     kind, value = details["type"], details["input"]
     if kind == "missing":
-        return Problem(place, "missing; expected a value.")
+        return missing(place, "a value")
     if kind == "extra_forbidden":
         known = _keys(details["loc"], model)
         near = guess(str(place[-1]), known)
-        return Problem(place, f"unknown key; expected one of {', '.join(known)}.{near}")
+        return Problem(place, f"unknown key; expected one of {', '.join(known) or 'none'}.{near}")
     return Problem(place, f"found {shown(value)}; expected {_expected(details)}.{_near(details)}")
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lrpsweep.composites.block import Composite
-from lrpsweep.composites.values import rounded
+from lrpsweep.composites.values import reference, rounded
 from lrpsweep.errors import InputError
 from lrpsweep.results import Axis
 from lrpsweep.study.dimensions import Dimension
@@ -18,6 +18,12 @@ Search = Mapping[str, Dimension]
 def free(search: Search) -> dict[str, Dimension]:
     """The hyperparameters that a sampler has a say in: all but the fixed ones."""
     return {name: dimension for name, dimension in search.items() if dimension.free}
+
+
+def meanings(word: str, search: Search) -> tuple[Any, ...]:
+    """All that a word, or the '$name' of a choice of words, may mean; () for a range of numbers."""
+    name = reference(word)
+    return (word,) if name is None else search[name].listed
 
 
 def decode(search: Search, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -39,12 +45,9 @@ def encode(search: Search, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     for name, value in values.items():
         if name in search and not search[name].contains(value):
-            raise InputError(f"search.{name}: {value!r} lies outside {_shown(search[name])}.")
+            shown = search[name].model_dump(exclude_none=True, exclude_defaults=True)
+            raise InputError(f"search.{name}: {value!r} lies outside {shown}.")
     return {name: d.encode(values[name]) for name, d in free(search).items() if name in values}
-
-
-def _shown(dimension: Dimension) -> str:
-    return str(dimension.model_dump(exclude_none=True, exclude_defaults=True))
 
 
 def grid(search: Search) -> dict[str, list[Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from lrpsweep.composites.block import WEIGHTED, Block, find_rule
+from lrpsweep.composites.values import names_in
 from lrpsweep.files import write_atomically
 from lrpsweep.registry import find_registry
 from lrpsweep.study.dimensions import Choice, Dimension, Log
@@ -119,14 +120,17 @@ def blocks_text(blocks: Sequence[Block]) -> str:
         search="\n".join(
             f"  {n}: {_range(PROPOSED[n.rpartition('.')[2]])}" for n in _names(blocks)
         ),
-        rules=", ".join(_rules_of_layers()),
+        rules=", ".join(
+            rule.name for rule in find_registry("rule").values() if rule.on == WEIGHTED
+        ),
         composite="\n".join(f"  - {_flow(_block(block))}" for block in blocks),
     )
 
 
-def _names(blocks: Sequence[Block]) -> list[str]:
-    found = [name for block in blocks for name in block.written_names()]
-    return list(dict.fromkeys(found))
+def _names(blocks: Sequence[Block]) -> dict[str, None]:
+    """What proposed blocks search, in order."""
+    given = [value for block in blocks for value in block.values.values()]
+    return dict.fromkeys(name for value in given for name in names_in(value))
 
 
 def init_text(
@@ -163,11 +167,6 @@ def init_text(
 
 def _range(dimension: Dimension) -> str:
     return _flow(dimension.text())
-
-
-def _rules_of_layers() -> list[str]:
-    rules = find_registry("rule").values()
-    return [rule.name for rule in rules if rule.on == WEIGHTED]
 
 
 def _block(block: Block) -> dict[str, Any]:

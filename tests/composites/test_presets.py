@@ -107,3 +107,9 @@ def test_a_preset_that_is_not_there_is_refused_with_a_guess():
         preset("tutorail")
     with pytest.raises(InputError, match=r"preset tutorial: found 'gama'; expected one of gamma"):
         preset("tutorial", {"gama": 1.0})
+
+
+@pytest.mark.parametrize("depth", [2.5, -1, float("inf"), "inf", "deep"])
+def test_a_depth_that_is_no_whole_number_is_refused(depth):
+    with pytest.raises(InputError, match=rf"depth \$n': found {depth!r}; .* whole number of at le"):
+        preset("cmp_alpha1_flat_n", {"n": depth})

@@ -8,8 +8,9 @@ import torchvision
 from torch import nn
 
 from lrpsweep.attribution import Engine, list_layers
+from lrpsweep.attribution.lrp.layers import LayerInfo
 from lrpsweep.composites import assign_parts, select_layers
-from lrpsweep.composites.stages import as_selectors, find_stages
+from lrpsweep.composites.stages import THIRDS, as_selectors, find_stages
 
 
 def stages_of(name, size):
@@ -78,3 +79,11 @@ def test_names_that_are_numbers_are_written_as_leaf_indices():
     selector = as_selectors(["0.2", "1"], layers)
     assert selector == "0.2..3"
     assert [x.name for x in select_layers(layers, selector)] == ["0.2", "1"]
+
+
+def test_a_dense_layer_of_another_type_is_in_the_head() -> None:
+    conv, dense, last = (
+        LayerInfo(i, name, kind, i + 1, "weighted", dense=kind != "Conv2d")
+        for i, (name, kind) in enumerate([("a", "Conv2d"), ("b", "Projection"), ("c", "Linear")])
+    )
+    assert assign_parts((conv, dense, last), THIRDS)["classifier"] == ("b", "c")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from study_text import PATH, STUDY, study
 
 from lrpsweep.composites import Block, preset
 from lrpsweep.errors import InputError
+from lrpsweep.evaluation.protocols import PROTOCOLS
 from lrpsweep.study import (
     Fixed,
     Int,
@@ -584,3 +586,13 @@ def test_rules_of_a_block_are_for_layers_of_one_kind():
     assert spec.composite.blocks[0] == Block("pools", ("MaxPool2d",), "sum")
     with pytest.raises(InputError, match=r"pools\.pooling.*found 'sum'; expected nothing"):
         study(f"composite.pixel={pools[:-1]}, pooling: sum}}")
+
+
+def test_a_protocol_says_which_schedules_take_steps():
+    toy = replace(
+        PROTOCOLS["default"], name="toy", schedules=("cubic", "linear"), stepped=("cubic",)
+    )
+    with PROTOCOLS.register(toy):
+        assert study("evaluation={protocol: toy, schedule: cubic, steps: 3}").evaluation.steps == 3
+        with pytest.raises(InputError, match=r"evaluation\.steps.* the linear schedule follows"):
+            study("evaluation={protocol: toy, schedule: linear, steps: 3}")

@@ -47,6 +47,7 @@ DEFAULT = Protocol(
     series=_series,
     area=auc,
     schedules=("quadratic", "linear"),
+    stepped=("linear",),
     perturbations=PERTURBATIONS,
     second=(TELEA.name, MEAN.name),
 )

@@ -26,8 +26,9 @@ class Protocol:
     state, (S + 1,); InputError if the study asks for what cannot be. series: a setting, order
     (n, P), counts and the place of the first of n images in the split -> their states. area: that
     under a curve. schedules, perturbations: the names it knows. second: perturbations for a second
-    opinion on finalists, the preferred one first. own_orders: by name, those that are not the
-    order of that name in ORDERS. controls: whether a study may have a control as its objective.
+    opinion on finalists, the preferred one first. stepped: the schedules whose number of steps a
+    study may choose. own_orders: by name, those that are not the order of that name in ORDERS.
+    controls: whether a study may have a control as its objective.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Protocol:
     schedules: tuple[str, ...]
     perturbations: Collection[str]
     second: tuple[str, ...]
+    stepped: tuple[str, ...] = ()
     own_orders: Mapping[str, Order] = field(default_factory=dict)
     controls: bool = False
 
