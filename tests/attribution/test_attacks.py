@@ -241,3 +241,78 @@ def test_a_layer_that_is_no_name_is_refused() -> None:
     explainer: Any = lrpsweep.Explainer(Net(lambda net, x: x))
     with pytest.raises(InputError, match="at:"):
         explainer(images(), TARGETS, {"Conv2d": ZERO, "Linear": ZERO}, at=3)
+
+
+class Absolute(nn.Module):
+    """A layer that lrpsweep does not know."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.abs()
+
+
+def test_an_explainer_follows_what_is_registered_anew() -> None:
+    """Silently wrong: the function of the first registration is kept, for good.
+
+    Neither undoing it, nor another one, nor the end of the `with` block changes what a living
+    explainer does: the state that is compared knows the network alone.
+    """
+    net = Net(lambda net, x: net.absolute(x), absolute=Absolute())
+    rules = {"Conv2d": ZERO, "Linear": ZERO}
+    with lrpsweep.register(Absolute, lambda module, inputs, relevance: relevance):
+        explainer = lrpsweep.Explainer(net, unexplained=None)
+        once = explainer(images(), TARGETS, rules).relevance
+    with lrpsweep.register(Absolute, lambda module, inputs, relevance: 2 * relevance):
+        torch.testing.assert_close(explainer(images(), TARGETS, rules).relevance, 2 * once)
+    with pytest.raises(InputError, match="absolute"):
+        explainer(images(), TARGETS, rules)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [(nn.Linear(6, 6), nn.BatchNorm1d(6)), (nn.BatchNorm1d(6), nn.Linear(6, 6))],
+    ids=["behind", "before"],
+)
+def test_a_batch_norm_of_as_many_tokens_as_features_stays(layers: Any) -> None:
+    """A false refusal, by a blame of overwritten tensors: (N, T, C) with T = C of no usual shape.
+
+    How many dimensions the batch norm reads is worked out for usual shapes alone, and without it
+    the batch norm is merged into the features of the dense layer.
+    """
+    torch.manual_seed(0)
+    net = nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)).double().eval()
+    norm = next(layer for layer in net if isinstance(layer, nn.BatchNorm1d))
+    norm.running_mean.normal_()
+    norm.running_var.uniform_(0.5, 2)
+    x = torch.randn(4, 6, 6, dtype=torch.float64)
+    found = lrpsweep.Explainer(net)(x, TARGETS, {"Linear": ZERO}).relevance
+    torch.testing.assert_close(found, gradient_x_input(net, x), rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        (torch.ones(3), torch.zeros(3)),
+        (torch.zeros(2), torch.ones(2)),
+        (torch.full((3,), float("nan")), torch.ones(3)),
+        (0.0, 1.0),
+        "x",
+    ],
+    ids=["swapped", "channels", "nan", "numbers", "word"],
+)
+def test_bounds_of_pixels_are_checked(bounds: Any) -> None:
+    """Silently accepted where low lies above high; a bare RuntimeError or AttributeError else."""
+    net = Net(lambda net, x: x)
+    with pytest.raises(InputError, match="bounds"):
+        lrpsweep.Explainer(net, bounds=bounds)(
+            images(), TARGETS, {"Conv2d": "z_box", "Linear": "zero"}
+        )
+
+
+def test_a_composite_that_needs_bounds_asks_for_them() -> None:
+    """A message that is not true: 'z_box on conv, which does not read the images'.
+
+    It does; what is missing is Explainer(net, bounds=…), which no word of the advice names. The
+    advice for others, low and high, cannot be followed in a preset.
+    """
+    with pytest.raises(InputError, match=r"bounds="):
+        lrpsweep.Explainer(Net(lambda net, x: x))(images(), TARGETS, "decreasing_gamma")
