@@ -74,6 +74,17 @@ def test_channels_chosen_by_a_tensor_get_their_relevance(index: Tensor) -> None:
     torch.testing.assert_close(explained(net, images()), gradient_x_input(net, images()))
 
 
+@pytest.mark.parametrize(
+    "middle",
+    [lambda net, x: x.narrow(1, net.start, 2), lambda net, x: x[:, x.mean((0, 2, 3)).argmax()]],
+    ids=["narrow", "computed"],
+)
+def test_channels_chosen_by_a_computed_number_get_their_relevance(middle: Any) -> None:
+    """Silently wrong for the same reason, by 5 and by 1000; an error would be right, too."""
+    net = Net(middle, start=torch.tensor(2))
+    torch.testing.assert_close(explained(net, images()), gradient_x_input(net, images()))
+
+
 def test_channels_chosen_by_a_mask_get_their_relevance() -> None:
     """A bare RuntimeError of torch.func.vjp: the mask is kept as a stand-in of zeros."""
     net = Net(lambda net, x: x[:, net.mask], mask=torch.tensor([True, False, True, True]))
