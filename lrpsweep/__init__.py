@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lrpsweep.errors import InputError, WorkError
+
 if TYPE_CHECKING:
     from lrpsweep.attribution import register
     from lrpsweep.commands.explain import TunedExplainer, load_composite
@@ -13,7 +15,16 @@ if TYPE_CHECKING:
     from lrpsweep.study import load_study
 
 __version__ = "0.1.0"
-__all__ = ["Explainer", "TunedExplainer", "load_composite", "load_study", "register", "run"]
+__all__ = [
+    "Explainer",
+    "InputError",
+    "TunedExplainer",
+    "WorkError",
+    "load_composite",
+    "load_study",
+    "register",
+    "run",
+]
 
 _ROOMS = {
     "Explainer": "explainer",

@@ -430,7 +430,7 @@ def doctor() -> None:
     click.echo(f"lrpsweep {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for package in ("torch", "torchvision", "optuna", "ray", "mlflow", "opencv-python-headless"):
         click.echo(f"{package} {metadata.version(package)}")
-    for plugin in load_plugins():
-        click.echo(f"plugin {plugin.name} {plugin.version}")
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     click.echo(f"{os.cpu_count()} processors; GPUs: {', '.join(gpus) or 'none'}")
+    for plugin in load_plugins():
+        click.echo(f"plugin {plugin.name} {plugin.version}")

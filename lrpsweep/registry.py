@@ -176,7 +176,7 @@ def _load(point: EntryPoint) -> Plugin:
     _loading = plugin
     try:
         point.load()()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"the package '{plugin.name}' {plugin.version} adds to lrpsweep by {point.value}, "
             f"which fails ({type(error).__name__}: {error}); expected a function that registers "

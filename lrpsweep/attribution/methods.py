@@ -13,6 +13,7 @@ from lrpsweep.attribution.lrp.balance import per_image
 from lrpsweep.attribution.lrp.engine import Engine, full_precision
 from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.rules import Parameter
+from lrpsweep.errors import InputError
 from lrpsweep.registry import Registry
 
 
@@ -31,6 +32,19 @@ class Method:
     explain: Callable[[Engine, Tensor, Tensor, Mapping[str, Any], Hashable], Explanation]
     parameters: tuple[Parameter, ...] = ()
     exported: bool = False
+
+    def resolve(self, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings with the parameters' defaults. Raises InputError for one without a value."""
+        defaults = {parameter.name: parameter.default for parameter in self.parameters}
+        resolved = defaults | dict(settings)
+        for parameter in self.parameters:
+            value = resolved[parameter.name]
+            if value is None or not parameter.allows(value):
+                raise InputError(
+                    f"method {self.name}.{parameter.name}: found {value}; expected "
+                    f"{parameter.requirement}"
+                )
+        return resolved
 
 
 def lrp(

@@ -124,7 +124,7 @@ def _provenance(context: Context, results: StudyResults, record: TrialRecord) ->
         "seed": context.spec.sampler.seed,
         "device": record.result.device,
         "versions": {package: metadata.version(package) for package in VERSIONS_OF}
-        | {plugin.name: plugin.version for plugin in plugins_used(context.spec)},
+        | {p.name: p.version for p in plugins_used(context.spec, context.operations)},
     }
 
 

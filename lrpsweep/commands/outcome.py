@@ -90,4 +90,5 @@ def study_identity(context: Context) -> tuple[str, dict[str, Any]]:
         image_ids=[image for split in splits for image in split.ids],
         image_hashes=[mark for split in splits for mark in split.hashes],
         targets=[*context.targets["search"].tolist(), *context.targets["validation"].tolist()],
+        operations=context.operations,
     )

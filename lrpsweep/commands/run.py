@@ -54,7 +54,7 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
         provenance={
             "score": spec.evaluation.score,
             "versions": {name: metadata.version(name) for name in PACKAGES}
-            | {plugin.name: plugin.version for plugin in plugins_used(spec)},
+            | {p.name: p.version for p in plugins_used(spec, context.operations)},
         },
     )
 

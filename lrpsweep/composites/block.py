@@ -39,12 +39,6 @@ if TYPE_CHECKING:
 POOLING = "pooling"
 """The option of a block that is for the max pools that read its layers: their rule."""
 
-POOLS = "max_pool"
-"""The kind of operation that `pooling` is for."""
-
-WEIGHTED = "weighted"
-"""The kind of operation that a network's layers with weights are."""
-
 NO_STABILIZER = "none"
 """The value of the option `stabilize` that means a stabilizer of 0."""
 
@@ -230,13 +224,13 @@ def _decayed(value: float, decay: float, power: int) -> float:
 
 def pooling_rules() -> tuple[str, ...]:
     """What `pooling` may be: the rules for max pools, the usual one first."""
-    return tuple(rule.name for rule in find_registry("rule").values() if rule.on == POOLS)
+    return tuple(rule.name for rule in find_registry("rule").values() if rule.pooling)
 
 
 def options_of(rule: Rule) -> dict[str, tuple[str, ...]]:
     """What a block with the rule may choose, by option: the variants, the usual one first."""
     own = {option.name: option.values for option in rule.options}
-    return own | ({POOLING: pooling_rules()} if rule.on == WEIGHTED else {})
+    return own | ({POOLING: pooling_rules()} if rule.for_weights else {})
 
 
 @dataclass(frozen=True)
@@ -287,12 +281,12 @@ class Composite:
 
     def _placed(self, layers: Sequence[LayerInfo]) -> dict[str, tuple[str, ...]]:
         """The layers of each block."""
-        kinds = {block.name: block._rule({}).on for block in self.blocks}
-        weighted = [block for block in self.blocks if kinds[block.name] == WEIGHTED]
+        rules = {block.name: block._rule({}) for block in self.blocks}
+        weighted = [block for block in self.blocks if rules[block.name].for_weights]
         others = {
-            block.name: layers_of(layers, block.name, block.layers, kinds[block.name])
+            block.name: layers_of(layers, block.name, block.layers, rules[block.name].on)
             for block in self.blocks
-            if kinds[block.name] != WEIGHTED
+            if not rules[block.name].for_weights
         }
         if any(block.published for block in weighted):
             ends = {block.name: part_end(block.layers[0]) for block in weighted}

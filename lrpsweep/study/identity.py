@@ -24,6 +24,7 @@ def identity(
     image_ids: Sequence[str],
     image_hashes: Sequence[str],
     targets: Sequence[int],
+    operations: Sequence[str] = (),
 ) -> tuple[str, dict[str, Any]]:
     """SHA-256 of what decides the study's results, and that as plain JSON values.
 
@@ -32,6 +33,7 @@ def identity(
     plugins that have brought any of these. Outside: name, paths, `trials`, `run`; but `run.batch`
     counts where images are explained by their batch.
     """
+    plugins = plugins_used(spec, operations)
     canonical: dict[str, Any] = _plain(
         {
             "version": spec.version,
@@ -42,7 +44,7 @@ def identity(
             },
             "evaluation": spec.evaluation.model_dump(),
             "objective": spec.objective,
-            **({"plugins": names} if (names := [p.name for p in plugins_used(spec)]) else {}),
+            **({"plugins": [p.name for p in plugins]} if plugins else {}),
             **({"constraints": bounds} if (bounds := spec.constraints.bounds) else {}),
             **({"baselines": spec.baselines} if spec.baselines else {}),
             "sampler": spec.sampler.model_dump(),
@@ -57,11 +59,16 @@ def identity(
     return hashlib.sha256(text.encode()).hexdigest(), canonical
 
 
-def plugins_used(spec: StudySpec) -> tuple[Plugin, ...]:
-    """The packages that have added something which the study names, by name."""
-    evaluation = spec.evaluation
+def plugins_used(spec: StudySpec, operations: Sequence[str] = ()) -> tuple[Plugin, ...]:
+    """The packages that have added something which the study names or needs, by name.
+
+    operations: what the network consists of, names of OPERATIONS.
+    """
+    evaluation, measures = spec.evaluation, find_registry("measure")
     named = [
+        *(("operation", name) for name in operations),
         *(("measure", name) for name in spec.objectives),
+        *(("order", order) for name in spec.objectives for order in measures[name].needs.orders),
         ("protocol", evaluation.protocol),
         ("perturbation", evaluation.perturbation),
         ("score", evaluation.score),

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from lrpsweep.composites.block import WEIGHTED, Block, find_rule
+from lrpsweep.composites.block import Block, find_rule
 from lrpsweep.composites.values import names_in
 from lrpsweep.files import write_atomically
 from lrpsweep.registry import find_registry
@@ -120,9 +120,7 @@ def blocks_text(blocks: Sequence[Block]) -> str:
         search="\n".join(
             f"  {n}: {_range(PROPOSED[n.rpartition('.')[2]])}" for n in _names(blocks)
         ),
-        rules=", ".join(
-            rule.name for rule in find_registry("rule").values() if rule.on == WEIGHTED
-        ),
+        rules=", ".join(rule.name for rule in find_registry("rule").values() if rule.for_weights),
         composite="\n".join(f"  - {_flow(_block(block))}" for block in blocks),
     )
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from typing import Any, Literal, Protocol
 
+from lrpsweep.errors import InputError
 from lrpsweep.results import Candidate, TrialRecord, TrialResult
 from lrpsweep.study import Space, StudySpec, encode
 from lrpsweep.sweep.execution import Job, Outcome
@@ -246,6 +247,11 @@ class TrialSource:
 
     def _asked(self) -> int:
         name, params = self._proposal()
+        if not params:
+            raise InputError(
+                f"sampler.name: '{self._spec.sampler.name}' proposes no point for trial "
+                f"{len(self.history)}; expected at least one"
+            )
         space = {name: self._distributions[name] for name in params}
         self._store.start(params, space, self._space.values(params), literature=name)
         self.history.append(Asked(params))

@@ -133,7 +133,7 @@ class Context:
     spec: StudySpec
     model: Model
     layers: tuple[LayerInfo, ...]
-    explainer: Engine
+    engine: Engine
     split: Split
     targets: Mapping[SplitName, np.ndarray]
     fill: np.ndarray
@@ -166,13 +166,18 @@ class Context:
         """The candidate for this network. Raises InputError for a method that there is not."""
         method = METHODS.find(candidate.method)
         if not method.exported:
-            return BoundCandidate(method, candidate.settings)
+            return BoundCandidate(method, method.resolve(candidate.settings))
         composite = self.composite(candidate)
         return BoundCandidate(method, composite.rules(self.layers), composite)
 
     def objectives(self, task: Task) -> tuple[Measure, ...]:
         """The measures that the task takes."""
-        return tuple(MEASURES.find(name) for name in task.objectives or (self.spec.objective,))
+        return tuple(MEASURES.find(name) for name in task.objectives or self.spec.objectives)
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """Names of the kinds of layers and functions that the network consists of."""
+        return tuple(sorted({step.operation.name for step in self.engine.steps}))
 
     @property
     def protocol(self) -> Protocol:
@@ -195,13 +200,13 @@ class Context:
     def shrink(self) -> None:
         """Halves the batch and lets go of what is kept, after memory has run out."""
         self.batch //= 2
-        self.explainer.forget()
+        self.engine.forget()
         torch.cuda.empty_cache()
 
     def explain(self, candidate: BoundCandidate, chunk: Chunk) -> Explanation:
         """Explains the images; what no candidate changes is kept."""
         explain = candidate.method.explain
-        return explain(self.explainer, *self._batch(chunk), candidate.settings, chunk)
+        return explain(self.engine, *self._batch(chunk), candidate.settings, chunk)
 
     def explain_others(
         self, candidate: BoundCandidate, chunk: Chunk, pixels: np.ndarray
@@ -209,14 +214,14 @@ class Context:
         """Heatmaps (n, H, W) of other pixels (n, H, W, 3), for the chunk's targets."""
         images = self.model.normalize(pixels)
         targets = self._targets(chunk)
-        found = candidate.method.explain(self.explainer, images, targets, candidate.settings, None)
+        found = candidate.method.explain(self.engine, images, targets, candidate.settings, None)
         heatmaps: np.ndarray = found.heatmaps.cpu().numpy()
         return heatmaps
 
     def instability(self, composite: Composite, chunk: Chunk) -> Instability | None:
         """Where the images' relevance grows out of proportion."""
         rules = composite.rules(self.layers)
-        return find_instability(self.explainer, *self._batch(chunk), rules, key=chunk)
+        return find_instability(self.engine, *self._batch(chunk), rules, key=chunk)
 
     def _batch(self, chunk: Chunk) -> tuple[Tensor, Tensor]:
         images = self.model.normalize(self.inputs(chunk.split).images[chunk.rows])
@@ -272,7 +277,7 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
     _check_depths(context)
     for values in _with_every_choice(spec):
         composite = context.composite(tuned(values))
-        context.explainer.check(composite.rules(context.layers))
+        context.engine.check(composite.rules(context.layers))
     return context
 
 
@@ -280,7 +285,10 @@ def _check_needs(spec: StudySpec, split: Split) -> None:
     """Raises InputError when the objective needs what there is not."""
     needs = MEASURES.find(spec.objective, "objective").needs
     for order in needs.orders:
-        PROTOCOLS[spec.evaluation.protocol].order(order)
+        try:
+            PROTOCOLS[spec.evaluation.protocol].order(order)
+        except InputError as error:
+            raise InputError(f"objective: '{spec.objective}' needs an {error}") from error
     parts = (split.search, split.validation)
     if needs.masks and any(part.masks is None for part in parts if len(part.images)):
         raise InputError(

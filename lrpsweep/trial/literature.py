@@ -53,7 +53,7 @@ def baselines(context: Context) -> tuple[str, ...]:
 def _misfit(context: Context, composite: Composite) -> InputError | None:
     """Why the model cannot be explained with the composite."""
     try:
-        context.explainer.check(composite.rules(context.layers))
+        context.engine.check(composite.rules(context.layers))
     except InputError as error:
         return error
     return None

@@ -1,7 +1,4 @@
-"""Entries from outside whose functions do what the docstrings allow, or less.
-
-Every test here failed when it was written; its docstring says what happened.
-"""
+"""Entries from outside that ask for more, or give less, than the package's own."""
 
 from __future__ import annotations
 
@@ -30,11 +27,7 @@ def scaled(
 
 
 def test_a_method_gets_the_defaults_of_its_parameters(small_study: Path, tmp_path: Path) -> None:
-    """`Method.parameters` is read by nobody: settings are empty, and the run ends in a KeyError.
-
-    As the only baseline it ends a whole run in a traceback while heatmaps are drawn, without a
-    report; beside another one it is left out of the comparison with a warning.
-    """
+    """Caught: settings were empty, and a whole run ended in a KeyError while heatmaps were drawn."""
     entry = Method("scaled", "the scaled image", scaled, (Parameter("scale", default=2.0),))
     with METHODS.register(entry):
         results = run(
@@ -45,7 +38,7 @@ def test_a_method_gets_the_defaults_of_its_parameters(small_study: Path, tmp_pat
 
 
 def test_a_sampler_without_proposals_is_named(small_study: Path, tmp_path: Path) -> None:
-    """A bare KeyError of the first search name, for a sampler that has no point to propose."""
+    """Caught: a bare KeyError of the first search name."""
     none = Sampler("none", lambda space, seed, direction: lambda trials: [])
     with SAMPLERS.register(none):
         spec = load_study(small_study, ["sampler.name=none", "trials=2"])

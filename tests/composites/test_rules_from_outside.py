@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from study_text import study
 
+from lrpsweep.attribution.lrp.operations import OPERATIONS
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule, Option, Parameter, Rule
 from lrpsweep.composites import Block, Composite
 from lrpsweep.composites.file import check_composite, composite_of, composite_schema
@@ -163,6 +164,10 @@ def test_a_plugin_is_part_of_the_identity_of_studies_that_use_it(
     assert identity(uses, **IMAGES)[1]["plugins"] == ["lrpsweep-toys"]
     assert identity(uses, **IMAGES)[0] != by_hand
     assert identity(does_not, **IMAGES)[0] == before
+    monkeypatch.setitem(OPERATIONS._added, "route", plugin)
+    assert plugins_used(does_not, ["convolution", "route"]) == (plugin,)
+    assert identity(does_not, **IMAGES, operations=["convolution"])[0] == before
+    assert identity(does_not, **IMAGES, operations=["route"])[0] != before
 
 
 def test_the_engine_gets_the_rule_with_its_settings() -> None:

@@ -159,7 +159,7 @@ def test_a_study_may_name_its_baselines(context, small_study):
 
 
 def test_a_named_baseline_that_does_not_fit_is_refused(context):
-    context.explainer.bounds = None
+    context.engine.bounds = None
     assert "tutorial" not in fitting_presets(context)
     with pytest.raises(
         InputError, match=r"baselines: 'decreasing_gamma' does not fit scenes: .*z_b"

@@ -76,8 +76,9 @@ class Rule:
     layer's input, (N, *in); of another operation, (propagation, **settings) -> the `Arriving` of
     each of its inputs. Settings are the rule's parameters, options and, if `bounded`, bounds.
     title: as papers write it. keeps_support: whether an input of 0 gets no relevance: what passes a
-    ReLU is 0 wherever the ReLU is. on: the kind of operation that the rule is for. refusal: what is
-    wrong with a module for which the rule cannot be, None: nothing. same_as: the other rule that
+    ReLU is 0 wherever the ReLU is. on: the kind of operation that the rule is for. pooling: whether
+    the option `pooling` of a block means it, for the max pools that read its layers. refusal: what
+    is wrong with a module for which the rule cannot be, None: nothing. same_as: the other rule that
     does the same under these settings, if there is one. zennit: the settings as zennit's rule, for
     `zennit.loader.build_rule`, None: no rule of zennit's is needed; raises InputError for settings
     that zennit lacks.
@@ -91,6 +92,12 @@ class Rule:
     keeps_support: bool = False
     bounded: bool = False
     on: str = WEIGHTED
+    pooling: bool = False
     refusal: Callable[[nn.Module], str | None] | None = None
     same_as: Callable[[Settings], LayerRule | None] | None = None
     zennit: Callable[[Settings], Mapping[str, Any] | None] | None = None
+
+    @property
+    def for_weights(self) -> bool:
+        """Whether it is for layers with weights."""
+        return self.on == WEIGHTED

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from lrpsweep.attribution.lrp.balance import Arriving, Balance, signs
 from lrpsweep.attribution.lrp.operations import weights_of
 from lrpsweep.attribution.lrp.operations.operation import WEIGHTED
-from lrpsweep.attribution.lrp.operations.pooling import window_sum, winner
+from lrpsweep.attribution.lrp.operations.pooling import MAX_POOL, window_sum, winner
 from lrpsweep.attribution.lrp.record import Record, by_sign, part, where_negative, where_positive
 from lrpsweep.attribution.lrp.rule import LayerRule as LayerRule
 from lrpsweep.attribution.lrp.rule import Option as Option
@@ -387,8 +387,18 @@ RULES: Registry[Rule] = Registry(
             refusal=_changes_shape,
             zennit=translation.unchanged,
         ),
-        Rule(*("winner", winner, "winner takes all"), on="max_pool", zennit=lambda settings: None),
-        Rule(*("sum", window_sum, "shares of the window's sum"), on="max_pool", refusal=_has_gaps),
+        Rule(
+            *("winner", winner, "winner takes all"),
+            on=MAX_POOL.name,
+            pooling=True,
+            zennit=lambda settings: None,
+        ),
+        Rule(
+            *("sum", window_sum, "shares of the window's sum"),
+            on=MAX_POOL.name,
+            pooling=True,
+            refusal=_has_gaps,
+        ),
     ),
 )
 """Every rule: what a study may name, with its parameters' ranges and its options.

@@ -40,7 +40,7 @@ class Sampler:
 
     proposals: from the space, the study's seed and the objective's direction. A proposal depends
     on these and on the trials before it, and on nothing else: a study that was killed and resumed
-    goes on as if nothing had happened. exhaustive: it proposes a known number of points in their
+    goes on as if nothing had happened. There has to be one for every trial. exhaustive: it proposes a known number of points in their
     order, and the study has as many trials.
     """
 
@@ -69,7 +69,7 @@ def first_new(
 
     Points are the same whose values are: all that lies below a logarithmic axis is 0. known:
     whether a trial has the proposal's composite with other values. If all are known, the first new
-    point; if all were seen, the last proposal.
+    point; if all were seen, the last proposal; nothing without any.
     """
     params: Params = {}
     spare: Params | None = None
