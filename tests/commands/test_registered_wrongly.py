@@ -27,7 +27,7 @@ def scaled(
 
 
 def test_a_method_gets_the_defaults_of_its_parameters(small_study: Path, tmp_path: Path) -> None:
-    """Caught: settings were empty, and a whole run ended in a KeyError while heatmaps were drawn."""
+    """Caught: settings were empty, and a run ended in a KeyError while heatmaps were drawn."""
     entry = Method("scaled", "the scaled image", scaled, (Parameter("scale", default=2.0),))
     with METHODS.register(entry):
         results = run(

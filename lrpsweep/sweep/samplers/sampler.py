@@ -38,10 +38,10 @@ Proposals = Callable[[Sequence[Asked]], Iterable[Params]]
 class Sampler:
     """Who proposes points, by the name in the study file.
 
-    proposals: from the space, the study's seed and the objective's direction. A proposal depends
-    on these and on the trials before it, and on nothing else: a study that was killed and resumed
-    goes on as if nothing had happened. There has to be one for every trial. exhaustive: it proposes a known number of points in their
-    order, and the study has as many trials.
+    proposals: from the space, the study's seed and the objective's direction. A proposal depends on
+    these and on the trials before it, and on nothing else: a study that was killed and resumed goes
+    on as if nothing had happened. There has to be one for every trial. exhaustive: it proposes a
+    known number of points in their order, and the study has as many trials.
     """
 
     name: str
