@@ -1,0 +1,53 @@
+"""Entries from outside whose functions do what the docstrings allow, or less.
+
+Every test here failed when it was written; its docstring says what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lrpsweep.attribution import Explanation
+from lrpsweep.attribution.lrp.rules import Parameter
+from lrpsweep.attribution.methods import METHODS, Method
+from lrpsweep.commands.run import run
+from lrpsweep.errors import InputError, WorkError
+from lrpsweep.study import load_study
+from lrpsweep.sweep.samplers import SAMPLERS, Sampler
+
+
+def scaled(
+    engine: Any, images: torch.Tensor, targets: torch.Tensor, settings: Mapping[str, Any], key: Any
+) -> Explanation:
+    nothing = torch.zeros(len(images))
+    relevance = settings["scale"] * images
+    return Explanation(relevance, torch.ones(len(images)), nothing, nothing, nothing, {})
+
+
+def test_a_method_gets_the_defaults_of_its_parameters(small_study: Path, tmp_path: Path) -> None:
+    """`Method.parameters` is read by nobody: settings are empty, and the run ends in a KeyError.
+
+    As the only baseline it ends a whole run in a traceback while heatmaps are drawn, without a
+    report; beside another one it is left out of the comparison with a warning.
+    """
+    entry = Method("scaled", "the scaled image", scaled, (Parameter("scale", default=2.0),))
+    with METHODS.register(entry):
+        results = run(
+            load_study(small_study, ["baselines=[scaled]"]), tmp_path / "runs", executor="local"
+        )
+    assert results.recommendation is not None
+    assert [c.baseline for c in results.recommendation.comparisons] == ["scaled"]
+
+
+def test_a_sampler_without_proposals_is_named(small_study: Path, tmp_path: Path) -> None:
+    """A bare KeyError of the first search name, for a sampler that has no point to propose."""
+    none = Sampler("none", lambda space, seed, direction: lambda trials: [])
+    with SAMPLERS.register(none):
+        spec = load_study(small_study, ["sampler.name=none", "trials=2"])
+        with pytest.raises((InputError, WorkError), match="none"):
+            run(spec, tmp_path / "runs", executor="local")
