@@ -147,9 +147,9 @@ ADVICE = {
     ),
     "a layer with weights": (
         nn.Bilinear(8, 8, 8),
-        r"It has weights: register a function.*lrpsweep\.register\(Bilinear, function\)",
+        r"It has weights. Register a function.*lrpsweep\.register\(Bilinear, function\)",
     ),
-    "a pool": (nn.LPPool2d(2, 2), r"It pools: register a function.*register\(LPPool2d, function\)"),
+    "a pool": (nn.LPPool2d(2, 2), r"It pools. Register a function.*register\(LPPool2d, function\)"),
 }
 
 

@@ -21,7 +21,9 @@ from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.forward import ForwardPass, shape_of
 from lrpsweep.attribution.lrp.graph import Step
 from lrpsweep.attribution.lrp.layers import LayerInfo, describe_layers
-from lrpsweep.attribution.lrp.rules import LayerRule
+from lrpsweep.attribution.lrp.operations import OPERATIONS
+from lrpsweep.attribution.lrp.operations.operation import FORWARD
+from lrpsweep.attribution.lrp.rules import RULES, LayerRule
 from lrpsweep.attribution.lrp.tracing import find_hooks, trace_shape, unwrapped
 from lrpsweep.errors import InputError
 
@@ -263,17 +265,18 @@ class Engine:
 
 
 def _state(net: nn.Module) -> tuple[object, ...]:
-    """Equal as long as modules, weights, modes and hooks stay what they are.
+    """Equal as long as modules, weights, modes, hooks and what is registered stay what they are.
 
     A weight's version counts the changes in place that autograd knows of.
     """
     modules = tuple(net.named_modules())
-    modes = tuple(module.training for _, module in modules)
+    computes = tuple((m.training, type(m), *map(vars(m).get, FORWARD)) for _, m in modules)
     tensors = (*net.named_parameters(), *net.named_buffers())
     versions = tuple(
         (name, t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors
     )
-    return modules, modes, versions, tuple(find_hooks(net))
+    changes = OPERATIONS.changes, RULES.changes
+    return modules, computes, versions, tuple(find_hooks(net)), changes
 
 
 def _check_targets(targets: Tensor, images: int) -> None:

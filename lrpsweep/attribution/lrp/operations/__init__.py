@@ -24,6 +24,7 @@ from lrpsweep.attribution.lrp.operations.operation import (
     Propagation,
     Weights,
     computes_as,
+    has_weights,
     settings_of,
 )
 from lrpsweep.errors import InputError
@@ -129,7 +130,7 @@ def _with_weights() -> tuple[type[nn.Module], ...]:
 
 def _check_weights(operation: Operation, module: nn.Module) -> None:
     """Of what was registered as 'pass' for a type of which nobody knew that it has weights."""
-    if operation.weightless and next(module.parameters(), None) is not None:
+    if operation.weightless and has_weights(module):
         kind = type(module).__name__
         raise InputError(f"{kind} is registered as 'pass', {_LOSS}")
 

@@ -158,10 +158,19 @@ def settings_of(module: nn.Module) -> dict[str, Any]:
 
 def computes_as(module: nn.Module, known: type[nn.Module]) -> bool:
     """Whether it is of the type, and no subclass or attribute has replaced its forward pass."""
-    if not isinstance(module, known) or "forward" in vars(module):
+    if not isinstance(module, known) or any(name in vars(module) for name in FORWARD):
         return False
-    inherited = ("forward", "_conv_forward")
-    return all(getattr(type(module), n, None) is getattr(known, n, None) for n in inherited)
+    return all(getattr(type(module), n, None) is getattr(known, n, None) for n in FORWARD)
+
+
+FORWARD = ("forward", "_conv_forward")
+"""What decides how a module computes: methods of its type, or attributes that replace them."""
+
+
+def has_weights(module: nn.Module) -> bool:
+    """Whether a module holds numbers that its output may depend on: parameters, or in buffers."""
+    buffered = any(buffer.is_floating_point() for buffer in module.buffers())
+    return buffered or next(module.parameters(), None) is not None
 
 
 def with_weights(layer: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:
