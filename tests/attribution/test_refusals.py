@@ -42,7 +42,7 @@ ZERO = LayerRule("zero")
         (LayerRule("Epsilon", {"epsilon": 0.1}), r"rule: found 'Epsilon'.*Did you mean 'epsilon'"),
         (LayerRule("winner"), "rule: winner on '0', which is of kind weighted; expected one of ze"),
         (LayerRule("pass"), "rule: pass on '0', whose output has another shape"),
-        (LayerRule("z_box"), "rule: z_box on '0', which does not read the images"),
+        (LayerRule("z_box"), r"rule: z_box on '0' needs .* Explainer\(net, bounds=\(low, high\)\)"),
         (
             LayerRule("z_box", {"bounds": ((0.0,), (1.0, -1.0, 1.0))}),
             "low: found low .* expected each low one below",

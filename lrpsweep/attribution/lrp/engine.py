@@ -8,7 +8,8 @@ the groups of layers from the output down that get the same as before.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +25,7 @@ from lrpsweep.attribution.lrp.layers import LayerInfo, describe_layers
 from lrpsweep.attribution.lrp.operations import OPERATIONS
 from lrpsweep.attribution.lrp.operations.operation import FORWARD
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule
-from lrpsweep.attribution.lrp.tracing import find_hooks, trace_shape, unwrapped
+from lrpsweep.attribution.lrp.tracing import UnknownShapeError, find_hooks, trace_shape, unwrapped
 from lrpsweep.errors import InputError
 
 POOLING_STABILIZER = 1e-6
@@ -60,12 +61,21 @@ class Engine:
         cache_bytes: int = 0,
         example: Tensor | None = None,
     ):
+        if not isinstance(net, nn.Module):
+            raise InputError(f"net: found {net!r}; expected a torch.nn.Module")
+        if bounds is not None:
+            _check_bounds(bounds)
         self.net = unwrapped(net)
         self.bounds = bounds
         self.cache_bytes = cache_bytes
         self._forwards: dict[Hashable, ForwardPass] = {}
         self._compared: set[Hashable] = set()
-        self._read(example)
+        self.steps: tuple[Step, ...] = ()
+        self._state: tuple[object, ...] = ()
+        self._shape: torch.Size | None = None
+        self._by_shape = False
+        with suppress(UnknownShapeError):  # the first images tell
+            self._read(example)
 
     def _read(self, images: Tensor | None) -> None:
         """Traces the network as it is now, for images of this shape."""
@@ -78,13 +88,25 @@ class Engine:
     def refresh(self, images: Tensor | None = None) -> None:
         """Reads the network anew if it has changed, and forgets what was computed before.
 
-        Where forward() tests sizes, it is also read anew for images of another shape.
+        Where forward() tests sizes, it is also read anew for images of another shape, and for
+        those of other dimensions always.
         """
         if _state(self.net) != self._state:
             self.forget()
+            self._read(self._example() if images is None else images)
+        elif images is not None and self._reads_otherwise(images.shape):
             self._read(images)
-        elif self._by_shape and images is not None and images.shape != self._shape:
-            self._read(images)
+
+    def _reads_otherwise(self, shape: torch.Size) -> bool:
+        """Whether images of that shape may be computed by other steps."""
+        if self._by_shape:
+            return shape != self._shape
+        return self._shape is not None and len(shape) != len(self._shape)
+
+    def _example(self) -> Tensor | None:
+        """Images of the shape that the network was read for last."""
+        like = next(self.net.parameters(), torch.empty(0))
+        return None if self._shape is None else like.new_empty(self._shape)
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -169,6 +191,12 @@ class Engine:
             raise InputError(
                 f"images: found {shape_of(images)}; expected a tensor (N, C, *spatial)"
             )
+        channels = {len(bound) for bound in self.bounds or ()} - {1}
+        if channels - {images.shape[1]}:
+            raise InputError(
+                f"bounds: found those of {max(channels)} channels; expected one number, or "
+                f"{images.shape[1]}, one for each channel of the images"
+            )
         weight = next((p for p in self.net.parameters() if p.is_floating_point()), images)
         if (images.dtype, images.device) != (weight.dtype, weight.device):
             raise InputError(
@@ -200,9 +228,10 @@ class Engine:
                 f"images: the network fails on images of shape {tuple(images.shape)} ({error}); "
                 "expected the shape that it is made for"
             ) from error
-        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
+        fitting = isinstance(scores, Tensor) and scores.ndim == 2 and len(scores) == len(images)
+        if not isinstance(scores, Tensor) or not fitting or not scores.shape[1]:
             hint = ""
-            if isinstance(scores, Tensor) and scores.ndim > 2 and scores[0, 0].numel() == 1:
+            if isinstance(scores, Tensor) and scores.ndim > 2 and set(scores.shape[2:]) == {1}:
                 hint = ". Flatten them: torch.nn.Sequential(net, torch.nn.Flatten())"
             raise InputError(
                 f"{type(self.net).__name__} gives {shape_of(scores)} for {len(images)} images; "
@@ -277,6 +306,18 @@ def _state(net: nn.Module) -> tuple[object, ...]:
     )
     changes = OPERATIONS.changes, RULES.changes
     return modules, computes, versions, tuple(find_hooks(net)), changes
+
+
+def _check_bounds(bounds: Any) -> None:
+    paired = isinstance(bounds, tuple | list) and len(bounds) == 2
+    if not paired or not all(isinstance(end, Tensor) and end.ndim == 1 for end in bounds):
+        raise InputError(f"bounds: found {bounds!r}; expected two tensors (C,), low and high")
+    low, high = bounds
+    if len({len(low), len(high)} - {1}) > 1 or not bool((low < high).all()):
+        raise InputError(
+            f"bounds: found low {low.tolist()} and high {high.tolist()}; expected as many of both, "
+            "each low one below its high one"
+        )
 
 
 def _check_targets(targets: Tensor, images: int) -> None:

@@ -43,6 +43,8 @@ def refused_call(node: fx.Node, name: str, within: nn.Module) -> tuple[str, str]
     if name and not has_weights(within):
         return what, gate + _pass_or_function(kind)
     reads_weights = not gate and any(read.op == "get_attr" for read in node.all_input_nodes)
+    if name and reads_weights and not any(within.children()):
+        return what, f"It has weights. {_function_for(kind)}"
     advice = _function_for if reads_weights else _pass_or_function
     return what, (
         f"{gate}Put it into a module of its own: a class whose forward() computes {call}() and "

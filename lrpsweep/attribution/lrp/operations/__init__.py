@@ -23,6 +23,7 @@ from lrpsweep.attribution.lrp.operations.operation import (
     Operation,
     Propagation,
     Weights,
+    check_shapes,
     computes_as,
     has_weights,
     settings_of,
@@ -152,10 +153,6 @@ class Registered:
         assert step.module is not None
         found = self.function(step.module, inputs, propagation.relevance)
         lower = found if isinstance(found, tuple) else (found,)
-        if [r.shape for r in lower] != [x.shape for x in inputs]:
-            raise InputError(
-                f"layer '{step.name}' of type {type(step.module).__name__}: the registered "
-                f"function gives relevance of shapes {[tuple(r.shape) for r in lower]}; expected "
-                f"those of the inputs, {[tuple(x.shape) for x in inputs]}"
-            )
+        what = f"layer '{step.name}' of type {type(step.module).__name__}: the registered function"
+        check_shapes(what, lower, inputs)
         return [Arriving(r) for r in lower]

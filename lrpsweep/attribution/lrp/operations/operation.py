@@ -43,9 +43,24 @@ class Propagation:
         return self.forward.given[self.place]
 
     @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Of what the step read, that which gets relevance; maybe as shapes alone."""
+        return self.given[: len(self.step.relevant_sources)]
+
+    @property
     def relevance(self) -> Tensor:
         """What arrives, (N, *out)."""
         return self.arriving.relevance
+
+
+def check_shapes(what: str, found: Sequence[Any], inputs: Sequence[Tensor]) -> None:
+    """Raises InputError where what gives relevance gives inputs another shape than theirs."""
+    shapes = [tuple(r.shape) if isinstance(r, Tensor) else type(r).__name__ for r in found]
+    expected = [tuple(x.shape) for x in inputs]
+    if shapes != expected:
+        raise InputError(
+            f"{what} gives relevance of shapes {shapes}; expected those of the inputs, {expected}"
+        )
 
 
 class Weights(ABC):
