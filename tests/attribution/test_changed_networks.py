@@ -255,3 +255,24 @@ def test_an_engine_follows_what_is_registered_anew():
         torch.testing.assert_close(engine.attribute(*batch(), rules).relevance, 2 * once)
     with pytest.raises(InputError, match=r"abs\(\) in forward\(\) of '1'"):
         engine.attribute(*batch(), rules)
+
+
+def interpolate(net):
+    net[1].mode = "bilinear"
+
+
+def shrink(net):
+    net[2].eps = 0.5
+
+
+@pytest.mark.parametrize("change", [interpolate, shrink])
+def test_settings_that_change_are_followed(change):
+    """Once values that are averaged were moved as if they were copies, or a copy was stale."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 4, 1), nn.Upsample(scale_factor=2), nn.BatchNorm2d(4), nn.Flatten())
+    net = nn.Sequential(*layers, nn.Linear(1024, 3)).double().eval()
+    engine, rules = Engine(net), zero(net)
+    engine.attribute(*batch(), rules)
+    change(net)
+    found = engine.attribute(*batch(), rules).relevance
+    assert torch.equal(found, Engine(net).attribute(*batch(), rules).relevance)

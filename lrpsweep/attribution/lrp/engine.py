@@ -28,6 +28,9 @@ from lrpsweep.attribution.lrp.rules import RULES, LayerRule
 from lrpsweep.attribution.lrp.tracing import UnknownShapeError, find_hooks, trace_shape, unwrapped
 from lrpsweep.errors import InputError
 
+PLAIN = frozenset((bool, int, float, str, type(None)))
+"""Types of a module's settings, as its mode, of which a change has the network read anew."""
+
 POOLING_STABILIZER = 1e-6
 """Of the denominators in averages and sums, as in zennit's `Norm`."""
 
@@ -48,10 +51,10 @@ class Engine:
 
     net: in eval mode, on the device and in the precision of the images; it is never changed. Its
     own modules compute the forward pass, but for layers that a batch norm was merged into: those
-    are copies. A network whose weights, modules or mode have changed since the last call is read
-    anew. bounds: (low, high), each (C,), of a normalised pixel, for z_box. cache_bytes: how much
-    memory forward passes may keep between calls. example: images of the shape that will come, for
-    a forward() that takes no usual one.
+    are copies. A network whose weights, modules or settings have changed since the last call is
+    read anew. bounds: (low, high), each (C,), of a normalised pixel, for z_box. cache_bytes: how
+    much memory forward passes may keep between calls. example: images of the shape that will come,
+    for a forward() that takes no usual one; without it, the first images tell.
     """
 
     def __init__(
@@ -294,18 +297,19 @@ class Engine:
 
 
 def _state(net: nn.Module) -> tuple[object, ...]:
-    """Equal as long as modules, weights, modes, hooks and what is registered stay what they are.
+    """Equal as long as modules, weights, settings, hooks and what is registered stay the same.
 
     A weight's version counts the changes in place that autograd knows of.
     """
     modules = tuple(net.named_modules())
-    computes = tuple((m.training, type(m), *map(vars(m).get, FORWARD)) for _, m in modules)
+    settings = tuple([v for v in vars(m).values() if type(v) in PLAIN] for _, m in modules)
+    computes = tuple((type(m), *map(vars(m).get, FORWARD)) for _, m in modules)
     tensors = (*net.named_parameters(), *net.named_buffers())
     versions = tuple(
         (name, t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors
     )
     changes = OPERATIONS.changes, RULES.changes
-    return modules, computes, versions, tuple(find_hooks(net)), changes
+    return modules, settings, computes, versions, tuple(find_hooks(net)), changes
 
 
 def _check_bounds(bounds: Any) -> None:
