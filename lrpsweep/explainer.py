@@ -80,10 +80,10 @@ class Explainer:
         self, images: Tensor, targets: Tensor, rules: Mapping[str, LayerRule], at: str
     ) -> Explanation:
         names = {name: s.name for s in self.engine.steps for name in (s.name, *s.merged)}
-        if at not in names:
+        if not isinstance(at, str) or at not in names:
             raise InputError(
                 f"at: the network has no layer '{at}' that computes something; expected one of "
-                f"{', '.join(names)}.{guess(at, names)}"
+                f"{', '.join(names)}.{guess(str(at), names)}"
             )
         seen: list[Tensor] = []
 
@@ -128,8 +128,13 @@ def resolve(composite: Wanted, layers: Sequence[LayerInfo]) -> dict[str, LayerRu
         return composite.rules(layers)
     if isinstance(composite, str) and not composite.endswith(".json"):
         composite = {"preset": composite}
-    if not isinstance(composite, Mapping):
+    if isinstance(composite, str | Path):
         return composite_of(read_composite(Path(composite))).rules(layers)
+    if not isinstance(composite, Mapping):
+        raise InputError(
+            f"composite: found {composite!r}; expected a preset's name, the path of a "
+            "composite.json or its content, a Composite, or rules by type or name of layers"
+        )
     if "preset" in composite:
         return _published(composite, layers)
     if "blocks" in composite:
@@ -139,12 +144,14 @@ def resolve(composite: Wanted, layers: Sequence[LayerInfo]) -> dict[str, LayerRu
 
 
 def _published(composite: Mapping[str, Any], layers: Sequence[LayerInfo]) -> dict[str, LayerRule]:
-    given = {key: value for key, value in composite.items() if key != "preset"}
+    name, given = composite["preset"], {k: v for k, v in composite.items() if k != "preset"}
+    if not isinstance(name, str):
+        raise InputError(f"composite.preset: found {name!r}; expected a preset's name")
     for key, value in given.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise InputError(f"composite.{key}: found {value!r}; expected a number")
     try:
-        found = preset(composite["preset"], given)
+        found = preset(name, given)
     except InputError as error:
         raise InputError(f"composite: {error}") from error
     return found.bind({}).place(layers).rules(layers)

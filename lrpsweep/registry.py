@@ -52,12 +52,16 @@ class Plugin:
 
 
 class Registry(Mapping[str, Entry], Generic[Entry]):
-    """All entries of one kind by name, in order: the package's own, then what was registered."""
+    """All entries of one kind by name, in order: the package's own, then what was registered.
+
+    changes: how often an entry was added or taken back.
+    """
 
     def __init__(self, kind: str, entries: Iterable[Entry] = ()) -> None:
         self.kind = kind
         self._entries = {entry.name: entry for entry in entries}
         self._added: dict[str, Plugin | None] = {}
+        self.changes = 0
 
     def __getitem__(self, name: str) -> Entry:
         load_plugins()
@@ -89,6 +93,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
             raise InputError(
                 f"register: there is a {self.kind} '{entry.name}' already; expected a new name"
             )
+        self.changes += 1
         self._entries[entry.name] = entry
         self._added[entry.name] = _loading
         return Registration(self, entry.name)
@@ -96,6 +101,7 @@ class Registry(Mapping[str, Entry], Generic[Entry]):
     def remove(self, name: str) -> None:
         """Takes back an entry that was registered; no effect if it is gone already."""
         if self._added.pop(name, self) is not self:
+            self.changes += 1
             del self._entries[name]
 
     def plugin_of(self, name: str) -> Plugin | None:

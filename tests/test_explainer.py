@@ -120,6 +120,21 @@ def test_max_pools_have_rules_too(net):
     assert not torch.allclose(found, by_engine(net, first=zero, second=zero, head=zero))
 
 
+class ByFunction(nn.Sequential):
+    def forward(self, x):
+        for layer in self:
+            x = nn.functional.max_pool2d(x, 2) if isinstance(layer, nn.MaxPool2d) else layer(x)
+        return x
+
+
+@pytest.mark.parametrize("selector", ["max_pool2d", "MaxPool2d"])
+def test_a_max_pool_by_function_has_a_rule_by_name_and_by_type(net, selector):
+    wanted = {"Conv2d": "zero", "Linear": "zero"}
+    expected = lrpsweep.Explainer(net)(*batch(), wanted | {"3": "sum"}).relevance
+    explain = lrpsweep.Explainer(ByFunction(*net).eval())
+    assert torch.equal(explain(*batch(), wanted | {selector: "sum"}).relevance, expected)
+
+
 def test_bounds_of_a_layer(net):
     wanted = {"0": {"rule": "z_box", "low": -3, "high": [3.0, 3, 3]}, "4..8": "zero"}
     known = lrpsweep.Explainer(net, bounds=BOUNDS)(*batch(), {**wanted, "0": "z_box"}).relevance
@@ -202,11 +217,20 @@ DOCUMENT = json.dumps(
         ({"0": {"rule": "z_box", "low": -3}}, r"composite\.0\.high: found None; expected a number"),
         ({"Conv2d": {"rule": "gamma", "gamma": -1}, "8": "zero"}, r"Conv2d\.gamma: found -1"),
         ({"blocks": []}, "composite: schema_version: missing"),
+        ({"preset": 3}, r"composite\.preset: found 3; expected a preset's name"),
+        (None, "composite: found None; expected a preset's name"),
+        ([], r"composite: found \[\]; expected a preset's name"),
     ],
 )
 def test_a_composite_that_cannot_be_is_refused(net, wanted, said):
     with pytest.raises(InputError, match=said):
         lrpsweep.Explainer(net, bounds=BOUNDS)(*batch(), wanted)
+
+
+def test_a_preset_that_needs_bounds_asks_for_them(net):
+    """Once it was said that the first layer does not read the images."""
+    with pytest.raises(InputError, match=r"z_box on '0' needs .* Explainer\(net, bounds="):
+        lrpsweep.Explainer(net)(*batch(), "decreasing_gamma")
 
 
 def test_several_targets_take_one_forward_pass_and_its_comparison(net):
@@ -250,7 +274,7 @@ def test_a_merged_batch_norm_and_its_layer_have_the_same_relevance(net):
     torch.testing.assert_close(scores.relevance.sum(1), scores.score)
 
 
-@pytest.mark.parametrize("at", ["9", "7", "features"])
+@pytest.mark.parametrize("at", ["9", "7", "features", 3])
 def test_a_layer_that_computes_nothing_has_no_relevance(net, at):
     with pytest.raises(InputError, match=f"at: the network has no layer '{at}'"):
         lrpsweep.Explainer(net)(*batch(), "epsilon_plus", at=at)

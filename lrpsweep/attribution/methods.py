@@ -62,7 +62,7 @@ def gradient_x_input(
     It conserves the score on networks of ReLUs without biases alone; the rest is `unexplained`.
     """
     engine.check_batch(images, targets)
-    with torch.enable_grad(), full_precision():
+    with torch.inference_mode(False), torch.enable_grad(), full_precision():
         leaf = images.detach().clone().requires_grad_()
         scores = engine.scores(leaf)
         engine.check_classes(targets, scores)

@@ -200,3 +200,79 @@ def test_scores_of_another_shape_than_the_networks_are_refused():
         engine = Engine(net)
         with pytest.raises(InputError, match=r"output is \(3, 3\), that of its .* \(3, 4\)\. Exp"):
             engine.attribute(*batch(), {"0": LayerRule("zero")})
+
+
+def pooled():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(64, 3))
+    return net.double().eval()
+
+
+def test_a_layer_whose_forward_is_replaced_is_refused():
+    """Once the relevance still went to the largest values, and no sum told."""
+    net = pooled()
+    engine, rules = Engine(net), zero(net)
+    engine.attribute(*batch(), rules)
+    net[1].forward = lambda x: F.avg_pool2d(x, 2)
+    with pytest.raises(InputError, match="layer '1' of type MaxPool2d"):
+        engine.attribute(*batch(), rules)
+
+
+class Averaging(nn.MaxPool2d):
+    def forward(self, x):
+        return F.avg_pool2d(x, 2)
+
+
+def test_a_layer_of_another_type_is_explained_as_that():
+    net = pooled()
+    engine, rules = Engine(net), zero(net)
+    engine.attribute(*batch(), rules)
+    net[1].__class__ = Averaging
+    found = engine.attribute(*batch(), rules).relevance
+    assert torch.equal(found, Engine(net).attribute(*batch(), rules).relevance)
+
+
+def test_another_way_to_convolve_is_no_convolution():
+    net = normalised()
+    net[0]._conv_forward = lambda x, weight, bias: F.conv2d(x, 2 * weight, bias)
+    with pytest.raises(InputError, match="layer '0' of type Conv2d"):
+        Engine(net)
+
+
+class Absolute(nn.Module):
+    def forward(self, x):
+        return x.abs()
+
+
+def test_an_engine_follows_what_is_registered_anew():
+    """Once the first registration stayed for good."""
+    net = nn.Sequential(nn.Conv2d(3, 4, 1), Absolute(), nn.Flatten(), nn.Linear(256, 3))
+    net.double().eval()
+    with register(Absolute, lambda module, inputs, relevance: relevance):
+        engine, rules = Engine(net), zero(net)
+        once = engine.attribute(*batch(), rules).relevance
+    with register(Absolute, lambda module, inputs, relevance: 2 * relevance):
+        torch.testing.assert_close(engine.attribute(*batch(), rules).relevance, 2 * once)
+    with pytest.raises(InputError, match=r"abs\(\) in forward\(\) of '1'"):
+        engine.attribute(*batch(), rules)
+
+
+def interpolate(net):
+    net[1].mode = "bilinear"
+
+
+def shrink(net):
+    net[2].eps = 0.5
+
+
+@pytest.mark.parametrize("change", [interpolate, shrink])
+def test_settings_that_change_are_followed(change):
+    """Once values that are averaged were moved as if they were copies, or a copy was stale."""
+    torch.manual_seed(0)
+    layers = (nn.Conv2d(3, 4, 1), nn.Upsample(scale_factor=2), nn.BatchNorm2d(4), nn.Flatten())
+    net = nn.Sequential(*layers, nn.Linear(1024, 3)).double().eval()
+    engine, rules = Engine(net), zero(net)
+    engine.attribute(*batch(), rules)
+    change(net)
+    found = engine.attribute(*batch(), rules).relevance
+    assert torch.equal(found, Engine(net).attribute(*batch(), rules).relevance)

@@ -52,6 +52,16 @@ def test_a_method_explains_the_score_and_leaves_network_and_images_alone(name):
 
 
 @pytest.mark.parametrize("name", METHODS)
+def test_a_method_explains_in_inference_mode(name):
+    """Once an error of autograd."""
+    engine, explain = Engine(network()), METHODS[name].explain
+    expected = explain(engine, *batch(), SETTINGS[name], None).relevance
+    with torch.inference_mode():
+        found = explain(engine, *batch(), SETTINGS[name], None).relevance
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", METHODS)
 def test_several_targets_are_the_same_as_one_after_the_other(name):
     net, (x, _) = network(), batch()
     targets = torch.tensor([[0, 1, 1], [2, 2, 0]])

@@ -320,6 +320,44 @@ def test_max_pools_are_told_with_the_layer_that_they_read():
     assert pools == {"0": ("3",), "4": ("6",), "8": ()}
 
 
+FLAT_POOLS = {
+    "one dimension": lambda x: F.max_pool1d(x.flatten(1), 2),
+    "two dimensions": lambda x: F.max_pool2d(x.sum(1), 2),
+    "of the same size": lambda x: F.max_pool2d(x.sum(1), 3, 1, 1),
+    "adaptive": lambda x: F.adaptive_max_pool2d(x.sum(1), 3),
+}
+
+
+@pytest.mark.parametrize("case", FLAT_POOLS)
+def test_a_max_pool_may_read_maps_without_channels(case):
+    """Once (N, H, W) was pooled back as lines, because of how many dimensions it has."""
+    net = between(2, lambda n: lambda net, x: FLAT_POOLS[case](x))
+    assert_zero_rule_is_gradient_times_input(net, *batch(2))
+
+
+@pytest.mark.parametrize("pool", [nn.MaxPool2d(3, 2, 1), nn.AdaptiveMaxPool2d(3)])
+def test_a_windows_sum_is_the_same_without_a_channel(pool):
+    x, targets = batch(2)
+    flat = between(2, lambda n: lambda net, x: F.relu(x.sum(1)))
+    channel = between(2, lambda n: lambda net, x: F.relu(x.sum(1, keepdim=True)))
+    found = []
+    for net in (flat, channel):
+        layers = nn.Sequential(net.conv, nn.ReLU(), net.inner, pool, nn.Flatten(), nn.LazyLinear(5))
+        torch.manual_seed(0)
+        layers.double().eval()(x)
+        rules = uniform(layers, "zero") | {"3": LayerRule("sum")}
+        found.append(Engine(layers).attribute(x, targets, rules).relevance)
+    torch.testing.assert_close(*found)
+
+
+def test_averages_are_explained_in_inference_mode():
+    net = between(2, lambda n: nn.AvgPool2d(2))
+    rules = uniform(net, "zero")
+    expected = Engine(net).attribute(*batch(2), rules).relevance
+    with torch.inference_mode():
+        assert torch.equal(Engine(net).attribute(*batch(2), rules).relevance, expected)
+
+
 class Halved(nn.Module):
     def forward(self, x):
         return x.sinh() / 2

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lrpsweep.attribution import Engine, LayerRule
+from lrpsweep.attribution import RULES, Engine, LayerRule, Rule
 from lrpsweep.errors import InputError
 
 
@@ -27,6 +27,7 @@ ZERO = LayerRule("zero")
         (LayerRule("gamma", {"gamma": float("nan")}), "gamma: found nan; expected a number"),
         (LayerRule("gamma", {"gamma": -float("inf")}), "gamma: found -inf; expected a number"),
         (LayerRule("gamma", {"gamma": "0.1"}), "gamma: found '0.1'; expected a number"),
+        (LayerRule("gamma", {"gamma": 10**400}), "gamma: found 10+; expected a number"),
         (LayerRule("gamma"), "gamma: found nothing; expected a number"),
         (LayerRule("epsilon", {"epsilon": -1e-3}), "epsilon: found -0.001; expected a number"),
         (LayerRule("epsilon", {"epsilon": float("inf")}), "epsilon: found inf; expected a number"),
@@ -42,7 +43,7 @@ ZERO = LayerRule("zero")
         (LayerRule("Epsilon", {"epsilon": 0.1}), r"rule: found 'Epsilon'.*Did you mean 'epsilon'"),
         (LayerRule("winner"), "rule: winner on '0', which is of kind weighted; expected one of ze"),
         (LayerRule("pass"), "rule: pass on '0', whose output has another shape"),
-        (LayerRule("z_box"), "rule: z_box on '0', which does not read the images"),
+        (LayerRule("z_box"), r"rule: z_box on '0' needs .* Explainer\(net, bounds=\(low, high\)\)"),
         (
             LayerRule("z_box", {"bounds": ((0.0,), (1.0, -1.0, 1.0))}),
             "low: found low .* expected each low one below",
@@ -139,3 +140,57 @@ def test_no_stabilizer_is_a_stabilizer_of_zero(net):
     zero = {"0": LayerRule("zero", {"stabilizer": 0.0}), "4": ZERO}
     found, expected = (engine.attribute(X, TARGETS, rules).relevance for rules in (none, zero))
     assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("net", [nn.Identity(), None, nn.Linear, lambda x: x])
+def test_what_is_no_network_with_weights_is_refused(net):
+    with pytest.raises(InputError, match=r"net: found|no layer with weights"):
+        Engine(net)
+
+
+class NoClass(nn.Module):
+    def forward(self, x):
+        return x[:, :0]
+
+
+def test_a_network_without_classes_is_refused(net):
+    net = nn.Sequential(*net, NoClass())
+    with pytest.raises(InputError, match=r"gives \(2, 0\).*expected class scores"):
+        Engine(net).attribute(X, TARGETS, {"0": ZERO, "4": ZERO})
+
+
+@pytest.mark.parametrize(
+    ("bounds", "said"),
+    [
+        ((torch.ones(3), torch.zeros(3)), "each low one below its high one"),
+        ((torch.full((3,), torch.nan), torch.ones(3)), "each low one below its high one"),
+        ((torch.zeros(2), torch.ones(3)), "as many of both"),
+        ((torch.zeros(2), torch.ones(2)), "one for each channel of the images"),
+        ((0.0, 1.0), "two tensors"),
+        ("x", "two tensors"),
+    ],
+)
+def test_bounds_of_pixels_are_checked(net, bounds, said):
+    with pytest.raises(InputError, match=f"bounds: .*{said}"):
+        Engine(net, bounds).attribute(X, TARGETS, {"0": LayerRule("z_box"), "4": ZERO})
+
+
+WRONG = {
+    "a number per image": lambda r: r.sum((1, 2, 3)),
+    "a shape that broadcasts": lambda r: r.sum((1, 2, 3), keepdim=True),
+    "nothing": lambda r: None,
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_rule_from_outside_has_to_give_the_shape_of_the_input(net, case):
+    """Once what it gave was the explanation's relevance."""
+    toy = Rule("toy", lambda record, arriving, balance: WRONG[case](arriving.relevance), "a toy")
+    with RULES.register(toy), pytest.raises(InputError, match=r"'0': the rule toy gives"):
+        Engine(net).attribute(X, TARGETS, {"0": LayerRule("toy"), "4": ZERO})
+
+
+def test_a_rule_for_max_pools_has_to_give_the_shape_of_the_input(net):
+    toy = Rule("toy", lambda propagation: [propagation.arriving], "a toy", on="max_pool")
+    with RULES.register(toy), pytest.raises(InputError, match=r"'2': the rule toy gives"):
+        Engine(net).attribute(X, TARGETS, {"0": ZERO, "2": LayerRule("toy"), "4": ZERO})

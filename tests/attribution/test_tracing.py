@@ -134,6 +134,30 @@ def test_a_registration_is_undone():
         trace(net)
 
 
+class Projection(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("matrix", torch.randn(64, 64).double())
+
+    def forward(self, x):
+        return x @ self.matrix
+
+
+def test_weights_in_a_buffer_are_weights():
+    """Once the advice was to pass relevance by them, and it was followed without a word."""
+    net = nn.Sequential(nn.Conv2d(3, 1, 1), nn.Flatten(), Projection(), nn.Linear(64, 5))
+    net.double().eval()
+    with pytest.raises(
+        InputError, match=r"has weights.*register\(Projection, function\)"
+    ) as refused:
+        trace(net)
+    assert '"pass"' not in str(refused.value)
+    with lrpsweep.register(Projection, "pass"), pytest.raises(InputError, match="has weights"):
+        trace(net)
+    with lrpsweep.register(Projection, lambda module, inputs, relevance: relevance):
+        assert trace(net)[2].kind == "Projection"
+
+
 def explained_size(net):
     x, targets = batch()
     found = Engine(net).attribute(x, targets, uniform(net, "zero", stabilizer=0.0))
@@ -147,9 +171,9 @@ ADVICE = {
     ),
     "a layer with weights": (
         nn.Bilinear(8, 8, 8),
-        r"It has weights: register a function.*lrpsweep\.register\(Bilinear, function\)",
+        r"It has weights. Register a function.*lrpsweep\.register\(Bilinear, function\)",
     ),
-    "a pool": (nn.LPPool2d(2, 2), r"It pools: register a function.*register\(LPPool2d, function\)"),
+    "a pool": (nn.LPPool2d(2, 2), r"It pools. Register a function.*register\(LPPool2d, function\)"),
 }
 
 
@@ -203,6 +227,36 @@ def test_forward_may_ask_for_sizes(case):
     x, targets = batch()
     net(x)
     assert_zero_rule_is_gradient_times_input(net.eval(), x, targets)
+
+
+CHOSEN = {
+    "permuted": (lambda net, x: x[:, net.index], torch.tensor([3, 1, 0])),
+    "some": (lambda net, x: x[:, net.index], torch.tensor([1, 2])),
+    "one": (lambda net, x: x[:, net.index], torch.tensor(2)),
+    "masked": (lambda net, x: x[:, net.index], torch.tensor([True, False, True, True])),
+    "narrowed": (lambda net, x: x.narrow(1, net.index, 2), torch.tensor(2)),
+    "computed": (lambda net, x: x[:, x.mean((0, 2, 3)).argmax()], torch.tensor(0)),
+    "each image's own": (lambda net, x: x[net.index, x.mean((2, 3)).argmax(1)], torch.arange(2)),
+}
+
+
+@pytest.mark.parametrize("case", CHOSEN)
+def test_channels_that_a_tensor_chooses_get_their_relevance(case):
+    """Once it all went to channel 0, or the backward pass failed: an index was read as zeros."""
+    function, index = CHOSEN[case]
+    net = between(function)
+    net.register_buffer("index", index)
+    net.head = nn.LazyLinear(5).double()
+    x, targets = batch()
+    net(x)
+    assert_zero_rule_is_gradient_times_input(net, x, targets)
+
+
+def test_weights_that_the_images_choose_are_refused():
+    net = between(lambda net, x: F.conv2d(x, net.other.weight[x.sum().long() % 4, None]))
+    net.other = nn.Conv2d(4, 4, 1).double()
+    with pytest.raises(InputError, match=r"conv2d\(\) in forward"):
+        trace(net)
 
 
 def test_shapes_that_do_not_fit_are_not_logged(caplog, capfd):
@@ -274,6 +328,31 @@ class Sized(nn.Module):
     def forward(self, x):
         assert x.shape[1] == 4
         return x
+
+
+UNUSUAL = {
+    "the number of dimensions": lambda net, x: x if x.dim() == 4 else x / 0,
+    "the channels": lambda net, x: x if x.shape[1] == 4 else x / 0,
+    "the device": lambda net, x: x if not x.is_cuda else x / 0,
+    "a size, which refuses others": lambda net, x: x if x.shape[2] == 20 else x.sinh(),
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_a_network_that_tests_sizes_may_be_made_for_any_size(case):
+    """Once traced for usual sizes alone, before any image was there."""
+    net = between(UNUSUAL[case], 1600)
+    x, targets = batch(size=20)
+    explainer = lrpsweep.Explainer(net)
+    with pytest.raises(InputError, match="without images: give some"):
+        _ = explainer.layers
+    zero = {"rule": "zero", "stabilizer": 0}
+    for _ in range(2):
+        found = explainer(x, targets, {"Conv2d": zero, "Linear": zero}).relevance
+        torch.testing.assert_close(found, gradient_times_input(net, x, targets))
+        assert [layer.name for layer in explainer.layers] == ["conv", "head"]
+        net.requires_grad_(False).head.weight.mul_(2)
+        net.requires_grad_(True)
 
 
 def test_a_branch_that_values_decide_is_refused():
@@ -440,6 +519,19 @@ def test_a_batch_norm_of_tokens_has_its_channels_at_dimension_1(channels, norm_f
     net = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(2), *inner, nn.Flatten(), nn.LazyLinear(5))
     net(torch.zeros(2, 3, 8, 8))
     assert_zero_rule_is_gradient_times_input(net.double().eval(), *batch())
+
+
+@pytest.mark.parametrize("norm_first", [False, True])
+def test_a_batch_norm_of_as_many_tokens_as_features_stays(norm_first):
+    """Once merged, and the network then refused, where no image has a usual shape."""
+    torch.manual_seed(0)
+    norm, dense = nn.BatchNorm1d(6), nn.Linear(6, 6)
+    nn.init.normal_(norm.running_mean)
+    nn.init.uniform_(norm.running_var, 0.5, 2)
+    layers = (norm, dense) if norm_first else (dense, norm)
+    net = nn.Sequential(*layers, nn.ReLU(), nn.Flatten(), nn.Linear(36, 3)).double().eval()
+    x, targets = torch.randn(4, 6, 6).double(), torch.tensor([0, 1, 2, 1])
+    assert_zero_rule_is_gradient_times_input(net, x, targets)
 
 
 PADDED = {

@@ -30,10 +30,10 @@ def assign_rules(
             )
     places = sorted(place for place in reached(steps) if steps[place].kind in kinds)
     found = {place: _rule_of(steps[place], rules) for place in places}
-    pixels = pixelwise(steps) if pixels_bounded else set[int]()
+    pixels = pixelwise(steps)
     for place, rule in found.items():
         if RULES[rule.rule].bounded:
-            _check_bounds(steps[place], rule, pixels)
+            _check_bounds(steps[place], rule, pixels, pixels_bounded=pixels_bounded)
     return found
 
 
@@ -61,8 +61,8 @@ def field_of(step: Step, rule: LayerRule) -> str:
     return f"composite.{rule.group or step.name}"
 
 
-def _check_bounds(step: Step, rule: LayerRule, pixels: set[int]) -> None:
-    """pixels: the places whose bounds are known."""
+def _check_bounds(step: Step, rule: LayerRule, pixels: set[int], *, pixels_bounded: bool) -> None:
+    """pixels: the places of pixels. pixels_bounded: whether their bounds are known."""
     where, bounds = field_of(step, rule), rule.settings.get("bounds")
     if bounds is None:
         if step.sources[0] not in pixels:
@@ -70,6 +70,11 @@ def _check_bounds(step: Step, rule: LayerRule, pixels: set[int]) -> None:
                 f"{where}.rule: {rule.rule} on '{step.name}', which does not read the images; "
                 f"expected {rule.rule} on layers that read pixels, whose bounds are known, or the "
                 "bounds of what it reads as low and high"
+            )
+        if not pixels_bounded:
+            raise InputError(
+                f"{where}.rule: {rule.rule} on '{step.name}' needs the lowest and highest value of "
+                "a pixel; expected those of each channel, Explainer(net, bounds=(low, high))"
             )
         return
     layer, weights = step.layer

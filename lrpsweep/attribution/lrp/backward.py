@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lrpsweep.attribution.lrp.balance import Account, Arriving, Balance, per_image
 from lrpsweep.attribution.lrp.forward import Checkpoint, ForwardPass
-from lrpsweep.attribution.lrp.operations.operation import Propagation
+from lrpsweep.attribution.lrp.operations.operation import Propagation, check_shapes
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule
 
 Watch = Callable[[str, Tensor, Sequence[Tensor]], None]
@@ -115,7 +115,11 @@ class BackwardPass:
         forward, chosen = self.forward, self.rules[place]
         arriving = Arriving(forward.channels_first(place, arriving.relevance), arriving.rectified)
         rule = RULES[chosen.rule]
-        lower = rule.function(forward.records[place], arriving, balance, **chosen.settings)
+        record = forward.records[place]
+        lower = rule.function(record, arriving, balance, **chosen.settings)
+        check_shapes(
+            f"layer '{forward.steps[place].name}': the rule {rule.name}", [lower], [record.x]
+        )
         return Arriving(forward.channels_last(place, lower), rule.keeps_support)
 
     def _unweighted(self, place: int, arriving: Arriving, balance: Balance) -> list[Arriving]:
@@ -127,6 +131,8 @@ class BackwardPass:
             assert backward is not None
             return backward(propagation)
         lower: list[Arriving] = RULES[chosen.rule].function(propagation, **chosen.settings)
+        what = f"'{propagation.step.name}': the rule {chosen.rule}"
+        check_shapes(what, [part.relevance for part in lower], propagation.inputs)
         return lower
 
 

@@ -8,7 +8,8 @@ the groups of layers from the output down that get the same as before.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,9 +22,14 @@ from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.forward import ForwardPass, shape_of
 from lrpsweep.attribution.lrp.graph import Step
 from lrpsweep.attribution.lrp.layers import LayerInfo, describe_layers
-from lrpsweep.attribution.lrp.rules import LayerRule
-from lrpsweep.attribution.lrp.tracing import find_hooks, trace_shape, unwrapped
+from lrpsweep.attribution.lrp.operations import OPERATIONS
+from lrpsweep.attribution.lrp.operations.operation import FORWARD
+from lrpsweep.attribution.lrp.rules import RULES, LayerRule
+from lrpsweep.attribution.lrp.tracing import UnknownShapeError, find_hooks, trace_shape, unwrapped
 from lrpsweep.errors import InputError
+
+PLAIN = frozenset((bool, int, float, str, type(None)))
+"""Types of a module's settings, as its mode, of which a change has the network read anew."""
 
 POOLING_STABILIZER = 1e-6
 """Of the denominators in averages and sums, as in zennit's `Norm`."""
@@ -45,10 +51,10 @@ class Engine:
 
     net: in eval mode, on the device and in the precision of the images; it is never changed. Its
     own modules compute the forward pass, but for layers that a batch norm was merged into: those
-    are copies. A network whose weights, modules or mode have changed since the last call is read
-    anew. bounds: (low, high), each (C,), of a normalised pixel, for z_box. cache_bytes: how much
-    memory forward passes may keep between calls. example: images of the shape that will come, for
-    a forward() that takes no usual one.
+    are copies. A network whose weights, modules or settings have changed since the last call is
+    read anew. bounds: (low, high), each (C,), of a normalised pixel, for z_box. cache_bytes: how
+    much memory forward passes may keep between calls. example: images of the shape that will come,
+    for a forward() that takes no usual one; without it, the first images tell.
     """
 
     def __init__(
@@ -58,12 +64,21 @@ class Engine:
         cache_bytes: int = 0,
         example: Tensor | None = None,
     ):
+        if not isinstance(net, nn.Module):
+            raise InputError(f"net: found {net!r}; expected a torch.nn.Module")
+        if bounds is not None:
+            _check_bounds(bounds)
         self.net = unwrapped(net)
         self.bounds = bounds
         self.cache_bytes = cache_bytes
         self._forwards: dict[Hashable, ForwardPass] = {}
         self._compared: set[Hashable] = set()
-        self._read(example)
+        self.steps: tuple[Step, ...] = ()
+        self._state: tuple[object, ...] = ()
+        self._shape: torch.Size | None = None
+        self._by_shape = False
+        with suppress(UnknownShapeError):  # the first images tell
+            self._read(example)
 
     def _read(self, images: Tensor | None) -> None:
         """Traces the network as it is now, for images of this shape."""
@@ -76,13 +91,25 @@ class Engine:
     def refresh(self, images: Tensor | None = None) -> None:
         """Reads the network anew if it has changed, and forgets what was computed before.
 
-        Where forward() tests sizes, it is also read anew for images of another shape.
+        Where forward() tests sizes, it is also read anew for images of another shape, and for
+        those of other dimensions always.
         """
         if _state(self.net) != self._state:
             self.forget()
+            self._read(self._example() if images is None else images)
+        elif images is not None and self._reads_otherwise(images.shape):
             self._read(images)
-        elif self._by_shape and images is not None and images.shape != self._shape:
-            self._read(images)
+
+    def _reads_otherwise(self, shape: torch.Size) -> bool:
+        """Whether images of that shape may be computed by other steps."""
+        if self._by_shape:
+            return shape != self._shape
+        return self._shape is not None and len(shape) != len(self._shape)
+
+    def _example(self) -> Tensor | None:
+        """Images of the shape that the network was read for last."""
+        like = next(self.net.parameters(), torch.empty(0))
+        return None if self._shape is None else like.new_empty(self._shape)
 
     @property
     def layers(self) -> tuple[LayerInfo, ...]:
@@ -167,6 +194,12 @@ class Engine:
             raise InputError(
                 f"images: found {shape_of(images)}; expected a tensor (N, C, *spatial)"
             )
+        channels = {len(bound) for bound in self.bounds or ()} - {1}
+        if channels - {images.shape[1]}:
+            raise InputError(
+                f"bounds: found those of {max(channels)} channels; expected one number, or "
+                f"{images.shape[1]}, one for each channel of the images"
+            )
         weight = next((p for p in self.net.parameters() if p.is_floating_point()), images)
         if (images.dtype, images.device) != (weight.dtype, weight.device):
             raise InputError(
@@ -198,9 +231,10 @@ class Engine:
                 f"images: the network fails on images of shape {tuple(images.shape)} ({error}); "
                 "expected the shape that it is made for"
             ) from error
-        if not isinstance(scores, Tensor) or scores.ndim != 2 or len(scores) != len(images):
+        fitting = isinstance(scores, Tensor) and scores.ndim == 2 and len(scores) == len(images)
+        if not isinstance(scores, Tensor) or not fitting or not scores.shape[1]:
             hint = ""
-            if isinstance(scores, Tensor) and scores.ndim > 2 and scores[0, 0].numel() == 1:
+            if isinstance(scores, Tensor) and scores.ndim > 2 and set(scores.shape[2:]) == {1}:
                 hint = ". Flatten them: torch.nn.Sequential(net, torch.nn.Flatten())"
             raise InputError(
                 f"{type(self.net).__name__} gives {shape_of(scores)} for {len(images)} images; "
@@ -263,17 +297,31 @@ class Engine:
 
 
 def _state(net: nn.Module) -> tuple[object, ...]:
-    """Equal as long as modules, weights, modes and hooks stay what they are.
+    """Equal as long as modules, weights, settings, hooks and what is registered stay the same.
 
     A weight's version counts the changes in place that autograd knows of.
     """
     modules = tuple(net.named_modules())
-    modes = tuple(module.training for _, module in modules)
+    settings = tuple([v for v in vars(m).values() if type(v) in PLAIN] for _, m in modules)
+    computes = tuple((type(m), *map(vars(m).get, FORWARD)) for _, m in modules)
     tensors = (*net.named_parameters(), *net.named_buffers())
     versions = tuple(
         (name, t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors
     )
-    return modules, modes, versions, tuple(find_hooks(net))
+    changes = OPERATIONS.changes, RULES.changes
+    return modules, settings, computes, versions, tuple(find_hooks(net)), changes
+
+
+def _check_bounds(bounds: Any) -> None:
+    paired = isinstance(bounds, tuple | list) and len(bounds) == 2
+    if not paired or not all(isinstance(end, Tensor) and end.ndim == 1 for end in bounds):
+        raise InputError(f"bounds: found {bounds!r}; expected two tensors (C,), low and high")
+    low, high = bounds
+    if len({len(low), len(high)} - {1}) > 1 or not bool((low < high).all()):
+        raise InputError(
+            f"bounds: found low {low.tolist()} and high {high.tolist()}; expected as many of both, "
+            "each low one below its high one"
+        )
 
 
 def _check_targets(targets: Tensor, images: int) -> None:

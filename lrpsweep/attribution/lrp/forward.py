@@ -37,7 +37,8 @@ class ForwardPass:
     """A batch as the network saw it: what each step read, and a `Record` per weighted one.
 
     Everything is kept by a step's place, so that a layer used twice has two records. given: what
-    each step read, (N, …) each; for most kinds a stand-in of that shape that takes no memory.
+    each step read, (N, …) each; where a kind needs no values, what gets relevance is a stand-in of
+    that shape that takes no memory. What else is read, as an index, is kept as it is.
     rectified: what a ReLU made of a sum or batch norm that it alone reads.
     """
 
@@ -82,7 +83,8 @@ class ForwardPass:
                 if source in self.records:  # kept for this step: no need to compute it again
                     self.records[source].output = self.channels_first(source, value)
         else:
-            self.given[place] = tuple(_stand_in(x) for x in given)
+            signals = len(step.relevant_sources)
+            self.given[place] = (*map(_stand_in, given[:signals]), *given[signals:])
         if step.weighted:
             self.records[place] = self._record(place, given[0], ranges)
 
@@ -156,7 +158,7 @@ class ForwardPass:
         """Memory that keeping this pass costs."""
         kept = [self.output, *self._cached.values(), *self.rectified.values()]
         for tensors in self.given.values():
-            kept += tensors
+            kept += (tensor for tensor in tensors if isinstance(tensor, Tensor))
         for record in self.records.values():
             kept += record.kept()
         for checkpoint in self._checkpoints.values():
@@ -181,8 +183,8 @@ def _range(step: Step, values: Mapping[int, Any], ranges: Mapping[int, Ends]) ->
     return torch.minimum(*ends), torch.maximum(*ends)
 
 
-def _stand_in(x: Any) -> Any:
-    return x.new_zeros(()).expand(x.shape) if isinstance(x, Tensor) else x
+def _stand_in(x: Tensor) -> Tensor:
+    return x.new_zeros(()).expand(x.shape)
 
 
 def _check(step: Step, given: tuple[Tensor, ...], value: Any, images: int) -> None:

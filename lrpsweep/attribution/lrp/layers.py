@@ -18,16 +18,16 @@ from lrpsweep.attribution.lrp.tracing import trace, unwrapped
 class LayerInfo:
     """A leaf module: its place in the network's own order, as in torchvision's VGG indices.
 
-    Layers that forward() computes by functions, as F.conv2d(x, self.weight), come last, by the name
-    of their weight. kind: its type. depth: of a layer with weights, how many of those lie on the
-    longest path from the images to it, itself included; 0 for all others, also for those that no
-    relevance comes to. Parallel branches have the same depths. handling: how relevance goes back
-    through it: 'weighted' (a composite's rule), 'merged into NAME' (a batch norm), 'gate' (it only
-    feeds a gate, which gets none), '' (it computes nothing, or forward() does not use it), or the
-    name of an operation: 'pass', 'relu', …. on_map: whether its output is averaged over places in
-    the end: a dense layer there, as ConvNeXt's, is a convolution of size 1. dense: whether it is a
-    dense layer. pools: names of the max pools that read its output, maybe through others without
-    weights.
+    Layers that forward() computes by functions come last: F.conv2d(x, self.weight) by the name of
+    its weight, a max pool as 'max_pool2d'. kind: its type. depth: of a layer with weights, how many
+    of those lie on the longest path from the images to it, itself included; 0 for all others, also
+    for those that no relevance comes to. Parallel branches have the same depths. handling: how
+    relevance goes back through it: 'weighted' (a composite's rule), 'merged into NAME' (a batch
+    norm), 'gate' (it only feeds a gate, which gets none), '' (it computes nothing, or forward()
+    does not use it), or the name of an operation: 'pass', 'relu', …. on_map: whether its output is
+    averaged over places in the end: a dense layer there, as ConvNeXt's, is a convolution of size 1.
+    dense: whether it is a dense layer. pools: names of the max pools that read its output, maybe
+    through others without weights.
     """
 
     index: int
@@ -58,7 +58,9 @@ def describe_layers(net: nn.Module, steps: Sequence[Step]) -> tuple[LayerInfo, .
     """As `list_layers`, of a network's canonized steps."""
     kinds = {name: _kind(module) for name, module in _leaves(unwrapped(net))}
     weighted = {step.name: step for step in steps if step.weighted}
-    kinds |= {n: _kind(step.module) for n, step in weighted.items() if n not in kinds}
+    pooled = {step.name: step for step in steps if step.operation == MAX_POOL}
+    called = {n: _kind(step.module) for n, step in (weighted | pooled).items()}
+    kinds |= {n: kind for n, kind in called.items() if n not in kinds}
     depth, handling, pools = depths(steps), _handling(steps), _pools(steps)
     maps = {steps[place].name for place in averaged(steps) if place >= 0}
     return tuple(

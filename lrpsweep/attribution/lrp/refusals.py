@@ -9,6 +9,7 @@ from torch import fx, nn
 from lrpsweep.attribution.lrp.calls import arguments, called
 from lrpsweep.attribution.lrp.operations import find_call
 from lrpsweep.attribution.lrp.operations.arithmetic import PRODUCT
+from lrpsweep.attribution.lrp.operations.operation import has_weights
 
 
 def refused_layer(name: str, module: nn.Module, reads: int) -> tuple[str, str]:
@@ -19,11 +20,11 @@ def refused_layer(name: str, module: nn.Module, reads: int) -> tuple[str, str]:
     kind = type(module).__name__
     what = f"layer '{name}' of type {kind}"
     if reads > 1:
-        return what, f"It reads several tensors: {_function_for(kind)}"
-    if _has_weights(module):
-        return what, f"It has weights: {_function_for(kind)}"
+        return what, f"It reads several tensors. {_function_for(kind)}"
+    if has_weights(module):
+        return what, f"It has weights. {_function_for(kind)}"
     if "pool" in kind.lower():
-        return what, f"It pools: {_function_for(kind)}"
+        return what, f"It pools. {_function_for(kind)}"
     return what, _pass_or_function(kind)
 
 
@@ -38,11 +39,16 @@ def refused_call(node: fx.Node, name: str, within: nn.Module) -> tuple[str, str]
     whose = f"'{name}' of type {kind}" if name else kind
     product = find_call(called(node), arguments(node)) == PRODUCT
     gate = "A product needs a gate: a parameter, or one value per channel. " if product else ""
-    if name and not _has_weights(within):
-        return f"{call}() in forward() of {whose}", gate + _pass_or_function(kind)
-    return f"{call}() in forward() of {whose}", (
+    what = f"{call}() in forward() of {whose}"
+    if name and not has_weights(within):
+        return what, gate + _pass_or_function(kind)
+    reads_weights = not gate and any(read.op == "get_attr" for read in node.all_input_nodes)
+    if name and reads_weights and not any(within.children()):
+        return what, f"It has weights. {_function_for(kind)}"
+    advice = _function_for if reads_weights else _pass_or_function
+    return what, (
         f"{gate}Put it into a module of its own: a class whose forward() computes {call}() and "
-        f"nothing else, called by forward() of {kind}. {_pass_or_function('that class')}"
+        f"nothing else, called by forward() of {kind}. {advice('that class')}"
     )
 
 
@@ -55,13 +61,9 @@ def described(output: Any) -> str:
     return str(output)
 
 
-def _has_weights(module: nn.Module) -> bool:
-    return next(module.parameters(), None) is not None
-
-
 def _function_for(kind: str) -> str:
     return (
-        f"register a function for it before: `lrpsweep.register({kind}, function)`, with "
+        f"Register a function for it before: `lrpsweep.register({kind}, function)`, with "
         "function(module, inputs, relevance) -> relevance of inputs"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,7 +34,8 @@ class Parameter:
 
     def allows(self, value: float) -> bool:
         """Whether the parameter may have this value."""
-        return self.infinite if value == math.inf else self.low <= value <= self.high
+        most = min(self.high, sys.float_info.max)
+        return self.infinite if value == math.inf else self.low <= value <= most
 
     @property
     def requirement(self) -> str:

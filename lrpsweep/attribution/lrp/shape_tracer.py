@@ -24,7 +24,8 @@ class ShapeTracer(fx.Tracer):
     """Traces a forward pass whose branches depend on shapes, as those of `example` decide.
 
     example: images, of which the shape alone counts; None: the first of some usual shapes that the
-    network takes. by_shape: whether a branch, a loop or a number was decided by it. Values are
+    network takes. by_shape: whether a branch, a loop or a number was decided by it, or could
+    not be. Values are
     never looked at: what depends on them cannot be traced.
     """
 
@@ -69,6 +70,7 @@ class ShapeTracer(fx.Tracer):
                     with contextlib.suppress(Exception):
                         self._values[one] = self._evaluate(one)
         if node not in self._values:
+            self.by_shape = True
             raise InputError(self._unknown(node))
         return self._values[node]
 
@@ -76,7 +78,7 @@ class ShapeTracer(fx.Tracer):
     def _unknown(node: fx.Node) -> str:
         return (
             f"'{node.name}' depends on the images' values, or on a shape that is not known; "
-            "expected branches by sizes alone, and images of a usual shape or an example of them"
+            "expected branches by sizes alone, of images that the network takes"
         )
 
     @contextlib.contextmanager

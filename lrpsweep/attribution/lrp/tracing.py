@@ -69,6 +69,21 @@ def trace_shape(net: nn.Module, example: Tensor | None) -> tuple[tuple[Step, ...
             "without hooks that change values. Remove them: `handle.remove()`"
         )
     tracer = ShapeTracer(net, example)
+    try:
+        return _traced(net, tracer), tracer.by_shape
+    except InputError as error:
+        if example is None and tracer.by_shape:
+            raise UnknownShapeError(
+                f"{error}. That was without images: give some of the network's shape first"
+            ) from error
+        raise
+
+
+class UnknownShapeError(InputError):
+    """A network that cannot be traced without images of the shape it is made for."""
+
+
+def _traced(net: nn.Module, tracer: ShapeTracer) -> tuple[Step, ...]:
     graph, constants = _graph(net, tracer)
     network = _Network(net, constants, tracer)
     for node in graph.nodes:
@@ -78,12 +93,12 @@ def trace_shape(net: nn.Module, example: Tensor | None) -> tuple[tuple[Step, ...
     for place in sorted(relevant):
         if place in network.unknown:
             raise InputError(network.unknown[place])
-    if not any(steps[place].weighted for place in relevant):
+    if not any(steps[place].weighted for place in relevant if place >= 0):
         raise InputError(
             f"{type(net).__name__}: no layer with weights lies between images and class scores; "
             "expected at least one, for a composite to have a rule for"
         )
-    return tuple(needed(steps)), tracer.by_shape
+    return tuple(needed(steps))
 
 
 def unwrapped(net: nn.Module) -> nn.Module:
@@ -307,13 +322,16 @@ class _Network:
 
     def _constants(self, settings: dict[str, Any]) -> dict[str, Any] | None:
         """A call's arguments where none depends on the images."""
-        places = [self.places.get(node) for node in _nodes(settings)]
-        if any(place is None or self._spread(place) > 0 for place in places):
+        if not all(self._is_fixed(self.places.get(node, -1)) for node in _nodes(settings)):
             return None
         found: dict[str, Any] = fx.node.map_arg(
             settings, lambda node: self._constant(self.places[node])
         )
         return found
+
+    def _is_fixed(self, place: int) -> bool:
+        """Whether a value depends on nothing of the images, be it their shape."""
+        return place >= 0 and all(map(self._is_fixed, self.steps[place].sources))
 
     def _constant(self, place: int) -> Any:
         step = self.steps[place]

@@ -23,7 +23,9 @@ from lrpsweep.attribution.lrp.operations.operation import (
     Operation,
     Propagation,
     Weights,
+    check_shapes,
     computes_as,
+    has_weights,
     settings_of,
 )
 from lrpsweep.errors import InputError
@@ -129,7 +131,7 @@ def _with_weights() -> tuple[type[nn.Module], ...]:
 
 def _check_weights(operation: Operation, module: nn.Module) -> None:
     """Of what was registered as 'pass' for a type of which nobody knew that it has weights."""
-    if operation.weightless and next(module.parameters(), None) is not None:
+    if operation.weightless and has_weights(module):
         kind = type(module).__name__
         raise InputError(f"{kind} is registered as 'pass', {_LOSS}")
 
@@ -151,10 +153,6 @@ class Registered:
         assert step.module is not None
         found = self.function(step.module, inputs, propagation.relevance)
         lower = found if isinstance(found, tuple) else (found,)
-        if [r.shape for r in lower] != [x.shape for x in inputs]:
-            raise InputError(
-                f"layer '{step.name}' of type {type(step.module).__name__}: the registered "
-                f"function gives relevance of shapes {[tuple(r.shape) for r in lower]}; expected "
-                f"those of the inputs, {[tuple(x.shape) for x in inputs]}"
-            )
+        what = f"layer '{step.name}' of type {type(step.module).__name__}: the registered function"
+        check_shapes(what, lower, inputs)
         return [Arriving(r) for r in lower]

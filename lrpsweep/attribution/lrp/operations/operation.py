@@ -43,9 +43,24 @@ class Propagation:
         return self.forward.given[self.place]
 
     @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Of what the step read, that which gets relevance; maybe as shapes alone."""
+        return self.given[: len(self.step.relevant_sources)]
+
+    @property
     def relevance(self) -> Tensor:
         """What arrives, (N, *out)."""
         return self.arriving.relevance
+
+
+def check_shapes(what: str, found: Sequence[Any], inputs: Sequence[Tensor]) -> None:
+    """Raises InputError where what gives relevance gives inputs another shape than theirs."""
+    shapes = [tuple(r.shape) if isinstance(r, Tensor) else type(r).__name__ for r in found]
+    expected = [tuple(x.shape) for x in inputs]
+    if shapes != expected:
+        raise InputError(
+            f"{what} gives relevance of shapes {shapes}; expected those of the inputs, {expected}"
+        )
 
 
 class Weights(ABC):
@@ -158,10 +173,19 @@ def settings_of(module: nn.Module) -> dict[str, Any]:
 
 def computes_as(module: nn.Module, known: type[nn.Module]) -> bool:
     """Whether it is of the type, and no subclass or attribute has replaced its forward pass."""
-    if not isinstance(module, known) or "forward" in vars(module):
+    if not isinstance(module, known) or any(name in vars(module) for name in FORWARD):
         return False
-    inherited = ("forward", "_conv_forward")
-    return all(getattr(type(module), n, None) is getattr(known, n, None) for n in inherited)
+    return all(getattr(type(module), n, None) is getattr(known, n, None) for n in FORWARD)
+
+
+FORWARD = ("forward", "_conv_forward")
+"""What decides how a module computes: methods of its type, or attributes that replace them."""
+
+
+def has_weights(module: nn.Module) -> bool:
+    """Whether a module holds numbers that its output may depend on: parameters, or in buffers."""
+    buffered = any(buffer.is_floating_point() for buffer in module.buffers())
+    return buffered or next(module.parameters(), None) is not None
 
 
 def with_weights(layer: Any, weight: Tensor, bias: Tensor | None) -> nn.Module:

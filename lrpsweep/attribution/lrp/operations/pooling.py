@@ -73,13 +73,9 @@ def _line_sums(kernel: int, stride: int, padding: int, ceil_mode: bool) -> Calla
 
 def _by_share(propagation: Propagation, pool: Callable[[Tensor], Tensor]) -> list[Arriving]:
     x = propagation.given[0]
-    with torch.enable_grad():
-        leaf = x.detach().requires_grad_()
-        pooled = pool(leaf)
-    s = propagation.balance.divide(
-        propagation.relevance, pooled.detach(), None, propagation.stabilizer
-    )
-    (pulled,) = torch.autograd.grad(pooled, leaf, s)
+    pooled, transpose, *_ = torch.func.vjp(pool, x)
+    s = propagation.balance.divide(propagation.relevance, pooled, None, propagation.stabilizer)
+    (pulled,) = transpose(s)
     return [Arriving(x * pulled, rectified=True)]
 
 
@@ -89,14 +85,14 @@ def winner(propagation: Propagation) -> list[Arriving]:
     settings = propagation.step.settings(propagation.given)
     indices = propagation.forward.cached(propagation.place, lambda: _largest(settings, x, n))
     if "output_size" in settings:
-        lower = _to_places(propagation.relevance, indices, x)
+        lower = _to_places(propagation.relevance, indices, x, n)
     else:
         lower = _to_windows(propagation.relevance, indices, x, *_window(settings, n))
     return [Arriving(lower, propagation.arriving.rectified)]
 
 
 def _largest(settings: Mapping[str, Any], x: Tensor, n: int) -> Tensor:
-    """Where each maximum came from: its index among an image's places, (N, C, *out)."""
+    """Where each maximum came from: its index among a map's places, shaped as the output."""
     if "output_size" in settings:
         found: Tensor = ADAPTIVE_MAX_POOLS[n - 1](x, settings["output_size"], return_indices=True)[
             1
@@ -106,9 +102,9 @@ def _largest(settings: Mapping[str, Any], x: Tensor, n: int) -> Tensor:
     return found
 
 
-def _to_places(relevance: Tensor, indices: Tensor, x: Tensor) -> Tensor:
-    lower = torch.zeros_like(x, memory_format=torch.contiguous_format).flatten(2)
-    return lower.scatter_add_(2, indices.flatten(2), relevance.flatten(2)).view(x.shape)
+def _to_places(relevance: Tensor, indices: Tensor, x: Tensor, n: int) -> Tensor:
+    lower = torch.zeros_like(x, memory_format=torch.contiguous_format).flatten(-n)
+    return lower.scatter_add_(-1, indices.flatten(-n), relevance.flatten(-n)).view(x.shape)
 
 
 def _to_windows(
@@ -116,7 +112,7 @@ def _to_windows(
     dilation: Any, ceil_mode: bool,
 ) -> Tensor:  # fmt: skip
     """The backward functions of torch, which are deterministic on every device."""
-    window, n = (kernel, stride, padding, dilation), x.ndim - 2
+    window, n = (kernel, stride, padding, dilation), len(kernel)
     if n == 3:
         back = torch.ops.aten.max_pool3d_with_indices_backward
         lower: Tensor = back(relevance, x, *window, ceil_mode, indices)
@@ -132,7 +128,9 @@ def _to_windows(
 
 
 def _dimensions(propagation: Propagation) -> int:
-    return propagation.given[0].ndim - 2
+    """Of a max pool's windows, by its type: what it reads may have no channels."""
+    module = propagation.step.module
+    return next(i % 3 + 1 for i, one in enumerate(MAX_POOL.modules) if isinstance(module, one))
 
 
 def _window(settings: Mapping[str, Any], n: int) -> tuple[Any, Any, Any, Any, bool]:
