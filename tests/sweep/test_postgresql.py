@@ -6,7 +6,9 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +30,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("pg")
     user = "postgres" if os.getuid() == 0 else None  # PostgreSQL refuses to run as root
     if user:
-        for path in (folder, *folder.parents[:2]):
+        own = takewhile(lambda path: path != Path(tempfile.gettempdir()), folder.parents)
+        for path in (folder, *own):
             path.chmod(0o755)
         shutil.chown(folder, user)
     data, password = folder / "data", folder / "password"
