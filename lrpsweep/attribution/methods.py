@@ -66,7 +66,8 @@ def gradient_x_input(
         leaf = images.detach().clone().requires_grad_()
         scores = engine.scores(leaf)
         engine.check_classes(targets, scores)
-        chosen = scores.gather(1, targets.long().to(images.device).view(len(images), -1))
+        columns = targets.to(images.device, torch.long, copy=True).view(len(images), -1)
+        chosen = scores.gather(1, columns)
         found = [
             _explanation(score.detach(), images * _gradient(score, leaf))
             for score in chosen.unbind(1)

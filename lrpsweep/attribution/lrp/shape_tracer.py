@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from lrpsweep.attribution.lrp.calls import evaluate
 from lrpsweep.attribution.lrp.operations import known_operation
@@ -111,7 +111,8 @@ class ShapeTracer(fx.Tracer):
         for shape in shapes:
             with contextlib.suppress(Exception):
                 images = torch.empty(shape, dtype=like.dtype, device=like.device)
-                self.net(images)
+                with contextlib.suppress(DataDependentOutputException):  # a branch: it fits so far
+                    self.net(images)
                 return images
         raise InputError("none of the usual shapes of images is the network's")
 
