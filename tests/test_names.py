@@ -28,7 +28,7 @@ OTHER_THINGS = {
     "attribution/lrp/operations/activation.py": {"pass"},  # the operation beside the rule
     "attribution/lrp/rules.py": {"pass", "sum"},  # the rules beside the operations
     "attribution/lrp/operations/arithmetic.py": {"constant"},  # no perturbation
-    "attribution/lrp/operations/pooling.py": {"mean", "sum"},  # tensor methods
+    "attribution/lrp/operations/pooling.py": {"mean", "sum", "padding"},  # methods, an argument
     "attribution/lrp/operations/operation.py": {"padding"},  # a layer's attribute
     "attribution/lrp/operations/convolution.py": {"padding"},
     "attribution/lrp/tracing.py": {"padding"},

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from lrpsweep.attribution.lrp.balance import Account, Arriving, Balance, per_image
 from lrpsweep.attribution.lrp.forward import Checkpoint, ForwardPass
+from lrpsweep.attribution.lrp.operations.arithmetic import CONSTANT
 from lrpsweep.attribution.lrp.operations.operation import Propagation, check_shapes
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule
 
@@ -97,7 +98,9 @@ class BackwardPass:
         self, place: int, arriving: Arriving, pending: dict[int, Arriving], balance: Balance
     ) -> None:
         step = self.forward.steps[place]
-        if step.kind == "constant":  # a parameter or number that was added: a bias by another name
+        if (
+            step.operation == CONSTANT
+        ):  # a parameter or number that was added: a bias by another name
             balance.bias += per_image(arriving.relevance)
             return
         if step.weighted:

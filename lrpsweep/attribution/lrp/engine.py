@@ -23,6 +23,8 @@ from lrpsweep.attribution.lrp.forward import ForwardPass, shape_of
 from lrpsweep.attribution.lrp.graph import Step
 from lrpsweep.attribution.lrp.layers import LayerInfo, describe_layers
 from lrpsweep.attribution.lrp.operations import OPERATIONS
+from lrpsweep.attribution.lrp.operations.activation import IDENTITY
+from lrpsweep.attribution.lrp.operations.normalisation import AFFINE
 from lrpsweep.attribution.lrp.operations.operation import FORWARD
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule
 from lrpsweep.attribution.lrp.tracing import UnknownShapeError, find_hooks, trace_shape, unwrapped
@@ -342,7 +344,11 @@ def _check_targets(targets: Tensor, images: int) -> None:
 
 def _check_mode(steps: Sequence[Step]) -> None:
     for step in steps:
-        if step.kind in ("affine", "identity") and step.module is not None and step.module.training:
+        if (
+            step.operation in (AFFINE, IDENTITY)
+            and step.module is not None
+            and step.module.training
+        ):
             raise InputError(
                 f"layer '{step.name}' of type {type(step.module).__name__} is in training mode; "
                 "expected a network in eval mode: call `net.eval()` first"

@@ -21,6 +21,9 @@ from lrpsweep.attribution.lrp.canonize import canonize
 from lrpsweep.attribution.lrp.engine import POOLING_STABILIZER, Engine
 from lrpsweep.attribution.lrp.forward import Ends
 from lrpsweep.attribution.lrp.graph import Step, reached
+from lrpsweep.attribution.lrp.operations.activation import IDENTITY
+from lrpsweep.attribution.lrp.operations.arithmetic import CONSTANT, GATE, SUM
+from lrpsweep.attribution.lrp.operations.normalisation import AFFINE
 from lrpsweep.attribution.lrp.rules import RULES, LayerRule, canonical
 from lrpsweep.attribution.lrp.tracing import trace
 from lrpsweep.errors import InputError
@@ -68,8 +71,8 @@ def _how(step: Step) -> str:
     if step.operation.zennit:
         return step.operation.zennit
     what = {
-        "constant": "is a constant that is added",
-        "gate": "multiplies with a gate, or normalises pixels",
+        CONSTANT.name: "is a constant that is added",
+        GATE.name: "multiplies with a gate, or normalises pixels",
     }
     own = "has a function of its own that was registered"
     raise _refusal(f"'{step.name}' {what.get(step.kind, own)}")
@@ -81,7 +84,7 @@ def _refusal(what: str) -> InputError:
 
 def _check_call(step: Step) -> None:
     """Of sums, and of functions whose first argument is the tensor."""
-    if step.kind == "sum":
+    if step.operation == SUM:
         return
     node = step.run.node if isinstance(step.run, Call) else None
     if node is None or not isinstance(node.args[0] if node.args else None, fx.Node):
@@ -98,7 +101,7 @@ def _check_used_once(steps: Sequence[Step]) -> None:
 
 def _merged(traced: Sequence[Step], steps: Sequence[Step]) -> list[list[Any]]:
     """Lists [[layer], batch norm that is merged into it], in order."""
-    norms = {step.name: step for step in traced if step.kind == "affine"}
+    norms = {step.name: step for step in traced if step.operation == AFFINE}
     found = []
     for step in steps:
         for name in step.merged:
@@ -112,7 +115,7 @@ def _merged(traced: Sequence[Step], steps: Sequence[Step]) -> list[list[Any]]:
 
 def _layer_before(traced: Sequence[Step], norm: Step) -> str | None:
     place = norm.sources[0]
-    while place >= 0 and traced[place].kind in ("affine", "identity"):
+    while place >= 0 and traced[place].operation in (AFFINE, IDENTITY):
         place = traced[place].sources[0]
     return traced[place].name if place >= 0 else None
 
