@@ -309,7 +309,9 @@ def test_every_bundled_study_that_needs_nothing_is_valid(tmp_path):
     assert json.loads(done.stdout)["trials"] >= 49
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
+)
 def test_a_stopped_run_goes_on_where_it_was(small_study, number):
     folder = small_study.parent
     text = small_study.read_text().replace("split: {search: 4", "split: {search: 64")
