@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 from torchvision.ops import SqueezeExcitation
+from zero_rule import gradient_times_input
 
 import lrpsweep
 from lrpsweep.attribution import Engine, list_layers
@@ -45,12 +46,6 @@ def explained(net, x, targets):
     size = found.relevance.abs().sum() + found.score.abs().sum()
     assert found.unexplained.abs().max() <= 1e-9 * size
     return found
-
-
-def gradient_times_input(net, x, targets):
-    leaf = x.clone().requires_grad_()
-    net(leaf).gather(1, targets[:, None]).sum().backward()
-    return leaf.grad * x
 
 
 @pytest.fixture
