@@ -13,7 +13,16 @@ import numpy as np
 
 TrialState = Literal["complete", "failed", "running", "waiting"]
 Direction = Literal["minimize", "maximize"]
-Verdict = Literal["better", "not better", "not decided"]
+Verdict = Literal[
+    "better",
+    "better, but behind",
+    "as good",
+    "worse",
+    "undecided",
+    "not better",
+    "not decided",
+]
+"""The last two stand in what versions before 0.2 stored."""
 
 
 ARRAYS = ("curve", "curve_low", "curve_high", "flipped")
@@ -151,8 +160,9 @@ class Axis:
 class Comparison:
     """The nominee against one published composite, image by image, on the validation images.
 
-    difference: mean of (nominee − baseline), in units of the objective, with its 95 % BCa
-    interval; p: one-sided, for 'the nominee is no better'; p_holm: corrected over the baselines.
+    difference: mean of (nominee − baseline), in units of the measure, with an interval for this row
+    alone; p: one-sided, for 'the nominee is no better', of the test that the interval inverts;
+    p_adjusted: corrected over the baselines; better: whether that is at most the look's level.
     """
 
     baseline: str
@@ -161,8 +171,28 @@ class Comparison:
     low: float
     high: float
     p: float
-    p_holm: float
+    p_adjusted: float
     better: bool
+
+
+@dataclass(frozen=True)
+class Bound:
+    """How much better the nominee is at least than every baseline, by one measure.
+
+    low: the smallest over the baselines of the one-sided lower bounds of the paired mean gain, in
+    units of the measure; positive: better than all. against: the baseline where it is smallest.
+    range: R, by how much the best candidate beats a random order; low_percent: low in per cent of
+    that. margin: in per cent, what `low_percent` has to stay above for 'as good'. guard: whether
+    the measure is a guard and not the objective.
+    """
+
+    measure: str
+    low: float
+    low_percent: float
+    against: str
+    range: float
+    margin: float
+    guard: bool
 
 
 @dataclass(frozen=True)

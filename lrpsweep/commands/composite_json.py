@@ -104,7 +104,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "difference": comparison.difference,
         "interval": _finite(comparison.low, comparison.high),
         "p": _finite(comparison.p)[0],
-        "p_holm": _finite(comparison.p_holm)[0],
+        "p_holm": _finite(comparison.p_adjusted)[0],
         "better": comparison.better,
     }
 

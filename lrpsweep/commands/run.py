@@ -158,7 +158,7 @@ def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
         width = max((len(c.baseline) for c in found.comparisons), default=0)
         lines += [
             f"  {c.baseline:{width}} {results.objective} {c.mean:8.4g}   difference "
-            f"{c.difference:+.4g} [{c.low:+.4g}, {c.high:+.4g}]   p {c.p_holm:.2g}"
+            f"{c.difference:+.4g} [{c.low:+.4g}, {c.high:+.4g}]   p {c.p_adjusted:.2g}"
             for c in found.comparisons
         ]
         lines += [f"Warning: {warning}" for warning in found.warnings]

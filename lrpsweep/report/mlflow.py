@@ -543,7 +543,7 @@ def _comparison_table(found: Recommendation) -> str:
     head = "| baseline | difference | 95 % interval | p (Holm) |\n| --- | --- | --- | --- |"
     rows = (
         f"| {one.baseline} | {format_score(one.difference)} | {format_score(one.low)} to "
-        f"{format_score(one.high)} | {format_value(one.p_holm)} |"
+        f"{format_score(one.high)} | {format_value(one.p_adjusted)} |"
         for one in found.comparisons
     )
     return "\n".join([head, *rows])

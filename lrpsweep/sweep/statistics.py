@@ -126,7 +126,7 @@ def compare(
             low=min(sign * gain.low, sign * gain.high),
             high=max(sign * gain.low, sign * gain.high),
             p=p_one,
-            p_holm=p_all,
+            p_adjusted=p_all,
             better=p_all <= LEVEL,
         )
         for (name, scores), gain, p_one, p_all in zip(
@@ -192,7 +192,7 @@ def _strongest_first(comparisons: Sequence[Comparison], direction: Direction) ->
 def _difference(comparison: Comparison) -> str:
     return (
         f"difference {comparison.difference:.3g}, 95 % interval {comparison.low:.3g} to "
-        f"{comparison.high:.3g}, p = {comparison.p_holm:.2g} after Holm"
+        f"{comparison.high:.3g}, p = {comparison.p_adjusted:.2g} after Holm"
     )
 
 

@@ -441,11 +441,17 @@ def recommendation_from_json(stored: Mapping[str, Any]) -> Recommendation:
     return Recommendation(
         **{
             **stored,
-            "comparisons": tuple(Comparison(**c) for c in stored["comparisons"]),
+            "comparisons": tuple(map(_comparison, stored["comparisons"])),
             "finalists": tuple(Finalist(**f) for f in stored["finalists"]),
             "warnings": tuple(stored["warnings"]),
         }
     )
+
+
+def _comparison(stored: Mapping[str, Any]) -> Comparison:
+    """Versions before 0.2 stored what Holm's correction gave under its name."""
+    renamed = {"p_adjusted" if key == "p_holm" else key: value for key, value in stored.items()}
+    return Comparison(**renamed)
 
 
 def now() -> str:

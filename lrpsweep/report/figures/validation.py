@@ -35,7 +35,7 @@ def figure_validation(results: StudyResults) -> Figure | None:
     panel.set_ylim(rows - 0.5, -0.5)
     panel.grid(axis="x", color="#e5e5e5")
     right = panel.secondary_yaxis("right")
-    right.set_yticks(range(rows), [f"p = {one.p_holm:.2g}" for one in found.comparisons])
+    right.set_yticks(range(rows), [f"p = {one.p_adjusted:.2g}" for one in found.comparisons])
     right.tick_params(length=0)
     side = "left" if results.direction == "minimize" else "right"
     objective = plain(f"{objective_name(results)}: nominee − baseline")
