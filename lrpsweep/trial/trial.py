@@ -121,6 +121,18 @@ def _run_chunk(
     )
 
 
+def curves_of(
+    context: Context, candidate: BoundCandidate, chunk: Chunk, orders: Sequence[str]
+) -> tuple[dict[str, np.ndarray], str]:
+    """Perturbation curves (n, S + 1) of the images by order, and where relevance is unstable."""
+    explanation = context.explain(candidate, chunk)
+    where = _instability(context, candidate, explanation, chunk)
+    setting = context.setting(chunk.split)
+    ranks = _ranks(context.protocol, setting.evaluation.patch, explanation, where)
+    flips = {order: _flip(context, setting, ranks, order, chunk) for order in orders}
+    return {order: found.curves for order, found in flips.items()}, where
+
+
 def _evidence(
     context: Context,
     candidate: BoundCandidate,

@@ -1,0 +1,75 @@
+"""The surface that a study searches: the curves of every image under every composite of its grid.
+
+    python benchmarks/surfaces.py STUDY.yaml -o surface.npz [--allow-code]
+
+What a sweep concludes from few trials and few images can be replayed on it in seconds: the
+simulations of the tests and of `benchmarks/compute.py` do. Candidates are all points of the study's
+grid and every published composite that fits the network. The file holds
+
+- values: JSON, of each grid point; published: names, of the candidates behind them;
+- morf, lerf: float32 (C, N, S + 1), perturbation curves by candidate and search image;
+- random: float32 (N, S + 1), under a random order;
+- unstable: bool (C,), whether relevance grew out of proportion; images: what each image is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from lrpsweep.evaluation.orders import LERF, MORF, RANDOM
+from lrpsweep.results import Candidate
+from lrpsweep.study import Space, grid, load_study
+from lrpsweep.trial.candidates import published, tuned
+from lrpsweep.trial.context import Chunk, Context, Given, prepare
+from lrpsweep.trial.literature import fitting_presets
+from lrpsweep.trial.trial import curves_of
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("study", type=Path)
+    options.add_argument("-o", "--output", type=Path, required=True)
+    options.add_argument("--allow-code", action="store_true")
+    options.add_argument("--device", default="cpu")
+    chosen = options.parse_args()
+    spec = load_study(chosen.study)
+    torch.set_num_threads(max(1, int(spec.run.cpus)))
+    context = prepare(spec, chosen.device, Given(allow_code=chosen.allow_code))
+    space = Space(spec.search, spec.composite)
+    values = [space.values(point) for point in space.points(grid(spec.search))]
+    presets = list(fitting_presets(context))
+    candidates = [*map(tuned, values), *map(published, presets)]
+    found = []
+    started = time.monotonic()
+    for number, candidate in enumerate(candidates, 1):
+        found.append(surface(context, candidate))
+        left = (time.monotonic() - started) / number * (len(candidates) - number)
+        print(f"{number} of {len(candidates)}, {left / 60:.0f} min left", flush=True)
+    np.savez_compressed(
+        chosen.output,
+        values=np.array([json.dumps(point) for point in values]),
+        published=np.array(presets),
+        **{order: np.stack([one[0][order] for one in found]) for order in (MORF.name, LERF.name)},
+        random=found[0][0][RANDOM.name],
+        unstable=np.array([bool(one[1]) for one in found]),
+        images=np.array(context.inputs("search").hashes),
+    )
+
+
+def surface(context: Context, candidate: Candidate) -> tuple[dict[str, np.ndarray], str]:
+    """The curves of all search images by order, float32 (N, S + 1), and where it is unstable."""
+    chunk = Chunk("search", 0, len(context.inputs("search").images))
+    curves, where = curves_of(
+        context, context.bind(candidate), chunk, (MORF.name, LERF.name, RANDOM.name)
+    )
+    return {order: found.astype(np.float32) for order, found in curves.items()}, where
+
+
+if __name__ == "__main__":
+    main()
