@@ -25,6 +25,9 @@ Verdict = Literal[
 """The last two stand in what versions before 0.2 stored."""
 
 
+RANDOM_ORDER = "random order"
+"""The label of what no candidate decides: patches in a random order."""
+
 ARRAYS = ("curve", "curve_low", "curve_high", "flipped")
 
 
@@ -53,7 +56,8 @@ class TrialResult:
     by part ('explain', 'perturb', 'score'). flipped: (S + 1,), share of patches perturbed at each
     step. blocks: by block of the composite, its own 'bias', 'stabilizer' and 'unexplained', as in
     balance, and the 'hot_spot' of what leaves it. unstable: where and how an unstable explanation
-    became so, 'features.12: …'; empty for others.
+    became so, 'features.12: …'; empty for others. curves: (S + 1,), mean curves by order, of the
+    further orders that were looked at.
     """
 
     objectives: tuple[str, ...]
@@ -68,6 +72,7 @@ class TrialResult:
     device: str
     blocks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     unstable: str = ""
+    curves: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def scores(self) -> np.ndarray:
@@ -101,6 +106,7 @@ class TrialResult:
             "device": self.device,
             "blocks": {block: dict(parts) for block, parts in self.blocks.items()},
             "unstable": self.unstable,
+            "curves": {order: curve.tolist() for order, curve in self.curves.items()},
         }
 
     @classmethod
@@ -121,6 +127,7 @@ class TrialResult:
             device=stored["device"],
             blocks=stored.get("blocks", {}),
             unstable=stored.get("unstable", ""),
+            curves={o: np.asarray(c, np.float64) for o, c in stored.get("curves", {}).items()},
         )
 
 
@@ -196,20 +203,83 @@ class Bound:
 
 
 @dataclass(frozen=True)
+class Contender:
+    """What may be nominated: a trial, by its number, or a published composite, by its name.
+
+    A trial whose composite is published has both.
+    """
+
+    label: str
+    number: int | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    published: str | None = None
+
+
+@dataclass(frozen=True)
 class Finalist:
-    """One of the best trials on the search images, looked at from other sides."""
+    """One of the candidates that were looked at closely, with its mean scores by measure.
+
+    scores: on the search images until there is a nominee, in a `Recommendation` on the validation
+    images. selection: on the selection images, where there are any. broken: why it may not be
+    nominated.
+    """
 
     label: str
     number: int | None
     values: Mapping[str, Any]
     scores: Mapping[str, float]
+    published: str | None = None
+    selection: Mapping[str, float] = field(default_factory=dict)
+    broken: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stability:
+    """How often the search images, drawn again `draws` times, nominate the same.
+
+    same: the share of the same candidate; region: that of candidates no further from it than
+    `sweep.nomination.REGION` of each axis.
+    """
+
+    draws: int
+    same: float
+    region: float
+
+
+@dataclass(frozen=True)
+class Nomination:
+    """Who is nominated, by the search images and the selection images alone.
+
+    nominee: None when nothing may be nominated. sentence: how it came about. ranges: R by measure:
+    by how much the best candidate beats a random order on the search images. random: mean scores of
+    that order by measure. finalists: the best, best first. broken: by label, why candidates break
+    the floor. candidates: how many there were.
+    """
+
+    nominee: Contender | None
+    sentence: str
+    ranges: Mapping[str, float]
+    random: Mapping[str, float]
+    finalists: tuple[Finalist, ...]
+    candidates: int
+    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stability: Stability | None = None
+    selection_images: int = 0
 
 
 @dataclass(frozen=True)
 class Recommendation:
-    """The nominee, what it was tested against, and what may be said about it."""
+    """The nominee, what it was tested against, and what may be said about it.
 
-    number: int
+    number: of its trial, None for a published composite, whose name is `published`. level: of the
+    one-sided tests and bounds, spent on this look at the validation images, the `look`-th. ahead:
+    baselines that are significantly better. images_for_better, images_for_as_good: how many
+    validation images would be needed to say so, None where more images will not show it. current:
+    a sentence about what is used today. scores: by label and measure, one for each validation
+    image, 'random order' among the labels.
+    """
+
+    number: int | None
     values: Mapping[str, Any]
     validation_images: int
     mean: float
@@ -220,6 +290,21 @@ class Recommendation:
     sentence: str
     finalists: tuple[Finalist, ...] = ()
     warnings: tuple[str, ...] = ()
+    published: str | None = None
+    bounds: tuple[Bound, ...] = ()
+    look: int = 1
+    level: float = 0.05
+    ahead: tuple[str, ...] = ()
+    images_for_better: int | None = None
+    images_for_as_good: int | None = None
+    current: str = ""
+    scores: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
+
+    @property
+    def nominee(self) -> Contender:
+        """What is recommended."""
+        label = self.published if self.number is None else f"trial {self.number}"
+        return Contender(label or "", self.number, self.values, self.published)
 
 
 @dataclass(frozen=True)
@@ -250,6 +335,7 @@ class StudyResults:
 
     images: what each search image is (a hash of its content, and the class that is explained), in
     the order of the trials' scores. measured: of what and how, as text: network and evaluation.
+    literature: published composites on the search images, by name; random: a random order there.
     """
 
     name: str
@@ -261,16 +347,35 @@ class StudyResults:
     spec_text: str
     spec_hash: str
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    nomination: Nomination | None = None
     recommendation: Recommendation | None = None
     illustrations: Illustrations | None = None
     composite: Mapping[str, Any] | None = None
     images: tuple[str, ...] = ()
     measured: str = ""
+    literature: Mapping[str, TrialResult] = field(default_factory=dict)
+    random: TrialResult | None = None
 
     @property
     def complete(self) -> tuple[TrialRecord, ...]:
         """The trials that have a result, in the order of their numbers."""
         return tuple(t for t in self.trials if t.result is not None)
+
+    @property
+    def nominee(self) -> Contender | None:
+        """What is recommended, or would be; None: nothing may be, or nothing is complete."""
+        if self.recommendation is not None:
+            return self.recommendation.nominee
+        if self.nomination is not None:
+            return self.nomination.nominee
+        ranked = self.ranked()
+        return contender(ranked[0]) if ranked else None
+
+    def result_of(self, candidate: Contender) -> TrialResult | None:
+        """What the candidate scored on the search images."""
+        if candidate.number is None:
+            return self.literature.get(candidate.published or "")
+        return next((t.result for t in self.trials if t.number == candidate.number), None)
 
     def ranked(self) -> tuple[TrialRecord, ...]:
         """The complete trials, best first: those that keep all bounds before the others.
@@ -286,3 +391,11 @@ class StudyResults:
             return bool(trial.exceeded), value, trial.same_as is not None, trial.number
 
         return tuple(sorted(self.complete, key=place))
+
+
+def contender(trial: TrialRecord) -> Contender:
+    """A trial as a candidate."""
+    published = f" ({trial.literature})" if trial.literature else ""
+    return Contender(
+        f"trial {trial.number}{published}", trial.number, trial.values, trial.literature
+    )

@@ -13,7 +13,6 @@ import torchvision
 
 from lrpsweep.attribution import Engine, LayerInfo, list_layers
 from lrpsweep.commands.blocks import find_blocks, propose
-from lrpsweep.commands.explain import check_layers
 from lrpsweep.composites import PRESETS, Block, Composite, find_rule, preset
 from lrpsweep.composites.file import composite_of, read_composite
 from lrpsweep.data.folders import list_classes, list_files
@@ -22,7 +21,7 @@ from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
 from lrpsweep.study import ModelSpec, init_text, parse_study
 from lrpsweep.sweep.search import planned_trials
-from lrpsweep.trial.candidates import title_of, tuned
+from lrpsweep.trial.candidates import check_layers, title_of, tuned
 from lrpsweep.trial.classes import predictions
 from lrpsweep.trial.context import Context
 from lrpsweep.trial.literature import baselines, literature_points

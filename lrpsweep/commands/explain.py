@@ -12,14 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution import UNEXPLAINED, list_layers
+from lrpsweep.attribution import UNEXPLAINED
 from lrpsweep.composites import Composite
 from lrpsweep.composites.file import composite_of, read_composite
 from lrpsweep.data import read_image
-from lrpsweep.errors import InputError, guess
+from lrpsweep.errors import InputError
 from lrpsweep.explainer import Explainer
 from lrpsweep.models import Model, load_model, wrap_model
 from lrpsweep.study import FACTORY, ModelSpec, Preprocess
+from lrpsweep.trial.candidates import check_layers
 
 
 @dataclass(frozen=True)
@@ -136,26 +137,3 @@ _NAMED = ("embedded", "torchvision", "factory")
 
 def _preprocess(document: Mapping[str, Any]) -> Preprocess:
     return Preprocess.model_validate_json(json.dumps(document["preprocess"]))
-
-
-def check_layers(path: Path, model: Model, composite: Composite) -> None:
-    """Raises InputError when the composite's layers are not exactly the model's with weights."""
-    layers = list_layers(model.net)
-    weighted = {layer.name for layer in layers if layer.weighted}
-    declared = set(composite.by_layer())
-    for name in sorted(declared - weighted):
-        raise InputError(
-            f"{path}: blocks: {model.name} has no layer '{name}'.{guess(name, sorted(weighted))} "
-            f"{_summary('Its layers with weights', weighted)}"
-        )
-    for name in sorted(weighted - declared):
-        raise InputError(
-            f"{path}: blocks: layer '{name}' of {model.name} is in no block. "
-            f"{_summary('The composite has', declared)}"
-        )
-
-
-def _summary(what: str, names: set[str], most: int = 6) -> str:
-    shown = sorted(names)
-    more = f" and {len(shown) - most} more" if len(shown) > most else ""
-    return f"{what}: {', '.join(shown[:most])}{more}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from lrpsweep.composites.presets import PRESETS
@@ -23,6 +24,7 @@ def problems_between(study: StudyFile) -> Iterator[Problem]:
     yield from parse_composite(study.composite, study.search)[1]
     yield from unused_names(study.composite, study.search)
     yield from _baselines(study.baselines or ())
+    yield from _rule(study)
     yield from _evaluation(study)
     yield from _sampling(study)
     yield from _passwords(study)
@@ -94,14 +96,43 @@ def _search(study: StudyFile) -> Iterator[Problem]:
 
 
 def _baselines(names: tuple[str, ...]) -> Iterator[Problem]:
+    for i, name in enumerate(names):
+        yield from _one_baseline(("baselines", i), name)
+        if name in names[:i]:
+            yield Problem(("baselines", i), f"found '{name}' again; expected every name once.")
+
+
+def _one_baseline(place: Place, name: str, besides: str = "") -> Iterator[Problem]:
     methods = [name for name, method in find_registry("method").items() if not method.exported]
     known = [*PRESETS, *methods]
-    for i, name in enumerate(names):
-        if name not in known:
-            expected = f"one of {', '.join(known)}.{guess(name, known)}"
-            yield Problem(("baselines", i), f"found '{name}'; expected {expected}")
-        elif name in names[:i]:
-            yield Problem(("baselines", i), f"found '{name}' again; expected every name once.")
+    if name not in known:
+        expected = f"one of {', '.join(known)}{besides and f', {besides}'}.{guess(name, known)}"
+        yield Problem(place, f"found '{name}'; expected {expected}")
+
+
+_SINCE_2 = ("guards", "floor", "current")
+
+
+def _rule(study: StudyFile) -> Iterator[Problem]:
+    """How the nominee is chosen: guards that mean something, and what only version 2 knows."""
+    measures = find_registry("measure")
+    if study.version == 1:
+        for name in _SINCE_2:
+            if name in study.model_fields_set:
+                yield found((name,), getattr(study, name), "nothing, or `version: 2`")
+        if study.data.split.selection:
+            place = ("data", "split", "selection")
+            yield found(place, study.data.split.selection, "nothing, or `version: 2`")
+        return
+    for name in study.guards:
+        if name == study.objective:
+            yield found(("guards", name), name, "other measures: this one is the objective")
+        elif measures[name].control:
+            yield found(("guards", name), name, "measures that a heatmap changes: it is a control")
+    if study.floor and measures[study.objective].control:
+        yield found(("floor",), True, "false: the objective is a control, which no heatmap changes")
+    if study.current is not None and Path(study.current).suffix != ".json":
+        yield from _one_baseline(("current",), study.current, "or the path of a composite.json")
 
 
 def _evaluation(study: StudyFile) -> Iterator[Problem]:

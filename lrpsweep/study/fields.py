@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from lrpsweep.composites.block import Composite
+from lrpsweep.registry import find_registry
 from lrpsweep.study.dimensions import AnyDimension
 from lrpsweep.study.frozen import Frozen, Word, expected
 from lrpsweep.study.names import (
@@ -29,10 +30,12 @@ from lrpsweep.study.names import (
     ScoreName,
     schedules,
     usual,
+    usual_objective,
 )
 
 Positive = Annotated[int, Field(ge=1)]
 NotNegative = Annotated[int, Field(ge=0)]
+Percent = Annotated[float, Field(gt=0, le=100)]
 Deviation = Annotated[float, Field(gt=0)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 FileName = Annotated[
@@ -237,31 +240,63 @@ def _one_objective(value: Any) -> Any:
     return value[0]
 
 
+def _usual_guards(given: Mapping[str, Any]) -> Mapping[str, float]:
+    if given.get("version") == 1 or "objective" not in given:
+        return {}
+    guards: Mapping[str, float] = find_registry("measure")[given["objective"]].guards
+    return guards
+
+
+def _usual_floor(given: Mapping[str, Any]) -> bool:
+    """No heatmap changes a control: there is no floor for it."""
+    if given.get("version") == 1 or "objective" not in given:
+        return False
+    return not find_registry("measure")[given["objective"]].control
+
+
 class StudyFile(Frozen):
     """What stands in the YAML file.
 
-    composite: as it is written, see `study.blocks`. objective: a measure, or a list of one.
-    baselines: the published composites (see PRESETS) to compare with; None: all that fit the model.
+    version: from 2 on, trials record both orders, published composites are candidates too, and the
+    nominee keeps guards and floor; images are drawn by their content. Version 1 is as it was.
+    composite: as it is written, see `study.blocks`. objective: a measure, or a list of one. guards:
+    other measures, by which the nominee may be behind the best by so many per cent of the range.
+    floor: whether it has to beat a random order from both ends and to be stable. baselines: the
+    published composites (see PRESETS) to compare with; None: all that fit the model. current: what
+    is used today: a published composite, or the path of a composite.json.
     """
 
-    version: Literal[1]
+    version: Literal[1, 2]
     name: FileName
     model: ModelSpec
     data: DataSpec
     search: Annotated[Mapping[SearchName, AnyDimension], Field(min_length=1)]
     composite: Any
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
-    objective: Annotated[MeasureName, BeforeValidator(_one_objective)] = usual("measure")
+    objective: Annotated[MeasureName, BeforeValidator(_one_objective)] = Field(
+        default_factory=lambda given: usual_objective(given.get("version", 1))
+    )
+    guards: Mapping[MeasureName, Percent] = Field(default_factory=_usual_guards)
+    floor: bool = Field(default_factory=_usual_floor)
     constraints: Annotated[ConstraintsSpec, BeforeValidator(_no_bias)] = ConstraintsSpec()
     sampler: SamplerSpec
     trials: Positive | None = None
     baselines: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None
+    current: Word | None = None
     run: RunSpec = RunSpec()
 
     @property
     def objectives(self) -> tuple[str, ...]:
         """The measures that decide which composite is best."""
         return (self.objective,)
+
+    @property
+    def recorded(self) -> tuple[str, ...]:
+        """The measures that every trial takes, the objective first."""
+        if self.version == 1:
+            return self.objectives
+        sides = (name for name, measure in find_registry("measure").items() if measure.side)
+        return tuple(dict.fromkeys((*self.objectives, *self.guards, *sides)))
 
 
 class StudySpec(StudyFile):

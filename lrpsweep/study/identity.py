@@ -29,9 +29,10 @@ def identity(
     """SHA-256 of what decides the study's results, and that as plain JSON values.
 
     Inside: the model's fingerprint, the images with their contents and targets, space, composite,
-    evaluation, objective, constraints, the baselines that it names, sampler, and the names of
-    plugins that have brought any of these. Outside: name, paths, `trials`, `run`; but `run.batch`
-    counts where images are explained by their batch.
+    evaluation, objective, guards and floor, constraints, sampler, and the names of plugins that
+    have brought any of these. Outside: name, paths, `trials`, `run`; but `run.batch` counts where
+    images are explained by their batch. Of version 1, validation images and the baselines that it
+    names are inside too; later ones prove their nominee anew when these change.
     """
     plugins = plugins_used(spec, operations)
     canonical: dict[str, Any] = _plain(
@@ -46,7 +47,7 @@ def identity(
             "objective": spec.objective,
             **({"plugins": [p.name for p in plugins]} if plugins else {}),
             **({"constraints": bounds} if (bounds := spec.constraints.bounds) else {}),
-            **({"baselines": spec.baselines} if spec.baselines else {}),
+            **_since(spec),
             "sampler": spec.sampler.model_dump(),
             **({"batch": spec.run.batch} if _mixes_images(spec) else {}),
             "images": [
@@ -57,6 +58,18 @@ def identity(
     )
     text = json.dumps(canonical, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest(), canonical
+
+
+def _since(spec: StudySpec) -> dict[str, Any]:
+    """What version 1 and later ones say each in their way."""
+    if spec.version == 1:
+        return {"baselines": spec.baselines} if spec.baselines else {}
+    split = spec.data.split
+    return {
+        "guards": dict(spec.guards),
+        "floor": spec.floor,
+        "split": {"search": split.search, "selection": split.selection},
+    }
 
 
 def plugins_used(spec: StudySpec, operations: Sequence[str] = ()) -> tuple[Plugin, ...]:

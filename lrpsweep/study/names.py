@@ -32,6 +32,13 @@ def usual(kind: str) -> Any:
     return Field(default_factory=lambda: next(iter(find_registry(kind))))
 
 
+def usual_objective(version: int) -> str:
+    """The objective of studies that name none: from version 2 on, one with guards."""
+    measures = find_registry("measure")
+    guarded = (name for name, measure in measures.items() if measure.guards)
+    return next(iter(measures)) if version == 1 else next(guarded)
+
+
 def schedules() -> tuple[str, ...]:
     """Those of all protocols; the first is what a study has that says nothing."""
     protocols = find_registry("protocol").values()

@@ -22,11 +22,14 @@ Meaning = Callable[[Mapping[str, Any]], Hashable]
 """What two trials have in common that have the same composite, from one's values."""
 
 
+Stage = Literal["search", "literature", "selection", "validation"]
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far a run is. best: value of the best trial; seconds_left: None while unknown."""
 
-    stage: Literal["search", "validation"]
+    stage: Stage
     done: int
     planned: int
     failed: int = 0

@@ -11,7 +11,6 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,11 +22,16 @@ from optuna.trial import FrozenTrial, TrialState
 
 from lrpsweep.errors import InputError
 from lrpsweep.results import (
+    RANDOM_ORDER,
     Axis,
+    Bound,
     Comparison,
+    Contender,
     Direction,
     Finalist,
+    Nomination,
     Recommendation,
+    Stability,
     StudyResults,
     TrialRecord,
     TrialResult,
@@ -375,7 +379,12 @@ class Store:
 def read_results(store: Store) -> StudyResults:
     """All that the database says about a study; nothing else is read."""
     facts = store._study.user_attrs
-    recommendation = facts.get("recommendation")
+    nomination, recommendation = facts.get("nomination"), facts.get("recommendation")
+    searched_too = {
+        name: TrialResult.from_json(facts[key])
+        for name, key in (facts.get("literature") or {}).items()
+        if key in facts
+    }
     trials = tuple(_record(trial, facts["objective"]) for trial in store._trials())
     searched = max((len(t.result.scores) for t in trials if t.result is not None), default=0)
     return StudyResults(
@@ -388,7 +397,10 @@ def read_results(store: Store) -> StudyResults:
         spec_text=facts["spec_text"],
         spec_hash=facts["spec_hash"],
         provenance=facts["provenance"],
+        nomination=nomination and nomination_from_json(nomination),
         recommendation=recommendation and recommendation_from_json(recommendation),
+        literature={name: one for name, one in searched_too.items() if name != RANDOM_ORDER},
+        random=searched_too.get(RANDOM_ORDER),
         images=tuple(
             f"{image['content']} {image['target']}"
             for image in facts["identity"].get("images", ())[:searched]
@@ -431,21 +443,38 @@ def _record(trial: FrozenTrial, objective: str) -> TrialRecord:
     )
 
 
-def recommendation_to_json(recommendation: Recommendation) -> dict[str, Any]:
-    """Plain values, as stored with the study."""
-    return asdict(recommendation)
+def nomination_from_json(stored: Mapping[str, Any]) -> Nomination:
+    """The inverse of `asdict`."""
+    nominee, stability = stored["nominee"], stored["stability"]
+    return Nomination(
+        **{
+            **stored,
+            "nominee": nominee and Contender(**nominee),
+            "finalists": tuple(map(_finalist, stored["finalists"])),
+            "broken": {label: tuple(why) for label, why in stored["broken"].items()},
+            "stability": stability and Stability(**stability),
+        }
+    )
 
 
 def recommendation_from_json(stored: Mapping[str, Any]) -> Recommendation:
-    """The inverse of `recommendation_to_json`."""
+    """The inverse of `asdict`; earlier versions stored less."""
+    scores = stored.get("scores", {})
     return Recommendation(
         **{
             **stored,
             "comparisons": tuple(map(_comparison, stored["comparisons"])),
-            "finalists": tuple(Finalist(**f) for f in stored["finalists"]),
+            "finalists": tuple(map(_finalist, stored["finalists"])),
             "warnings": tuple(stored["warnings"]),
+            "bounds": tuple(Bound(**bound) for bound in stored.get("bounds", ())),
+            "ahead": tuple(stored.get("ahead", ())),
+            "scores": {one: {m: tuple(s) for m, s in by.items()} for one, by in scores.items()},
         }
     )
+
+
+def _finalist(stored: Mapping[str, Any]) -> Finalist:
+    return Finalist(**{**stored, "broken": tuple(stored.get("broken", ()))})
 
 
 def _comparison(stored: Mapping[str, Any]) -> Comparison:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lrpsweep.errors import InputError, WorkError
-from lrpsweep.results import Candidate, Direction, StudyResults, TrialRecord
+from lrpsweep.results import Direction, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, axes, difference, parse_study, write_study
 from lrpsweep.sweep.execution import (
     Build,
@@ -30,6 +30,7 @@ from lrpsweep.sweep.search import (
     Observer,
     Progress,
     Silent,
+    Stage,
     TrialSource,
     planned_trials,
 )
@@ -40,10 +41,9 @@ from lrpsweep.sweep.storage import (
     now,
     open_store,
     read_results,
-    recommendation_to_json,
     study_url,
 )
-from lrpsweep.sweep.validation import JobList, Validation
+from lrpsweep.sweep.validation import Conclusion, Proof, scorings_left
 
 ExecutorName = Literal["ray", "local"]
 REASONS_SHOWN = 3
@@ -67,10 +67,9 @@ class Plan:
     """What the driver knows of a study before its first trial.
 
     direction: of the objective. identity, spec_hash: of `spec.identity`. literature: the published
-    points in the space, as values by name. method: that which is tuned, by its name. baselines: the
-    candidates to compare with, none when there are no validation images. build: makes a worker's
-    runner; it travels to the workers. meaning:
-    equal for the values of points at which every layer has the same rule: one of them is computed.
+    points in the space, as values by name. proof: what the nominee is chosen from and tested
+    against. build: makes a worker's runner; it travels to the workers. meaning: equal for the values of points at
+    which every layer has the same rule: one of them is computed.
     device: as decided. provenance: anything worth keeping, as JSON values.
     """
 
@@ -78,10 +77,9 @@ class Plan:
     direction: Direction
     identity: Mapping[str, Any]
     spec_hash: str
-    method: str
+    proof: Proof
     build: Build
     literature: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    baselines: Mapping[str, Candidate] = field(default_factory=dict)
     meaning: Meaning = as_they_are
     device: str = "cpu"
     provenance: Mapping[str, Any] = field(default_factory=dict)
@@ -289,19 +287,29 @@ class _Run:
         self._timed_at = 0.0
         self.workers = 1
         self.search = TrialSource(
-            store, plan.spec, plan.literature, plan.method, plan.meaning, self._searched
+            store, plan.spec, plan.literature, plan.proof.method, plan.meaning, self._searched
         )
         self.planned = planned_trials(plan.spec, plan.literature) + store.retries()
 
     @property
     def anything_left(self) -> bool:
-        """Trials to run, or a validation that is missing or older than the trials."""
-        return self.search.remaining > 0 or self._unvalidated
+        """Trials to run, or a conclusion that is missing or older than what it is drawn from."""
+        return self.search.remaining > 0 or self._unconcluded
 
     @property
-    def _unvalidated(self) -> bool:
-        validated = self._store.get("validated_trials")
-        return bool(self._plan.baselines) and validated != self.complete
+    def _unconcluded(self) -> bool:
+        proof, version = self._plan.proof, self._plan.spec.version
+        if version == 1 and not (proof.baselines and proof.images("validation")):
+            return False
+        before = self._store.get("validated_trials") if version == 1 else None
+        return self._concluded not in (self._store.get("concluded"), before)
+
+    @property
+    def _concluded(self) -> Any:
+        """What the conclusion is drawn from."""
+        if self._plan.spec.version == 1:
+            return self.complete
+        return self._plan.proof.digest(self.complete)
 
     @property
     def complete(self) -> int:
@@ -321,31 +329,19 @@ class _Run:
         )
 
     def stages(self) -> Iterator[JobSource]:
-        """The search, then the validation of what it found."""
+        """The search, then what is concluded from it."""
         yield self.search
         self.check_some_succeeded()
-        if not self._unvalidated:
+        if not self._unconcluded:
             return
-        spec = self._plan.spec
-        validation = Validation(
-            read_results(self._store),
-            self._plan.method,
-            self._plan.baselines,
-            spec.evaluation,
-        )
-        jobs = validation.jobs()
-        tasks = JobList(jobs, self._validated(len(jobs)))
-        yield tasks
-        # By how many trials there were: the same nominee scored again is no new look.
-        looks = list(dict.fromkeys([*(self._store.get("looks") or ()), self.complete]))
+        plan = self._plan
+        conclusion = Conclusion(self._store, plan.spec, plan.proof, self._watched)
         try:
-            recommendation = validation.recommend(tasks.outcomes, len(looks))
-        except ValueError as error:
+            yield from conclusion.stages(read_results(self._store), self._observer.started)
+        except WorkError as error:
             raise SweepFailedError(f"study '{self._store.name}': {error}") from error
-        self._store.set("recommendation", recommendation_to_json(recommendation))
-        self._store.set("looks", looks)
-        if not validation.missing(tasks.outcomes):
-            self._store.set("validated_trials", self.complete)
+        if not conclusion.failed:
+            self._store.set("concluded", self._concluded)
 
     def _searched(self, record: TrialRecord, outcome: Outcome | None) -> None:
         self._observer.told(record)
@@ -371,7 +367,7 @@ class _Run:
             )
         )
 
-    def _validated(self, planned: int) -> Callable[[Outcome], None]:
+    def _watched(self, stage: Stage, planned: int) -> Callable[[Outcome], None]:
         finished: list[Outcome] = []
         began = time.monotonic()
 
@@ -381,7 +377,7 @@ class _Run:
             failed = sum(found.result is None for found in finished)
             left = planned - len(finished)
             self._observer.progressed(
-                Progress("validation", len(finished), planned, failed, None, each * left)
+                Progress(stage, len(finished), planned, failed, None, each * left)
             )
 
         return count
@@ -396,15 +392,13 @@ class _Run:
 
     def _estimate(self, first: Outcome) -> Estimate:
         told = first.result or {}
-        tasks = self.search.remaining
-        if self._plan.baselines:
-            spec, baselines = self._plan.spec, len(self._plan.baselines)
-            tasks += Validation.count(spec.objective, spec.evaluation, baselines, self.planned)
+        plan = self._plan
+        tasks = self.search.remaining + scorings_left(plan.spec, plan.proof, self.planned)
         forwards = told.get("forwards")
         return Estimate(
             seconds=first.seconds,
             seconds_left=first.seconds * tasks / self.workers,
-            forwards_left=None if forwards is None else forwards * tasks,
+            forwards_left=None if forwards is None else round(forwards * tasks),
             memory_bytes=told.get("memory_bytes"),
             workers=self.workers,
             device=self._plan.device,

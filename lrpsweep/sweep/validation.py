@@ -1,304 +1,526 @@
-"""After the search: the nominee and the literature on images that nobody was tuned on.
+"""After the search: who is nominated, and what may be said of it on images nobody was tuned on.
 
-The nominee is the best trial on the search images, chosen before a validation image is read. It
-and every published composite are scored on the validation images and compared image by image. The
-next best trials are only looked at: all of these are also scored in the other orders and under a
-second perturbation, since a low MoRF curve alone can be had by scattered masks.
+Four steps, each of which only reads what the one before has left. The literature is scored on the
+search images, so that candidates are trials and published composites alike. The finalists are
+scored on the selection images, and the nominee is chosen (`nomination`). Nominee, baselines and
+what is used today are scored on the validation images, and one statement is made (`statement`).
+Last, the nominee and the strongest baseline are looked at under a second perturbation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+import hashlib
+import json
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
-from lrpsweep.evaluation import MEASURES, PROTOCOLS, Evidence, Measure
-from lrpsweep.evaluation.measures.curves import AUC_RANDOM
+from lrpsweep.errors import WorkError
+from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure
 from lrpsweep.results import (
+    RANDOM_ORDER,
     Candidate,
+    Contender,
     Finalist,
+    Nomination,
     Recommendation,
     StudyResults,
     TrialRecord,
     TrialResult,
+    contender,
 )
-from lrpsweep.study import EvaluationSpec
-from lrpsweep.sweep.execution import Job, Outcome
-from lrpsweep.sweep.statistics import compare, mean_interval, sentence, verdict
+from lrpsweep.study import StudySpec
+from lrpsweep.sweep.execution import JobSource, Outcome
+from lrpsweep.sweep.nomination import FINALISTS, Ballot, Rule, nominate
+from lrpsweep.sweep.scoring import Scoring, ScoringList, means, scoring_of
+from lrpsweep.sweep.search import Stage
+from lrpsweep.sweep.statement import Compared, Statement, power_sentence, state, state_current
+from lrpsweep.sweep.statistics import level_of, mean_interval
+from lrpsweep.sweep.storage import Store, exceeded
 
-FINALISTS = 3
-CONTROL = AUC_RANDOM
-"""What no heatmap changes: a nominee that is no better has found nothing."""
+CURRENT = "current"
+"""The label of what is used today, where it is none of the baselines."""
 
+T = TypeVar("T")
+Steps = Generator[JobSource, None, T]
+"""Sources of jobs, one after the other, and what comes of them."""
 
-class JobList:
-    """A fixed list of tasks as a source; outcomes by name."""
-
-    def __init__(
-        self, tasks: Mapping[str, Job], on_outcome: Callable[[Outcome], None] = lambda _: None
-    ) -> None:
-        self._waiting = [(name, dict(task)) for name, task in tasks.items()]
-        self._names: dict[int, tuple[Job, str]] = {}
-        self._on_outcome = on_outcome
-        self.outcomes: dict[str, Outcome] = {}
-
-    @property
-    def finished(self) -> bool:
-        """As `JobSource.finished`."""
-        return not self._waiting and not self._names
-
-    def next(self) -> Job | None:
-        """As `JobSource.next`."""
-        if not self._waiting:
-            return None
-        name, task = self._waiting.pop(0)
-        self._names[id(task)] = (task, name)
-        return task
-
-    def done(self, task: Job, outcome: Outcome) -> None:
-        """As `JobSource.done`."""
-        self.outcomes[self._names.pop(id(task))[1]] = outcome
-        self._on_outcome(outcome)
+Watch = Callable[[Stage, int], Callable[[Outcome], None]]
+"""From a stage and how many jobs it has to what is called after each."""
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """A measure taken on the validation images, with the study's perturbation or another one."""
+class Proof:
+    """What a nominee is chosen from and tested against.
 
-    measure: Measure
-    perturbation: str | None = None
+    method: that of trials. parts: by part of the images, what each image is, with its target.
+    baselines: by name; those of `method` are candidates too. current: what is used today, by its
+    name, if the study says so.
+    """
 
-    @property
-    def name(self) -> str:
-        """Its heading."""
-        other = f" ({self.perturbation})" if self.perturbation else ""
-        return f"{self.measure.name}{other}"
+    method: str
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    baselines: Mapping[str, Candidate] = field(default_factory=dict)
+    current: tuple[str, Candidate] | None = None
 
+    def images(self, part: str) -> tuple[str, ...]:
+        """What each image of the part is."""
+        return self.parts.get(part, ())
 
-RANDOM_ORDER = Measurement(CONTROL)
-
-
-def measurements(objective: str, evaluation: EvaluationSpec) -> tuple[Measurement, ...]:
-    """The objective first, then what else is looked at, and last a second perturbation."""
-    first = MEASURES[objective]
-    sides = (m for m in MEASURES.values() if m.side and len(m.needs.orders) == 1)
-    found = [Measurement(measure) for measure in dict.fromkeys((first, *sides))]
-    if first.needs.orders:
-        protocol = PROTOCOLS[evaluation.protocol]
-        found.append(Measurement(first, protocol.other_perturbation(evaluation.perturbation)))
-    return tuple(found)
+    def digest(self, *more: Any) -> str:
+        """Equal for the same images, baselines and current composite, and whatever else is said."""
+        baselines = {name: asdict(one) for name, one in self.baselines.items()}
+        current = self.current and (self.current[0], asdict(self.current[1]))
+        text = json.dumps([self.images("validation"), baselines, current, *more], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def composed() -> tuple[Measure, ...]:
-    """The measures made of others that are looked at: of the areas of several orders."""
-    return tuple(m for m in MEASURES.values() if m.side and len(m.needs.orders) > 1)
+def rule_of(spec: StudySpec) -> Rule:
+    """How the study nominates."""
+    return Rule(MEASURES[spec.objective], dict(spec.guards), spec.floor)
 
 
-@dataclass(frozen=True)
-class Contender:
-    """A candidate on the validation images: a trial's (by number), or a baseline."""
+class Conclusion:
+    """What is left to do for a recommendation when the search is over.
 
-    label: str
-    number: int | None
-    values: Mapping[str, Any]
-    candidate: Candidate
+    failed: whether anything could not be scored, so that it is worth another try.
+    """
 
-    def job(self, measurement: Measurement) -> Job:
-        """What a worker is to do for one measurement."""
-        return {
-            "candidate": asdict(self.candidate),
-            "split": "validation",
-            "objectives": [measurement.measure.name],
-            "perturbation": measurement.perturbation,
+    def __init__(self, store: Store, spec: StudySpec, proof: Proof, watch: Watch) -> None:
+        self._store = store
+        self._spec = spec
+        self._proof = proof
+        self._watch = watch
+        self._rule = rule_of(spec)
+        self._seed = spec.evaluation.seed
+        self.failed = False
+
+    def stages(self, results: StudyResults, say: Callable[[str], None]) -> Steps[None]:
+        """The jobs of one step after another; what comes of them is stored. say: for people.
+
+        Raises WorkError when the nominee cannot be scored on the validation images.
+        """
+        ballot = yield from self._on_search_images(results)
+        nomination = nominate(ballot, self._rule, results.axes, seed=self._seed)
+        if self._proof.images("selection") and len(nomination.finalists) > 1:
+            selected = yield from self._on_selection_images(ballot, nomination)
+            nomination = nominate(ballot, self._rule, results.axes, selected, self._seed)
+        self._store.set("nomination", asdict(nomination))
+        if nomination.nominee is None:
+            say(nomination.sentence)
+            self._store.set("recommendation", None)
+            return
+        if self._proof.images("validation"):
+            self._say_power(ballot, nomination, say)
+            yield from self._on_validation_images(results, nomination)
+
+    # On the search images.
+
+    def _on_search_images(self, results: StudyResults) -> Steps[Ballot]:
+        """The candidates: trials, and the published composites that no trial is."""
+        trials = _distinct(results)
+        published = {one.published for one, _ in trials}
+        others = {
+            name: candidate
+            for name, candidate in self._literature().items()
+            if name not in published
         }
+        anyone = self._candidate(trials[0][0])
+        jobs = [self._scoring(Contender(n, published=n), c, "search") for n, c in others.items()]
+        jobs += self._control(anyone, "search")
+        done = yield from self._scored("literature", jobs)
+        self._store.set("literature", {name: _key(jobs, name) for name in (*others, RANDOM_ORDER)})
+        found = [(one, trial.result) for one, trial in trials]
+        found += [(Contender(n, published=n), done.results[n]) for n in others if n in done.results]
+        barred = [self._barred(result, trials) for _, result in found]
+        return _ballot(self._rule, found, barred, done.results.get(RANDOM_ORDER))
+
+    def _literature(self) -> dict[str, Candidate]:
+        """The baselines that may be nominated; of version 1, none."""
+        if self._spec.version == 1:
+            return {}
+        baselines, method = self._proof.baselines, self._proof.method
+        return {name: one for name, one in baselines.items() if one.method == method}
+
+    def _barred(
+        self, result: TrialResult, trials: list[tuple[Contender, TrialRecord]]
+    ) -> tuple[str, ...]:
+        """What keeps a candidate from being nominated.
+
+        In version 1, bounds bind only where some trial keeps them.
+        """
+        beyond = exceeded(result.excess(self._spec.constraints.bounds))
+        if self._spec.version == 1 and all(trial.exceeded for _, trial in trials):
+            beyond = ()
+        found = tuple(f"exceeds the constraint of {name}" for name in beyond)
+        if self._rule.floor and result.unstable:
+            found += (f"unstable: {result.unstable}",)
+        return found
+
+    # On the selection images.
+
+    def _on_selection_images(self, ballot: Ballot, nomination: Nomination) -> Steps[Ballot]:
+        """The finalists, in their order."""
+        finalists = [_contender(one) for one in nomination.finalists]
+        candidates = [self._candidate(one) for one in finalists]
+        jobs = [
+            self._scoring(one, candidate, "selection")
+            for one, candidate in zip(finalists, candidates, strict=True)
+        ]
+        jobs += self._control(candidates[0], "selection")
+        done = yield from self._scored("selection", jobs)
+        for label, reason in done.failed.items():
+            raise WorkError(f"{label} failed on the selection images: {reason}")
+        barred = dict(zip((c.label for c in ballot.contenders), ballot.barred, strict=True))
+        return _ballot(
+            self._rule,
+            [(one, done.results[one.label]) for one in finalists],
+            [
+                barred[one.label] + _unstable(done.results[one.label], self._rule)
+                for one in finalists
+            ],
+            done.results.get(RANDOM_ORDER),
+        )
+
+    # On the validation images.
+
+    def _on_validation_images(self, results: StudyResults, nomination: Nomination) -> Steps[None]:
+        nominee = nomination.nominee
+        assert nominee is not None
+        candidate = self._candidate(nominee)
+        baselines = {n: c for n, c in self._proof.baselines.items() if n != nominee.published}
+        current = self._proof.current
+        jobs = [self._scoring(nominee, candidate, "validation")]
+        jobs += [self._scoring(_named(n), c, "validation") for n, c in baselines.items()]
+        if current is not None and current[0] not in (*baselines, nominee.published):
+            jobs.append(self._scoring(Contender(CURRENT), current[1], "validation"))
+        jobs += self._control(candidate, "validation")
+        done = yield from self._scored("validation", jobs)
+        if nominee.label in done.failed:
+            raise WorkError(
+                f"{nominee.label} failed on the validation images: {done.failed[nominee.label]}"
+            )
+        scored = {n: done.results[n] for n in baselines if n in done.results}
+        second = yield from self._under_second_perturbation(
+            nominee, candidate, done.results, scored
+        )
+        looks = list(dict.fromkeys([*(self._store.get("looks") or ()), self._look(nominee)]))
+        judged = _Judged(self._spec, self._rule, nomination, results, done, scored, second)
+        found = judged.recommend(current, len(looks), self._seed)
+        self._store.set("recommendation", asdict(found))
+        self._store.set("looks", looks)
+
+    def _look(self, nominee: Contender) -> str:
+        return self._proof.digest(nominee.label)
+
+    def _under_second_perturbation(
+        self,
+        nominee: Contender,
+        candidate: Candidate,
+        results: Mapping[str, TrialResult],
+        scored: Mapping[str, TrialResult],
+    ) -> Steps[dict[str, float]]:
+        """Mean scores of nominee and strongest baseline by label; none where that means nothing."""
+        objective = self._rule.objective
+        if not scored or not objective.needs.orders:
+            return {}
+        strongest = _strongest(scored, objective)
+        evaluation = self._spec.evaluation
+        other = PROTOCOLS[evaluation.protocol].other_perturbation(evaluation.perturbation)
+        jobs = [
+            Scoring(
+                one.label,
+                who,
+                "validation",
+                self._proof.images("validation"),
+                (objective.name,),
+                one.number,
+                other,
+            )
+            for one, who in (
+                (nominee, candidate),
+                (_named(strongest), self._proof.baselines[strongest]),
+            )
+        ]
+        done = yield from self._scored("validation", jobs)
+        return {label: result.value for label, result in done.results.items()}
+
+    # What all of them share.
+
+    def _scored(self, stage: Stage, jobs: list[Scoring]) -> Steps[ScoringList]:
+        source = ScoringList(self._store, jobs)
+        source.on_outcome = self._watch(stage, len(source))
+        if not source.finished:
+            yield source
+        self.failed = self.failed or bool(source.failed)
+        return source
+
+    def _candidate(self, one: Contender) -> Candidate:
+        if one.number is None:
+            return self._proof.baselines[one.published or ""]
+        return Candidate(self._proof.method, {"values": dict(one.values)})
+
+    def _scoring(self, one: Contender, candidate: Candidate, split: str) -> Scoring:
+        measures = self._spec.recorded if self._spec.version > 1 else _sides(self._rule)
+        return scoring_of(one, candidate, split, self._proof.images(split), measures)
+
+    def _control(self, anyone: Candidate, split: str) -> list[Scoring]:
+        """A random order, once for each part of the images; none where no measure knows orders."""
+        job = self._scoring(Contender(RANDOM_ORDER), anyone, split)
+        ordered = tuple(name for name in job.measures if MEASURES[name].needs.orders)
+        return [Scoring(RANDOM_ORDER, anyone, split, job.images, ordered)] if ordered else []
+
+    def _say_power(
+        self, ballot: Ballot, nomination: Nomination, say: Callable[[str], None]
+    ) -> None:
+        """What the validation images can show, from what the search images have shown."""
+        objective, images = self._rule.objective, len(self._proof.images("validation"))
+        scale = nomination.ranges[objective.name]
+        sigma = paired_deviation(ballot, objective)
+        look = len(self._store.get("looks") or ()) + 1
+        if scale > 0 and sigma is not None:
+            say("Validation: " + power_sentence(100 * sigma / scale, images, level_of(look)))
 
 
-class Validation:
-    """What has to be measured for a recommendation, and the recommendation from the outcomes."""
+def paired_deviation(ballot: Ballot, objective: Measure) -> float | None:
+    """How much the gain of one good candidate on another differs between images: the median.
+
+    Of the better half of the candidates, each against the best. None: too few to say.
+    """
+    scores = objective.sign * ballot.scores[objective.name]
+    order = np.argsort(scores.mean(1))[: max(2, len(scores) // 2)]
+    if len(order) < 2 or scores.shape[1] < 2:
+        return None
+    return float(np.median(np.std(scores[order[1:]] - scores[order[0]], axis=1, ddof=1)))
+
+
+def _distinct(results: StudyResults) -> list[tuple[Contender, TrialRecord]]:
+    """The trials that were computed, best first; one that repeats another lends it its name."""
+    names = {t.same_as: t.literature for t in results.complete if t.same_as is not None}
+    found = []
+    for trial in results.ranked():
+        if trial.same_as is None:
+            one = contender(trial)
+            published = one.published or names.get(trial.number)
+            found.append((Contender(one.label, one.number, one.values, published), trial))
+    return found
+
+
+def _sides(rule: Rule) -> tuple[str, ...]:
+    """What a study of version 1 looks at on the validation images."""
+    sides = (name for name, measure in MEASURES.items() if measure.side)
+    return tuple(dict.fromkeys((rule.objective.name, *sides)))
+
+
+def _key(jobs: list[Scoring], label: str) -> str | None:
+    return next((job.key for job in jobs if job.label == label), None)
+
+
+def _named(name: str) -> Contender:
+    return Contender(name, published=name)
+
+
+def _contender(one: Finalist) -> Contender:
+    return Contender(one.label, one.number, one.values, one.published)
+
+
+def _unstable(result: TrialResult, rule: Rule) -> tuple[str, ...]:
+    return (f"unstable: {result.unstable}",) if rule.floor and result.unstable else ()
+
+
+def _ballot(
+    rule: Rule,
+    found: list[tuple[Contender, Any]],
+    barred: list[tuple[str, ...]],
+    random: TrialResult | None,
+) -> Ballot:
+    names = [measure.name for measure in rule.measures]
+    return Ballot(
+        tuple(one for one, _ in found),
+        {name: np.stack([result.measures[name] for _, result in found]) for name in names},
+        {n: random.measures[n] for n in names if random and n in random.measures},
+        tuple(barred),
+    )
+
+
+def _strongest(scored: Mapping[str, TrialResult], objective: Measure) -> str:
+    return min(scored, key=lambda name: objective.sign * scored[name].value)
+
+
+class _Judged:
+    """The recommendation, from all that was scored on the validation images."""
 
     def __init__(
         self,
+        spec: StudySpec,
+        rule: Rule,
+        nomination: Nomination,
         results: StudyResults,
-        method: str,
-        baselines: Mapping[str, Candidate],
-        evaluation: EvaluationSpec,
+        done: ScoringList,
+        baselines: Mapping[str, TrialResult],
+        second: Mapping[str, float],
     ) -> None:
-        """method: that of the trials."""
-        self._direction = results.direction
-        self._sign = 1 if results.direction == "minimize" else -1
-        self._seed = evaluation.seed
-        self._measurements = measurements(results.objective, evaluation)
-        finalists = [trial for trial in results.ranked() if trial.same_as is None][:FINALISTS]
-        self._best = finalists[0]
-        trials = [_contender(trial, method) for trial in finalists]
-        self._nominee = trials[0]
-        self._baselines = [Contender(name, None, {}, one) for name, one in baselines.items()]
-        self._all = (*trials, *self._baselines)
+        """baselines: those that were scored. second: scores under another perturbation."""
+        assert nomination.nominee is not None
+        self._spec = spec
+        self._rule = rule
+        self._nomination = nomination
+        self._nominee = nomination.nominee
+        self._results = results
+        self._done = done
+        self._ours = done.results[self._nominee.label]
+        self._baselines = baselines
+        self._second = second
 
-    @staticmethod
-    def count(objective: str, evaluation: EvaluationSpec, baselines: int, trials: int) -> int:
-        """How many tasks a validation will have, before the search says which."""
-        each = len(measurements(objective, evaluation))
-        return (min(FINALISTS, trials) + baselines) * each + 1
-
-    def jobs(self) -> dict[str, Job]:
-        """All tasks by name. The random order knows no heatmap: once is enough."""
-        wanted = {
-            _name(contender, measurement): contender.job(measurement)
-            for contender in self._all
-            for measurement in self._measurements
-        }
-        return wanted | {_name(self._nominee, RANDOM_ORDER): self._nominee.job(RANDOM_ORDER)}
-
-    def missing(self, outcomes: Mapping[str, Outcome]) -> list[str]:
-        """The baselines without a score of the objective."""
-        objective = self._measurements[0]
-        return [b.label for b in self._baselines if _scores(outcomes[_name(b, objective)]) is None]
-
-    def recommend(self, outcomes: Mapping[str, Outcome], looks: int = 1) -> Recommendation:
-        """The comparison and what may be said. Raises ValueError when the nominee failed.
-
-        looks: how often these images have judged a nominee of this study, this time included.
-        """
-        objective = self._measurements[0]
-        found = {name: _scores(outcome) for name, outcome in outcomes.items()}
-        nominee = found[_name(self._nominee, objective)]
-        if nominee is None:
-            reason = outcomes[_name(self._nominee, objective)].reason or "not a finite score"
-            raise ValueError(f"{self._nominee.label} failed on the validation images: {reason}")
-        scored = {b.label: found[_name(b, objective)] for b in self._baselines}
-        compared = {name: scores for name, scores in scored.items() if scores is not None}
-        missing = self.missing(outcomes)
-        comparisons = compare(nominee, compared, self._direction, self._seed)
-        interval = mean_interval(nominee, self._seed)
-        recommendation = Recommendation(
-            number=self._nominee.number or 0,
-            values=self._nominee.values,
-            validation_images=len(nominee),
+    def recommend(
+        self, current: tuple[str, Candidate] | None, look: int, seed: int
+    ) -> Recommendation:
+        """The comparison and what may be said."""
+        nominee, done = self._nominee, self._done
+        found = self._state(look, seed)
+        interval = mean_interval(self._ours.scores, seed)
+        return Recommendation(
+            number=nominee.number,
+            values=nominee.values,
+            published=nominee.published,
+            validation_images=len(self._ours.scores),
             mean=interval.mean,
             low=interval.low,
             high=interval.high,
-            comparisons=comparisons,
-            verdict=verdict(comparisons, len(nominee)),
-            sentence=sentence(comparisons, len(nominee), self._direction),
-            finalists=tuple(self._finalist(contender, found) for contender in self._all),
+            comparisons=found.comparisons,
+            verdict=found.verdict,
+            sentence=found.sentence,
+            finalists=tuple(self._finalist(label) for label in done.results),
+            warnings=tuple(self._warnings()),
+            bounds=found.bounds,
+            look=look,
+            level=level_of(look),
+            ahead=found.ahead,
+            images_for_better=found.images_for_better,
+            images_for_as_good=found.images_for_as_good,
+            current="" if current is None else self._beside(current[0], look, seed),
+            scores={
+                label: {name: tuple(scores.tolist()) for name, scores in result.measures.items()}
+                for label, result in done.results.items()
+            },
         )
-        warnings = [f"{name} could not be scored, so it was not compared." for name in missing]
-        warnings += self._doubts(recommendation)
-        warnings += self._conservation()
-        if looks > 1:
-            warnings.append(
-                f"These validation images have been looked at {looks} times; each look at a study "
-                "that grew makes 'better' likelier by chance than its p-values say."
+
+    def _state(self, look: int, seed: int) -> Statement:
+        objective, *guards = (
+            self._compared(measure, self._baselines)
+            for measure in (self._rule.objective, *map(MEASURES.find, self._rule.guards))
+        )
+        return state(objective, guards, look=look, seed=seed, published=self._nominee.published)
+
+    def _compared(self, measure: Measure, others: Mapping[str, TrialResult]) -> Compared:
+        return Compared(
+            measure.name,
+            measure.title,
+            measure.direction,
+            self._nomination.ranges[measure.name],
+            self._ours.measures[measure.name],
+            {name: result.measures[measure.name] for name, result in others.items()},
+        )
+
+    def _beside(self, name: str, look: int, seed: int) -> str:
+        if name == self._nominee.published:
+            return f"It is what you use today ({name})."
+        result = self._done.results.get(name, self._done.results.get(CURRENT))
+        if result is None:
+            return f"What you use today ({name}) could not be scored."
+        compared = self._compared(self._rule.objective, {name: result})
+        return state_current(name, compared, look=look, seed=seed)
+
+    def _finalist(self, label: str) -> Finalist:
+        scores = means(self._done.results[label].measures)
+        if label == self._nominee.label:
+            one = self._nominee
+            return Finalist(label, one.number, one.values, scores, one.published)
+        published = label if label in self._baselines else None
+        return Finalist(label, None, {}, scores, published)
+
+    def _warnings(self) -> Iterator[str]:
+        """What speaks against the nominee beside the statement."""
+        for name, reason in self._done.failed.items():
+            yield f"{name} could not be scored ({reason}), so it was not compared."
+        yield from self._below_chance()
+        for measure in self._undecided_measures():
+            yield from self._behind(measure)
+        yield from self._flips()
+        yield from self._conservation()
+
+    def _below_chance(self) -> Iterator[str]:
+        """Where a random order does as well, on the validation images."""
+        random = self._done.results.get(RANDOM_ORDER)
+        if random is None:
+            return
+        for measure in dict.fromkeys((self._rule.objective, *self._rule.ends)):
+            if measure.name not in random.measures:
+                continue
+            ours = float(self._ours.measures[measure.name].mean())
+            chance = float(random.measures[measure.name].mean())
+            if measure.sign * (chance - ours) <= 0:
+                yield (
+                    f"{measure.title} is {ours:.3g} on the validation images, no better than the "
+                    f"{chance:.3g} of a random order."
+                )
+
+    def _undecided_measures(self) -> Iterator[Measure]:
+        """The measures made of several orders that neither decide nor guard."""
+        decisive = {self._rule.objective.name, *self._rule.guards}
+        for measure in MEASURES.values():
+            if measure.side and len(measure.needs.orders) > 1 and measure.name not in decisive:
+                yield measure
+
+    def _behind(self, measure: Measure) -> Iterator[str]:
+        """Whether a baseline is ahead by a measure beside the objective."""
+        others = {
+            name: float(result.measures[measure.name].mean())
+            for name, result in self._baselines.items()
+        }
+        ours = float(self._ours.measures[measure.name].mean())
+        name = min(others, key=lambda n: measure.sign * others[n], default="")
+        if name and measure.sign * (ours - others[name]) > 0:
+            side = "above" if measure.direction == "minimize" else "below"
+            yield (
+                f"{measure.title} ({measure.formula}) is {ours:.3g}, {side} the "
+                f"{others[name]:.3g} of {name}."
             )
-        return _without(replace(recommendation, warnings=tuple(warnings)), missing)
 
-    def _finalist(self, contender: Contender, found: Mapping[str, np.ndarray | None]) -> Finalist:
-        measured = {m.name: found[_name(contender, m)] for m in self._measurements}
-        scores = {name: float(np.mean(v)) for name, v in measured.items() if v is not None}
-        for measure in composed():
-            areas = _areas(measure, scores)
-            if areas is not None:
-                scores[measure.name] = float(measure.score(areas)[0])
-        random = found[_name(self._nominee, RANDOM_ORDER)]
-        if random is not None:
-            scores[CONTROL.name] = float(np.mean(random))
-        return Finalist(contender.label, contender.number, contender.values, scores)
-
-    def _doubts(self, found: Recommendation) -> Iterator[str]:
-        """What speaks against the nominee beside the random order and the literature."""
-        scores = {finalist.label: finalist.scores for finalist in found.finalists}
-        ours = scores[self._nominee.label]
-        theirs = {b.label: scores[b.label] for b in self._baselines}
-        yield from self._no_better_than_random(ours)
-        for measure in composed():
-            yield from _behind(measure, ours, theirs)
-        if found.comparisons:
-            name = min(found.comparisons, key=lambda c: self._sign * c.mean).baseline
-            yield from self._flips(ours, theirs[name], name)
+    def _flips(self) -> Iterator[str]:
+        """Whether the second perturbation sees nominee and strongest baseline the other way."""
+        objective = self._rule.objective
+        if len(self._second) < 2:
+            return
+        name = _strongest(self._baselines, objective)
+        ahead = objective.sign * (self._baselines[name].value - self._ours.value) > 0
+        still = objective.sign * (self._second[name] - self._second[self._nominee.label]) > 0
+        if ahead and not still:
+            evaluation = self._spec.evaluation
+            other = PROTOCOLS[evaluation.protocol].other_perturbation(evaluation.perturbation)
+            yield (
+                f"Measured as {objective.name} with perturbation {other}, {name} is ahead: the "
+                "ranking flips."
+            )
 
     def _conservation(self) -> Iterator[str]:
         """What speaks against the nominee whatever its scores."""
-        if self._best.exceeded:
-            beyond = " and ".join(self._best.exceeded)
+        searched = self._results.result_of(self._nominee)
+        if searched is None:
+            return
+        beyond = " and ".join(exceeded(searched.excess(self._spec.constraints.bounds)))
+        if beyond:
             yield f"No trial keeps all constraints; the nominee exceeds that of {beyond}."
-        assert self._best.result is not None
-        if self._best.result.unstable:
-            yield f"The nominee's explanations are unstable: {self._best.result.unstable}."
-
-    def _no_better_than_random(self, ours: Mapping[str, float]) -> Iterator[str]:
-        """Against what a random order gives: known, or measured; of heatmaps alone, nothing."""
-        objective = self._measurements[0].measure
-        control = objective.chance
-        if control is None and objective.needs.orders:
-            control = ours.get(CONTROL.name)
-        if control is not None and self._sign * (control - ours[objective.name]) <= 0:
-            yield (
-                f"{objective.name} is {ours[objective.name]:.3g}, no better than the "
-                f"{control:.3g} of a random order."
-            )
-
-    def _flips(
-        self, ours: Mapping[str, float], theirs: Mapping[str, float], name: str
-    ) -> Iterator[str]:
-        """Whether the second perturbation sees the two the other way round."""
-        objective, second = self._measurements[0].name, self._measurements[-1].name
-        if self._measurements[-1].perturbation and second in ours and second in theirs:
-            ahead = self._sign * (theirs[objective] - ours[objective]) > 0
-            still = self._sign * (theirs[second] - ours[second]) > 0
-            if ahead and not still:
-                yield f"Measured as {second}, {name} is ahead: the ranking flips."
+        if searched.unstable:
+            yield f"The nominee's explanations are unstable: {searched.unstable}."
 
 
-def _without(found: Recommendation, missing: Sequence[str]) -> Recommendation:
-    """Better than every one of the literature needs every one of it."""
-    if not missing or found.verdict != "better":
-        return found
-    text = f"Not decided: {', '.join(missing)} could not be scored on the validation images."
-    return replace(found, verdict="not decided", sentence=text)
-
-
-def _areas(measure: Measure, scores: Mapping[str, float]) -> Evidence | None:
-    """The mean areas that the measure is made of, from the scores of one order each."""
-    single = {
-        m.needs.orders[0]: np.array([scores[m.name]])
-        for m in MEASURES.values()
-        if m.side and len(m.needs.orders) == 1 and m.name in scores
-    }
-    if not set(measure.needs.orders) <= single.keys():
-        return None
-    return Evidence(curves=single, area=lambda area: area)
-
-
-def _behind(
-    measure: Measure, ours: Mapping[str, float], theirs: Mapping[str, Mapping[str, float]]
-) -> Iterator[str]:
-    """Whether a baseline is ahead by a measure beside the objective."""
-    others = {b: measure.sign * s[measure.name] for b, s in theirs.items() if measure.name in s}
-    name = min(others, key=others.__getitem__, default="")
-    if name and measure.name in ours and measure.sign * ours[measure.name] > others[name]:
-        side = "above" if measure.direction == "minimize" else "below"
-        yield (
-            f"{measure.title} ({measure.formula}) is {ours[measure.name]:.3g}, {side} the "
-            f"{theirs[name][measure.name]:.3g} of {name}."
-        )
-
-
-def _contender(trial: TrialRecord, method: str) -> Contender:
-    published = f" ({trial.literature})" if trial.literature else ""
-    candidate = Candidate(method, {"values": dict(trial.values)})
-    return Contender(f"trial {trial.number}{published}", trial.number, trial.values, candidate)
-
-
-def _name(contender: Contender, measurement: Measurement) -> str:
-    return f"{contender.label}: {measurement.name}"
-
-
-def _scores(outcome: Outcome) -> np.ndarray | None:
-    """Scores per image (N,), or None when there are none or they are not all finite."""
-    if outcome.result is None:
-        return None
-    scores = TrialResult.from_json(outcome.result).scores
-    return scores if np.isfinite(scores).all() else None
+def scorings_left(spec: StudySpec, proof: Proof, trials: int) -> float:
+    """About how many trials' time the conclusion takes, before the search says who is nominated."""
+    search = max(1, len(proof.images("search")))
+    literature = len(proof.baselines) + 1 if spec.version > 1 else 1
+    selection = (FINALISTS + 1) * len(proof.images("selection")) / search
+    validated = len(proof.images("validation")) / search
+    return literature + selection + (min(1, trials) + len(proof.baselines) + 4) * validated

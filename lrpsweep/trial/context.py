@@ -24,6 +24,7 @@ from lrpsweep.attribution import (
 )
 from lrpsweep.attribution.methods import METHODS, Method
 from lrpsweep.composites import Composite, preset
+from lrpsweep.composites.file import composite_of
 from lrpsweep.data import Inputs, Split, load_inputs
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, Setting
@@ -34,21 +35,23 @@ from lrpsweep.study import Space, StudySpec, first_point, free, resolve_path
 from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.classes import count_classes, explained_classes, predictions
 
-SplitName = Literal["search", "validation"]
+SplitName = Literal["search", "selection", "validation"]
 
 
 @dataclass(frozen=True)
 class Task:
     """What one trial is to do.
 
-    objectives: names of the measures to take, the study's when there are none. perturbation: the
-    study's when None.
+    objectives: names of the measures to take, those that the study records when there are none.
+    perturbation: the study's when None. control: whether patches go in a random order, whatever
+    the measures ask for.
     """
 
     candidate: Candidate
     split: SplitName = "search"
     objectives: tuple[str, ...] = ()
     perturbation: str | None = None
+    control: bool = False
 
 
 @dataclass(frozen=True)
@@ -154,11 +157,14 @@ class Context:
 
     def inputs(self, split: SplitName) -> Inputs:
         """The images of one split."""
-        return self.split.search if split == "search" else self.split.validation
+        found: Inputs = getattr(self.split, split)
+        return found
 
     def composite(self, candidate: Candidate) -> Composite:
         """The composite that a candidate of LRP explains with."""
         name, values = candidate.settings.get("preset"), candidate.settings.get("values", {})
+        if "blocks" in candidate.settings:
+            return composite_of(candidate.settings)
         wanted = self.spec.composite if name is None else preset(name)
         return wanted.bind(values).place(self.layers)
 
@@ -172,7 +178,7 @@ class Context:
 
     def objectives(self, task: Task) -> tuple[Measure, ...]:
         """The measures that the task takes."""
-        return tuple(MEASURES.find(name) for name in task.objectives or self.spec.objectives)
+        return tuple(MEASURES.find(name) for name in task.objectives or self.spec.recorded)
 
     @property
     def operations(self) -> tuple[str, ...]:
@@ -269,8 +275,7 @@ def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
     PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
     _check_needs(spec, split)
     targets: dict[SplitName, np.ndarray] = {
-        "search": explained_classes(spec, model, split.search, count),
-        "validation": explained_classes(spec, model, split.validation, count),
+        name: explained_classes(spec, model, part, count) for name, part in split.parts.items()
     }
     context = Packed(spec, model, split, targets).unpack(device)
     context.looked = looked
@@ -289,7 +294,7 @@ def _check_needs(spec: StudySpec, split: Split) -> None:
             PROTOCOLS[spec.evaluation.protocol].order(order)
         except InputError as error:
             raise InputError(f"objective: '{spec.objective}' needs an {error}") from error
-    parts = (split.search, split.validation)
+    parts = split.parts.values()
     if needs.masks and any(part.masks is None for part in parts if len(part.images)):
         raise InputError(
             f"objective: '{spec.objective}' needs the object's pixels in every image, which this "

@@ -29,6 +29,7 @@ from lrpsweep.evaluation import (
     flip,
     hot_spot_index,
 )
+from lrpsweep.evaluation.orders import RANDOM
 from lrpsweep.results import TrialResult
 from lrpsweep.trial.context import BoundCandidate, Chunk, Context, SplitName, Task
 from lrpsweep.trial.states import perturbation_series, score_images, state_counts
@@ -72,10 +73,11 @@ def _out_of_memory(error: Exception) -> bool:
 
 @dataclass(frozen=True)
 class _ChunkResult:
-    """What is found of n images. measures: (n,) by name; curves: (n, S + 1), of the objective."""
+    """What is found of n images. measures: (n,) by name; curves: (n, S + 1), by order."""
 
     measures: Mapping[str, np.ndarray]
-    curves: np.ndarray
+    curves: Mapping[str, np.ndarray]
+    images: int
     flipped: np.ndarray
     balance: Mapping[str, float]
     blocks: Mapping[str, Mapping[str, float]]
@@ -104,13 +106,17 @@ def _run_chunk(
     ranks = _ranks(context.protocol, setting.evaluation.patch, explanation, where)
     objectives = context.objectives(task)
     orders = dict.fromkeys(order for m in objectives for order in m.needs.orders)
-    flips = {order: _flip(context, setting, ranks, order, chunk) for order in orders}
+    flips = {
+        order: _flip(context, setting, ranks, RANDOM.name if task.control else order, chunk)
+        for order in orders
+    }
     curves = {order: found.curves for order, found in flips.items()}
     evidence = _evidence(context, candidate, chunk, heatmaps, curves)
     measures = dict.fromkeys((*objectives, *_free(curves)))
     return _ChunkResult(
         measures={measure.name: _score(measure, evidence) for measure in measures},
-        curves=next(iter(curves.values()), np.empty((len(heatmaps), 0))),
+        curves=curves,
+        images=len(heatmaps),
         flipped=_shares_flipped(context.protocol, setting, ranks) if curves else np.empty(0),
         balance=explanation.balance(),
         blocks=_by_block(candidate, explanation),
@@ -242,9 +248,13 @@ def _flip(
 
 def _fold(chunks: Sequence[_ChunkResult], objectives: tuple[str, ...], device: str) -> TrialResult:
     """The chunks of one trial as one result; of several unstable ones, the first says where."""
-    curves = np.concatenate([chunk.curves for chunk in chunks])
-    sizes = [len(chunk.curves) for chunk in chunks]
-    low, high = np.quantile(curves, [0.25, 0.75], axis=0)
+    sizes = [chunk.images for chunk in chunks]
+    curves = {
+        order: np.concatenate([chunk.curves[order] for chunk in chunks])
+        for order in chunks[0].curves
+    }
+    first = next(iter(curves.values()), np.empty((sum(sizes), 0)))
+    low, high = np.quantile(first, [0.25, 0.75], axis=0)
 
     def mean(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
         return {
@@ -258,7 +268,7 @@ def _fold(chunks: Sequence[_ChunkResult], objectives: tuple[str, ...], device: s
             name: np.concatenate([chunk.measures[name] for chunk in chunks])
             for name in chunks[0].measures
         },
-        curve=curves.mean(0),
+        curve=first.mean(0),
         curve_low=low,
         curve_high=high,
         flipped=chunks[0].flipped,
@@ -268,4 +278,5 @@ def _fold(chunks: Sequence[_ChunkResult], objectives: tuple[str, ...], device: s
         device=device,
         blocks={name: mean([chunk.blocks[name] for chunk in chunks]) for name in chunks[0].blocks},
         unstable=next((chunk.unstable for chunk in chunks if chunk.unstable), ""),
+        curves={order: found.mean(0) for order, found in list(curves.items())[1:]},
     )

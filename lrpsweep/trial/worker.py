@@ -26,7 +26,8 @@ def build_runner(packed: Packed, device: str) -> Callable[[Mapping[str, Any]], d
         task = read_task(given)
         result = run_trial(context, task)
         orders = {order for m in context.objectives(task) for order in m.needs.orders}
-        forwards = len(result.scores) * (1 + len(result.flipped) * len(orders))
+        curves = min(len(orders), 1) if task.control else len(orders)
+        forwards = len(result.scores) * (1 + len(result.flipped) * curves)
         return result.to_json() | {"forwards": forwards, "memory_bytes": _memory(device)}
 
     return run

@@ -59,8 +59,10 @@ class Measure:
 
     title, formula: as figures and pages write it; unit: 'score', that of the explained score, or
     '' for a plain number. direction: which way is better. score: from what it needs to (N,).
-    control: no heatmap changes it, so that it decides nothing. side: finalists are looked at by it,
-    whatever the objective. chance: what a random order of patches gives, where that is known.
+    control: no heatmap changes it, so that it decides nothing. side: all trials record it, whatever
+    the objective. chance: what a random order of patches gives, where that is known. guards: what a
+    study with this objective guards where it says nothing else, in per cent of each one's range;
+    the first measure with guards is the objective of studies that name none.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Measure:
     control: bool = False
     side: bool = False
     chance: float | None = None
+    guards: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def heading(self) -> str:

@@ -1,0 +1,285 @@
+"""Who is nominated: by the search images, then by the selection images, and by nothing else.
+
+Candidates are trials and published composites alike. The best by the objective wins among those
+that stay within the guards, of the best by other measures, and that keep the floor: better than a
+random order from both ends, and stable. All of it is arithmetic on per-image scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lrpsweep.evaluation import MEASURES, Measure
+from lrpsweep.evaluation.measures.curves import AUC_LERF, AUC_MORF
+from lrpsweep.results import Axis, Contender, Finalist, Nomination, Stability
+
+FINALISTS = 5
+DRAWS = 200
+REGION = 0.2
+"""What counts as the same region of the space: at most this share of each axis away."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How a study nominates.
+
+    guards: by measure, by how much of its range, in per cent, the nominee may be behind the best.
+    floor: whether a nominee has to beat a random order from both ends, and be stable.
+    """
+
+    objective: Measure
+    guards: Mapping[str, float]
+    floor: bool
+
+    @property
+    def ends(self) -> tuple[Measure, ...]:
+        """What has to beat a random order."""
+        return (AUC_MORF, AUC_LERF) if self.floor else ()
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """All that it looks at, the objective first."""
+        return tuple(dict.fromkeys((self.objective, *map(MEASURES.find, self.guards), *self.ends)))
+
+
+@dataclass(frozen=True)
+class Ballot:
+    """C candidates on the same N images.
+
+    scores: (C, N) by measure. random: (N,) by measure, of a random order; nothing for measures that
+    know no order. barred: by candidate, what keeps it from being nominated whatever its scores.
+    """
+
+    contenders: tuple[Contender, ...]
+    scores: Mapping[str, np.ndarray]
+    random: Mapping[str, np.ndarray]
+    barred: tuple[tuple[str, ...], ...]
+
+    @property
+    def images(self) -> int:
+        """N."""
+        return int(next(iter(self.scores.values())).shape[1])
+
+    def count(self, weights: np.ndarray | None = None) -> Tally:
+        """The means over the images, with the weights (N,) if there are some."""
+        share = np.full(self.images, 1 / self.images) if weights is None else weights
+        return Tally(
+            {name: scores @ share for name, scores in self.scores.items()},
+            {name: float(scores @ share) for name, scores in self.random.items()},
+            np.array([bool(why) for why in self.barred]),
+        )
+
+    def broken(self, rule: Rule) -> list[tuple[str, ...]]:
+        """By candidate, what bars it and what it breaks of the floor, in words; () for most."""
+        tally = self.count()
+        return [(*why, *tally.below_floor(row, rule)) for row, why in enumerate(self.barred)]
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Mean scores (C,) by measure, those of a random order, and which candidates are barred (C,)"""
+
+    means: Mapping[str, np.ndarray]
+    chance: Mapping[str, float]
+    barred: np.ndarray
+
+    def behind(self, measure: Measure) -> np.ndarray:
+        """The scores, low ones better whatever the measure, (C,)."""
+        return measure.sign * self.means[measure.name]
+
+    def gain_on_chance(self, measure: Measure) -> np.ndarray:
+        """By how much each candidate beats a random order, (C,)."""
+        return measure.sign * self.chance[measure.name] - self.behind(measure)
+
+    def kept(self, rule: Rule) -> np.ndarray:
+        """Which candidates keep the floor, (C,)."""
+        kept = ~self.barred
+        for measure in rule.ends:
+            kept = kept & (self.gain_on_chance(measure) > 0)
+        return kept
+
+    def below_floor(self, row: int, rule: Rule) -> Iterator[str]:
+        """What a candidate breaks of the floor, in words."""
+        for measure in rule.ends:
+            if self.gain_on_chance(measure)[row] <= 0:
+                yield (
+                    f"{measure.title} is {self.means[measure.name][row]:.3g}, no better than the "
+                    f"{self.chance[measure.name]:.3g} of a random order"
+                )
+
+    def ranges(self, rule: Rule) -> dict[str, float]:
+        """R by measure: by how much the best candidate that keeps the floor beats a random order.
+
+        Where no candidate keeps it, of all. Of a measure that knows no order, the distance from the
+        worst to the best.
+        """
+        kept = self.kept(rule)
+        rows = kept if kept.any() else np.ones_like(kept)
+        return {
+            measure.name: float(
+                self.gain_on_chance(measure)[rows].max()
+                if measure.name in self.chance
+                else np.ptp(self.behind(measure)[rows])
+            )
+            for measure in rule.measures
+        }
+
+    def order(self, rule: Rule, ranges: Mapping[str, float]) -> list[int]:
+        """Rows of the candidates that keep floor and guards, best first; of equal ones, the first.
+
+        A guard is measured from the best of those that keep the floor.
+        """
+        kept = within = self.kept(rule)
+        if not kept.any():
+            return []
+        for name, percent in rule.guards.items():
+            behind = self.behind(MEASURES.find(name))
+            within = within & (behind - behind[kept].min() <= percent / 100 * max(ranges[name], 0))
+        ranked = np.argsort(self.behind(rule.objective), kind="stable")
+        return [int(row) for row in ranked[within[ranked]]]
+
+
+def nominate(
+    ballot: Ballot,
+    rule: Rule,
+    axes: Sequence[Axis] = (),
+    selected: Ballot | None = None,
+    seed: int = 0,
+) -> Nomination:
+    """The nominee among the candidates on the search images, and how it came about.
+
+    selected: the finalists, in their order, on the selection images, if there are any; the best
+    there that keeps guards and floor is the nominee. Where none does, the best published composite
+    that keeps the floor on the search images; else nothing.
+    """
+    tally, why = ballot.count(), ballot.broken(rule)
+    ranges = tally.ranges(rule)
+    places = tally.order(rule, ranges)[:FINALISTS]
+    chosen, sentence = _choose(ballot, rule, ranges, places, selected)
+    finalists = [_finalist(ballot, row, why[row]) for row in places]
+    if selected is not None:
+        again = selected.broken(rule)
+        finalists = [
+            replace(one, selection=_means(selected, row), broken=again[row])
+            for row, one in enumerate(finalists)
+        ]
+    return Nomination(
+        nominee=None if chosen is None else ballot.contenders[chosen],
+        sentence=sentence,
+        ranges=ranges,
+        random={name: float(scores.mean()) for name, scores in ballot.random.items()},
+        finalists=tuple(finalists),
+        candidates=len(ballot.contenders),
+        broken={
+            contender.label: found
+            for contender, found in zip(ballot.contenders, why, strict=True)
+            if found
+        },
+        stability=None if chosen is None else _stability(ballot, rule, axes, chosen, seed),
+        selection_images=0 if selected is None else selected.images,
+    )
+
+
+def _means(ballot: Ballot, row: int) -> dict[str, float]:
+    return {name: float(scores[row].mean()) for name, scores in ballot.scores.items()}
+
+
+def _finalist(ballot: Ballot, row: int, why: tuple[str, ...]) -> Finalist:
+    one = ballot.contenders[row]
+    return Finalist(
+        one.label, one.number, one.values, _means(ballot, row), one.published, broken=why
+    )
+
+
+def _choose(
+    ballot: Ballot,
+    rule: Rule,
+    ranges: Mapping[str, float],
+    places: Sequence[int],
+    selected: Ballot | None,
+) -> tuple[int | None, str]:
+    """The row of the nominee, and a sentence about it."""
+    title, images = rule.objective.title, ballot.images
+    if not places:
+        return None, _nothing(ballot, rule)
+    names = [MEASURES[name].title for name in rule.guards]
+    guarded = f" among those within the guard of {' and '.join(names)}" if names else ""
+    best = f"best of {len(ballot.contenders)} candidates by {title}{guarded}"
+    if selected is None:
+        return places[0], f"The {best} on {images} search images."
+    order = selected.count().order(rule, ranges)
+    if order:
+        among = f"Of the {len(places)} {best} on {images} search images, the best"
+        return places[order[0]], f"{among} on {selected.images} selection images."
+    published = [
+        row
+        for row in ballot.count().order(replace(rule, guards={}), ranges)
+        if ballot.contenders[row].published and row not in places
+    ]
+    broke = f"None of the {len(places)} {best} keeps the floor on the selection images"
+    if not published:
+        return None, f"{broke}, nor is there another published composite: nothing is recommended."
+    return published[0], f"{broke}: the best published composite by {title} that does."
+
+
+def _nothing(ballot: Ballot, rule: Rule) -> str:
+    title = rule.objective.title
+    tally = ballot.count()
+    if rule.objective.name in tally.chance and tally.gain_on_chance(rule.objective).max() <= 0:
+        return f"By {title}, nothing is better than a random order: nothing is recommended."
+    return (
+        f"None of the {len(ballot.contenders)} candidates keeps the floor: LeRF above a random "
+        "order, MoRF below it, explanations stable; nothing is recommended."
+    )
+
+
+def _stability(
+    ballot: Ballot, rule: Rule, axes: Sequence[Axis], chosen: int, seed: int
+) -> Stability:
+    """How often images drawn again nominate the same, of the search images alone."""
+    images = ballot.images
+    draws = np.random.default_rng([seed, 2]).multinomial(
+        images, np.full(images, 1 / images), size=DRAWS
+    )
+    near = [_is_near(ballot.contenders[chosen], one, axes, ballot) for one in ballot.contenders]
+    drawn = [_first(ballot.count(weights / images), rule) for weights in draws]
+    same = np.mean([row == chosen for row in drawn])
+    return Stability(
+        DRAWS, float(same), float(np.mean([row is not None and near[row] for row in drawn]))
+    )
+
+
+def _first(tally: Tally, rule: Rule) -> int | None:
+    return next(iter(tally.order(rule, tally.ranges(rule))), None)
+
+
+def _is_near(nominee: Contender, other: Contender, axes: Sequence[Axis], ballot: Ballot) -> bool:
+    """Whether both lie in the same region; what is not in the space is a region of its own."""
+    if nominee.number is None or other.number is None:
+        return nominee.label == other.label
+    if nominee.values.keys() != other.values.keys():
+        return False
+    return all(_close(nominee, other, axis, ballot) for axis in axes if axis.name in other.values)
+
+
+def _close(nominee: Contender, other: Contender, axis: Axis, ballot: Ballot) -> bool:
+    ours, theirs = nominee.values[axis.name], other.values[axis.name]
+    if axis.categories or not all(isinstance(v, int | float) for v in (ours, theirs)):
+        return bool(ours == theirs)
+    every = [
+        _place(one.values[axis.name], axis)
+        for one in ballot.contenders
+        if isinstance(one.values.get(axis.name), int | float)
+    ]
+    length = max(every) - min(every)
+    return abs(_place(ours, axis) - _place(theirs, axis)) <= REGION * length + 1e-9
+
+
+def _place(value: float, axis: Axis) -> float:
+    """Where a value is drawn on its axis."""
+    if axis.log:
+        return float(np.log(value if value > 0 else axis.zero_at or np.nan))
+    return float(value)

@@ -1,0 +1,131 @@
+"""Candidates scored on a part of the images: as jobs for workers, kept as they come.
+
+What has a score in the database is not computed again: an interrupted run goes on where it was.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from lrpsweep.results import RANDOM_ORDER, Candidate, Contender, TrialResult
+from lrpsweep.sweep.execution import Job, Outcome
+from lrpsweep.sweep.storage import Store
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """What one candidate is scored by, on one part of the images.
+
+    label: of the candidate. number: of its trial, if it is one: trials are known by that, others by
+    their settings. images: what every image of the part is, with its target. perturbation: another
+    one than the study's.
+    """
+
+    label: str
+    candidate: Candidate
+    split: str
+    images: tuple[str, ...]
+    measures: tuple[str, ...]
+    number: int | None = None
+    perturbation: str | None = None
+
+    @property
+    def control(self) -> bool:
+        """Whether it is a random order of patches."""
+        return self.label == RANDOM_ORDER
+
+    @property
+    def job(self) -> Job:
+        """As a worker gets it."""
+        return {
+            "candidate": asdict(self.candidate),
+            "split": self.split,
+            "objectives": list(self.measures),
+            "perturbation": self.perturbation,
+            "control": self.control,
+        }
+
+    @property
+    def key(self) -> str:
+        """Under which the database keeps the scores."""
+        who: Any = asdict(self.candidate) if self.number is None else self.number
+        what = [None if self.control else who, self.images, self.measures, self.perturbation]
+        digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+        return f"scores {self.split} {self.label[:60]} {digest[:16]}"
+
+
+class ScoringList:
+    """Scorings as a source of jobs; `results` and `failed` (reasons) fill up, by label.
+
+    on_outcome: called after each.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        scorings: Iterable[Scoring],
+    ) -> None:
+        """Those that the database has are not handed out."""
+        self._store = store
+        self.on_outcome: Callable[[Outcome], None] = lambda _: None
+        self._running: dict[int, tuple[Job, Scoring]] = {}
+        self.results: dict[str, TrialResult] = {}
+        self.failed: dict[str, str] = {}
+        self._waiting = [scoring for scoring in scorings if not self._known(scoring)]
+
+    def __len__(self) -> int:
+        """How many are still to be handed out."""
+        return len(self._waiting)
+
+    def _known(self, scoring: Scoring) -> bool:
+        stored = self._store.get(scoring.key)
+        if stored is not None:
+            self.results[scoring.label] = TrialResult.from_json(stored)
+        return stored is not None
+
+    @property
+    def finished(self) -> bool:
+        """As `JobSource.finished`."""
+        return not self._waiting and not self._running
+
+    def next(self) -> Job | None:
+        """As `JobSource.next`."""
+        if not self._waiting:
+            return None
+        scoring = self._waiting.pop(0)
+        job = scoring.job
+        self._running[id(job)] = (job, scoring)
+        return job
+
+    def done(self, task: Job, outcome: Outcome) -> None:
+        """As `JobSource.done`: scores that are finite are kept."""
+        scoring = self._running.pop(id(task))[1]
+        result = outcome.result and TrialResult.from_json(outcome.result)
+        if result and all(np.isfinite(scores).all() for scores in result.measures.values()):
+            self._store.set(scoring.key, result.to_json() | {"label": scoring.label})
+            self.results[scoring.label] = result
+        else:
+            self.failed[scoring.label] = outcome.reason or "not a finite score"
+        self.on_outcome(outcome)
+
+
+def scoring_of(
+    one: Contender,
+    candidate: Candidate,
+    split: str,
+    images: tuple[str, ...],
+    measures: Iterable[str],
+) -> Scoring:
+    """A candidate's."""
+    return Scoring(one.label, candidate, split, images, tuple(measures), one.number)
+
+
+def means(measures: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """The mean score by measure."""
+    return {name: float(np.mean(scores)) for name, scores in measures.items()}
