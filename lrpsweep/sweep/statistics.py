@@ -1,77 +1,68 @@
-"""What may be said about a nominee: paired bootstrap intervals, Holm's correction, a verdict.
+"""The numbers behind a recommendation: paired gains, their sign-flip test, levels and corrections.
 
-Everything is paired by image: the nominee and each published composite explain the same
-validation images, and images are what is drawn again. Numbers in, numbers and a sentence out.
+Everything is paired by image: the nominee and each baseline explain the same validation images.
+Numbers in, numbers out; `statement` makes sentences of them.
 
-A comparison has to convince two tests, and the larger p counts. BCa allows for skewed
-differences, but on 32 images it alone calls 6 to 7 % of interchangeable composites better at a
-level of 5 % (simulated in the tests); flipping signs is exact for those. What neither sees: of
-composites with the same true mean, one that is a little better on most images and much worse on a
-few, rarely drawn ones; of those 7 to 11 % still pass a single comparison.
+Flipping signs is exact when nominee and baseline are interchangeable, however skewed their scores.
+What it does not see: of composites with the same true mean, one that is a little better on most
+images and much worse on a few, rarely drawn ones. Of those more pass than the level says (simulated
+in the tests).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtrit
 
-from lrpsweep.results import Comparison, Direction, Verdict
+from lrpsweep.results import Direction
 
-LEVEL = 0.05
 FEWEST_IMAGES = 20
+FLIPS = 9999
 RESAMPLES = 9999
+POWER = 0.8
+"""How likely a gain is found, wherever the images it needs are named."""
 ROUNDING = 1e-6
 """Scores that agree to this relative error are the same: they come from float32 networks."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean with its 95 % BCa interval; p: one-sided, for 'the mean is not above zero'."""
+    """A mean with its 95 % BCa interval."""
 
     mean: float
     low: float
     high: float
-    p: float
 
 
 def bca(values: np.ndarray, draws: np.ndarray) -> Interval:
-    """Mean of N values, with bias-corrected and accelerated bootstrap interval and p-value.
+    """Mean of N values with its bias-corrected and accelerated 95 % bootstrap interval.
 
-    draws: (R, N), how often each resample has each value. The p-value is the level whose lower
-    one-sided bound is zero, at least 1 / (R + 1). Values that are all the same have an interval
-    without width; a single value has none (NaN, p = 1). The bootstrap is too narrow for few
+    draws: (R, N), how often each resample has each value. Values that are all the same have an
+    interval without width; a single value has none (NaN). The bootstrap is too narrow for few
     values: √(N / (N − 1)) times Student's quantiles stand in for the normal ones.
     Source: Efron 1987, 'Better bootstrap confidence intervals'; Hesterberg 2015, 'What teachers
     should know about the bootstrap', for the expansion.
     """
     mean = float(np.mean(values))
-    least = 1 / (len(draws) + 1)
     if len(values) < 2:
-        return Interval(mean, float("nan"), float("nan"), 1.0)
+        return Interval(mean, float("nan"), float("nan"))
     spread = values - mean
     if np.all(np.abs(spread) <= ROUNDING * abs(mean)):
-        return Interval(mean, mean, mean, least if mean > 0 else 1.0)
+        return Interval(mean, mean, mean)
     means = draws @ values / len(values)
-    bias = ndtri(np.clip(_share_below(means, mean), least, 1 - least))
+    least = 1 / (len(draws) + 1)
+    below = float((np.mean(means < mean) + np.mean(means <= mean)) / 2)
+    bias = ndtri(np.clip(below, least, 1 - least))
     acceleration = np.sum(spread**3) / (6 * np.sum(spread**2) ** 1.5)
     freedom = len(values) - 1
     expansion = np.sqrt(len(values) / freedom)
-    tails = bias + expansion * stdtrit(freedom, np.array([LEVEL / 2, 1 - LEVEL / 2]))
+    tails = bias + expansion * stdtrit(freedom, np.array([0.025, 0.975]))
     low, high = np.quantile(means, ndtr(bias + tails / (1 - acceleration * tails)))
-    below = _share_below(means, 0.0)
-    if not 0 < below < 1:  # zero lies outside the bound of every level
-        return Interval(mean, float(low), float(high), least if below == 0 else 1.0)
-    shift = ndtri(below) - bias
-    p = stdtr(freedom, (shift / (1 + acceleration * shift) - bias) / expansion)
-    return Interval(mean, float(low), float(high), max(float(p), least))
-
-
-def _share_below(means: np.ndarray, value: float) -> float:
-    """Share of the resampled means below a value, ties halved."""
-    return float((np.mean(means < value) + np.mean(means <= value)) / 2)
+    return Interval(mean, float(low), float(high))
 
 
 def resample(count: int, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
@@ -80,68 +71,93 @@ def resample(count: int, seed: int, resamples: int = RESAMPLES) -> np.ndarray:
     return rng.multinomial(count, np.full(count, 1 / count), size=resamples)
 
 
-def sign_flip(gains: np.ndarray, flips: np.ndarray) -> float:
-    """One-sided p-value of the mean gain when each image's gain might as well have been a loss.
-
-    flips: (R, N) of ±1. Exact when nominee and baseline are interchangeable, however skewed their
-    scores. Source: Fisher 1935, the randomization test for pairs.
-    """
-    observed = np.sum(gains)
-    as_good = flips @ gains >= observed - ROUNDING * np.sum(np.abs(gains))
-    return float((1 + np.count_nonzero(as_good)) / (1 + len(flips)))
-
-
-def _flips(count: int, seed: int, resamples: int) -> np.ndarray:
-    rng = np.random.default_rng([seed, 1])
-    return rng.choice(np.array([-1.0, 1.0]), size=(resamples, count))
-
-
 def mean_interval(scores: np.ndarray, seed: int) -> Interval:
-    """Mean score over the N images with its interval. Its p means nothing here."""
+    """Mean score over the N images with its interval."""
     return bca(np.asarray(scores, dtype=np.float64), resample(len(scores), seed))
 
 
-def compare(
-    nominee: np.ndarray,
-    baselines: Mapping[str, np.ndarray],
-    direction: Direction,
-    seed: int,
-    resamples: int = RESAMPLES,
-) -> tuple[Comparison, ...]:
-    """The nominee against each baseline on the same N images, Holm-corrected, in given order.
+def level_of(look: int) -> float:
+    """The level that the k-th look at the same validation images is tested at.
 
-    nominee, each baseline: (N,), finite. Raises ValueError otherwise.
+    4 % for the first, 1 % · 2^(1 − k) for the k-th after it, whatever changed in between: 5 % in
+    all, however many looks. Raises ValueError below 1.
     """
-    draws = resample(len(nominee), seed, resamples)
-    flips = _flips(len(nominee), seed, resamples)
-    gains = [_gains(nominee, scores, direction) for scores in baselines.values()]
-    found = [bca(gain, draws) for gain in gains]
-    p = [max(e.p, sign_flip(gain, flips)) for e, gain in zip(found, gains, strict=True)]
-    sign = -1 if direction == "minimize" else 1
-    return tuple(
-        Comparison(
-            baseline=name,
-            mean=float(np.mean(scores)),
-            difference=sign * gain.mean + 0.0,
-            low=min(sign * gain.low, sign * gain.high),
-            high=max(sign * gain.low, sign * gain.high),
-            p=p_one,
-            p_adjusted=p_all,
-            better=p_all <= LEVEL,
-        )
-        for (name, scores), gain, p_one, p_all in zip(
-            baselines.items(), found, p, holm(p), strict=True
-        )
-    )
+    if look < 1:
+        raise ValueError(f"looks are counted from 1, found {look}")
+    return 0.04 if look == 1 else 0.01 * 2.0 ** (1 - look)
 
 
-def _gains(nominee: np.ndarray, baseline: np.ndarray, direction: Direction) -> np.ndarray:
-    """By how much the nominee is better, per image; rounding errors count as nothing."""
+def gains(nominee: np.ndarray, baseline: np.ndarray, direction: Direction) -> np.ndarray:
+    """By how much the nominee is better on each of N images, (N,); rounding errors count as 0.
+
+    nominee, baseline: scores (N,), finite. Raises ValueError otherwise.
+    """
     a, b = np.asarray(nominee, dtype=np.float64), np.asarray(baseline, dtype=np.float64)
     if a.ndim != 1 or a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         raise ValueError(f"expected finite scores of the same images, found {a.shape}, {b.shape}")
     gain = b - a if direction == "minimize" else a - b
     return np.where(np.isclose(a, b, rtol=ROUNDING, atol=0), 0.0, gain)
+
+
+def draw_flips(count: int, seed: int) -> np.ndarray:
+    """Which of N images each of the 9,999 flips turns round: (9999, N) of 0 and 1."""
+    return np.random.default_rng([seed, 1]).integers(0, 2, size=(FLIPS, count)).astype(np.float64)
+
+
+@dataclass(frozen=True)
+class SignFlip:
+    """A mean gain with its one-sided tests against 0, and the bounds that these tests give.
+
+    p: for 'the nominee is no better'; p_behind: for 'it is no worse'. low, high: the one-sided
+    bounds at the level, p ≤ level exactly when low > 0, and p_behind ≤ level exactly when high < 0;
+    together an interval of 1 − 2 · level. Infinite where the flips are too few for the level.
+    """
+
+    mean: float
+    p: float
+    p_behind: float
+    low: float
+    high: float
+
+
+def sign_flip(gains: np.ndarray, flips: np.ndarray, level: float) -> SignFlip:
+    """The studentised sign-flip test of N paired gains, and its inverse.
+
+    gains: (N,). flips: (R, N) of 0 and 1. Flipping signs about a supposed mean μ leaves the sum of
+    squares as it is, so that the studentised statistic orders the flips as the sum does, and a
+    flip of some images is at least as good as what was observed exactly when the mean of their
+    gains is at most μ. So p(μ) = (1 + number of such flips) / (R + 1) rises with μ step by step,
+    and the bound at the level, the smallest μ with p(μ) > level, is one of these means. A flip of
+    no image is always at least as good.
+    Source: Fisher 1935, the randomization test for pairs; Hartigan 1969, 'Using subsample values as
+    typical values', for the means of subsets; Phipson & Smyth 2010, for the 1 in p.
+    """
+    means = _subset_means(gains, flips)
+    empty = len(flips) - len(means)
+    total = len(flips) + 1
+    place = math.floor(level * total + ROUNDING) - empty  # of the bound, counted from outside
+    low, high = -math.inf, math.inf
+    if place > 0:
+        low = float(np.partition(means, place - 1)[place - 1])
+        high = float(np.partition(means, len(means) - place)[len(means) - place])
+    return SignFlip(
+        mean=float(np.mean(gains)),
+        p=float((1 + empty + np.count_nonzero(means <= 0)) / total),
+        p_behind=float((1 + empty + np.count_nonzero(means >= 0)) / total),
+        low=low,
+        high=high,
+    )
+
+
+def _subset_means(gains: np.ndarray, flips: np.ndarray) -> np.ndarray:
+    """Mean gain of the images that each flip turns round, without the flips that turn none.
+
+    A mean that is 0 but for rounding is 0: it decides whether a flip counts.
+    """
+    sizes = np.sum(flips, axis=1)
+    some = sizes > 0
+    means = (flips @ gains)[some] / sizes[some]
+    return np.where(np.abs(means) <= ROUNDING * np.mean(np.abs(gains)), 0.0, means)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -154,49 +170,40 @@ def holm(p: Sequence[float]) -> list[float]:
     return [float(value) for value in corrected]
 
 
-def verdict(comparisons: Sequence[Comparison], images: int) -> Verdict:
-    """'better' than the literature is better than every one of it, on at least 20 images."""
-    if images < FEWEST_IMAGES or not comparisons:
-        return "not decided"
-    return "better" if all(c.better for c in comparisons) else "not better"
+def hochberg(p: Sequence[float]) -> list[float]:
+    """Hochberg's step-up correction, in order: where the largest p is at most a level, all are.
+
+    Source: Hochberg 1988, 'A sharper Bonferroni procedure for multiple tests of significance'.
+    """
+    order = np.argsort(p, kind="stable")[::-1]
+    factors = 1 + np.arange(len(p))
+    stepped = np.minimum.accumulate(np.minimum(1.0, factors * np.asarray(p, float)[order]))
+    corrected = np.empty(len(p))
+    corrected[order] = stepped
+    return [float(value) for value in corrected]
 
 
-def sentence(comparisons: Sequence[Comparison], images: int, direction: Direction) -> str:
-    """The verdict for a person, with the strongest published composite by name."""
-    if not comparisons:
-        return "Not decided: no published composite was compared."
-    if images < FEWEST_IMAGES:
-        return (
-            f"Not decided: {images} validation images; expected at least {FEWEST_IMAGES} for a "
-            f"verdict."
-        )
-    ranked = _strongest_first(comparisons, direction)
-    unbeaten = [c for c in ranked if not c.better]
-    on = f"on {images} validation images"
-    if not unbeaten:
-        return (
-            f"Better than every published composite ({len(ranked)}) {on}; the strongest, "
-            f"{ranked[0].baseline}: {_difference(ranked[0])}."
-        )
-    return (
-        f"No better than {_listing([c.baseline for c in unbeaten])} {on}; {unbeaten[0].baseline}: "
-        f"{_difference(unbeaten[0])}."
-    )
+def images_needed(gains: np.ndarray, margin: float, level: float) -> int | None:
+    """How many images would show, with 80 %, that the mean gain is above −margin.
+
+    n = (z(1 − level) + z(0.8))² σ² / (δ + margin)², which is 6.18 σ² / (δ + margin)² at 5 %, with
+    mean δ and standard deviation σ of at least two gains as found. None where δ + margin is not
+    above 0 (or only by rounding): more images will not show it.
+    """
+    distance = float(np.mean(gains)) + margin
+    if distance <= ROUNDING * float(np.mean(np.abs(gains))):
+        return None
+    return math.ceil((_reach(level) * float(np.std(gains, ddof=1)) / distance) ** 2)
 
 
-def _strongest_first(comparisons: Sequence[Comparison], direction: Direction) -> list[Comparison]:
-    sign = 1 if direction == "minimize" else -1
-    return sorted(comparisons, key=lambda c: sign * c.mean)
+def detectable_gain(sigma: float, n: int, level: float) -> float:
+    """The smallest mean gain that n images find with 80 %, in the units of sigma.
+
+    sigma: standard deviation of the gains.
+    """
+    return _reach(level) * sigma / math.sqrt(n)
 
 
-def _difference(comparison: Comparison) -> str:
-    return (
-        f"difference {comparison.difference:.3g}, 95 % interval {comparison.low:.3g} to "
-        f"{comparison.high:.3g}, p = {comparison.p_adjusted:.2g} after Holm"
-    )
-
-
-def _listing(names: Sequence[str]) -> str:
-    if len(names) == 1:
-        return names[0]
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+def _reach(level: float) -> float:
+    """How many standard errors a gain has to have to be found with 80 %."""
+    return float(ndtri(1 - level) + ndtri(POWER))
