@@ -395,7 +395,4 @@ class StudyResults:
 
 def contender(trial: TrialRecord) -> Contender:
     """A trial as a candidate."""
-    published = f" ({trial.literature})" if trial.literature else ""
-    return Contender(
-        f"trial {trial.number}{published}", trial.number, trial.values, trial.literature
-    )
+    return Contender(f"trial {trial.number}", trial.number, trial.values, trial.literature)

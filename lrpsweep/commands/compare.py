@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from lrpsweep.commands.outcome import recommended_trial
+from lrpsweep.commands.outcome import check_complete
 from lrpsweep.commands.outputs import check_output, study_inputs
 from lrpsweep.files import write_atomically
 from lrpsweep.report import comparison_lines, figure_distributions, to_png
@@ -22,6 +22,6 @@ def compare_studies(specs: Sequence[StudySpec], runs_dir: Path, output: Path) ->
     check_output(output, (".png",), inputs)
     studies = [load_results(spec, runs_dir) for spec in specs]
     for study in studies:
-        recommended_trial(study)
+        check_complete(study)
     write_atomically(output, to_png(figure_distributions(studies)))
     return [*comparison_lines(studies), f"{output}: written."]

@@ -5,15 +5,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 from lrpsweep.composites.file import check_composite
 from lrpsweep.files import write_atomically
-from lrpsweep.results import Comparison, Recommendation, StudyResults, TrialRecord, TrialResult
+from lrpsweep.results import (
+    Bound,
+    Comparison,
+    Contender,
+    Nomination,
+    Recommendation,
+    StudyResults,
+    TrialResult,
+)
 from lrpsweep.study import ModelSpec, plugins_used
-from lrpsweep.trial.candidates import tuned
+from lrpsweep.trial.candidates import candidate_of
 from lrpsweep.trial.context import Context
 
 VERSIONS_OF = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "numpy", "optuna")
@@ -22,25 +31,26 @@ VERSIONS_OF = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "nu
 def composite_document(
     context: Context,
     results: StudyResults,
-    record: TrialRecord,
+    one: Contender,
     parity: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The file's content for one trial of a study; validated if that trial was recommended.
+    """The file's content for a candidate of a study; validated if it is what was recommended.
 
     parity: how equal another implementation's relevance is, if that was measured.
     """
-    assert record.result is not None
+    search = results.result_of(one)
+    assert search is not None
     recommended = results.recommendation
-    if recommended is not None and recommended.number != record.number:
+    if recommended is not None and recommended.nominee.label != one.label:
         recommended = None
-    composite = context.composite(tuned(record.values))
+    composite = context.composite(candidate_of(one))
     document = {
         "schema_version": 1,
         "model": _model(context),
         "blocks": [block.to_json() for block in composite.blocks],
         "evaluation": context.spec.evaluation.model_dump(mode="json"),
-        "result": _result(results, record.result, recommended),
-        "provenance": _provenance(context, results, record),
+        "result": _result(results, search, one, recommended),
+        "provenance": _provenance(context, results, one, search),
         **({"parity": dict(parity)} if parity is not None else {}),
     }
     check_composite(document, "composite")
@@ -72,7 +82,7 @@ def _source(spec: ModelSpec) -> dict[str, Any]:
 
 
 def _result(
-    results: StudyResults, search: TrialResult, recommended: Recommendation | None
+    results: StudyResults, search: TrialResult, one: Contender, recommended: Recommendation | None
 ) -> dict[str, Any]:
     result: dict[str, Any] = {
         "validated": recommended is not None,
@@ -84,17 +94,50 @@ def _result(
             "images": len(search.scores),
         },
     }
+    nomination = results.nomination
+    if nomination and nomination.nominee and nomination.nominee.label == one.label:
+        result["nomination"] = _nomination(nomination)
     if recommended is not None:
-        result["validation"] = {
-            "mean": recommended.mean,
-            "interval": _finite(recommended.low, recommended.high),
-            "images": recommended.validation_images,
-            "verdict": recommended.verdict,
-            "sentence": recommended.sentence,
-            "warnings": list(recommended.warnings),
-            "baselines": [_comparison(c) for c in recommended.comparisons],
-        }
+        result["validation"] = _validation(recommended)
     return result
+
+
+def _nomination(found: Nomination) -> dict[str, Any]:
+    return {
+        "sentence": found.sentence,
+        "candidates": found.candidates,
+        "selection_images": found.selection_images,
+        "ranges": dict(found.ranges),
+        "random": dict(found.random),
+        **({"stability": asdict(found.stability)} if found.stability else {}),
+    }
+
+
+def _validation(found: Recommendation) -> dict[str, Any]:
+    return {
+        "mean": found.mean,
+        "interval": _finite(found.low, found.high),
+        "images": found.validation_images,
+        "verdict": found.verdict,
+        "sentence": found.sentence,
+        "warnings": list(found.warnings),
+        "baselines": [_comparison(c) for c in found.comparisons],
+        "look": found.look,
+        "level": found.level,
+        "bounds": [_bound(bound) for bound in found.bounds],
+        "images_for_better": found.images_for_better,
+        "images_for_as_good": found.images_for_as_good,
+        **({"current": found.current} if found.current else {}),
+        "scores": {
+            label: {name: list(scores) for name, scores in by_measure.items()}
+            for label, by_measure in found.scores.items()
+        },
+    }
+
+
+def _bound(bound: Bound) -> dict[str, Any]:
+    numbers = {"low": bound.low, "low_percent": bound.low_percent}
+    return asdict(bound) | {name: _finite(number)[0] for name, number in numbers.items()}
 
 
 def _comparison(comparison: Comparison) -> dict[str, Any]:
@@ -104,7 +147,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "difference": comparison.difference,
         "interval": _finite(comparison.low, comparison.high),
         "p": _finite(comparison.p)[0],
-        "p_holm": _finite(comparison.p_adjusted)[0],
+        "p_hochberg": _finite(comparison.p_adjusted)[0],
         "better": comparison.better,
     }
 
@@ -114,15 +157,17 @@ def _finite(*numbers: float) -> list[float | None]:
     return [number if math.isfinite(number) else None for number in numbers]
 
 
-def _provenance(context: Context, results: StudyResults, record: TrialRecord) -> dict[str, Any]:
-    assert record.result is not None
+def _provenance(
+    context: Context, results: StudyResults, one: Contender, search: TrialResult
+) -> dict[str, Any]:
     return {
         "study": results.name,
-        "trial": record.number,
-        "values": {k: "inf" if v == math.inf else v for k, v in record.values.items()},
+        "trial": one.number,
+        **({"published": one.published} if one.published else {}),
+        "values": {k: "inf" if v == math.inf else v for k, v in one.values.items()},
         "spec_hash": results.spec_hash,
         "seed": context.spec.sampler.seed,
-        "device": record.result.device,
+        "device": search.device,
         "versions": {package: metadata.version(package) for package in VERSIONS_OF}
         | {p.name: p.version for p in plugins_used(context.spec, context.operations)},
     }

@@ -11,14 +11,14 @@ import torch
 
 from lrpsweep.attribution.zennit.export import certify, zennit_data, zennit_source
 from lrpsweep.commands.composite_json import composite_document, write_composite
-from lrpsweep.commands.outcome import prepared_as_run, recommended_trial
+from lrpsweep.commands.outcome import prepared_as_run, recommended
 from lrpsweep.commands.outputs import check_output, study_inputs
 from lrpsweep.errors import InputError, WorkError
 from lrpsweep.files import write_atomically
-from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.results import StudyResults, TrialRecord, contender
 from lrpsweep.study import StudySpec
 from lrpsweep.sweep.study import load_results
-from lrpsweep.trial.candidates import tuned
+from lrpsweep.trial.candidates import candidate_of
 from lrpsweep.trial.context import Given
 
 COMPARED = 2
@@ -48,16 +48,16 @@ def export_composite(
     suffix = ".py" if for_zennit else ".json"
     check_output(output, (suffix,), study_inputs(spec, runs_dir))
     results = load_results(spec, runs_dir)
-    record = recommended_trial(results) if trial is None else _trial(results, trial)
+    one = recommended(results) if trial is None else contender(_trial(results, trial))
     found = results.recommendation
-    validated = found is not None and found.number == record.number
+    validated = found is not None and found.nominee.label == one.label
     if not validated and not unvalidated:
         raise InputError(
-            f"study '{results.name}': trial {record.number} was not tested on validation images; "
+            f"study '{results.name}': {one.label} was not tested on validation images; "
             "expected a finished study with data.split.validation above 0, or --unvalidated."
         )
     context = prepared_as_run(spec, results, given)
-    rules = context.composite(tuned(record.values)).rules(context.layers)
+    rules = context.composite(candidate_of(one)).rules(context.layers)
     bounds = context.model.pixel_bounds
     if for_zennit:
         data = zennit_data(context.model.net, rules, bounds)
@@ -68,13 +68,13 @@ def export_composite(
     if for_zennit:
         _check_same(parity)
         about = (
-            f"The LRP composite of trial {record.number} of the study {results.name!r}, for zennit."
+            f"The LRP composite {one.label} of the study {results.name!r}, for zennit."
             f"\n\nWritten by lrpsweep {metadata.version('lrpsweep')} for the network "
             f"{context.model.name!r} with weights {context.model.fingerprint[:12]}…\n{compared}"
         )
         write_atomically(output, zennit_source(data, about))
     else:
-        write_composite(composite_document(context, results, record, parity), output)
+        write_composite(composite_document(context, results, one, parity), output)
     return f"{output}: written. {compared}"
 
 

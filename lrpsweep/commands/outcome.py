@@ -14,43 +14,60 @@ from lrpsweep.composites.file import read_composite
 from lrpsweep.errors import InputError
 from lrpsweep.report import write_report
 from lrpsweep.report.illustrations import read_illustrations, write_illustrations
-from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.results import Contender, StudyResults, contender
 from lrpsweep.study import StudySpec, identity
 from lrpsweep.sweep.study import load_results
-from lrpsweep.trial.context import Context, Given, prepare
+from lrpsweep.trial.candidates import candidate_of
+from lrpsweep.trial.context import Context, Given, SplitName, prepare
 from lrpsweep.trial.illustrate import illustrate
 from lrpsweep.trial.literature import baselines
 
 
 def write_outcome(context: Context, results: StudyResults, runs_dir: Path) -> StudyResults:
-    """Writes heatmaps.npz, composite.json and report.html; gives the results with them."""
+    """Writes heatmaps.npz, composite.json and report.html; gives the results with them.
+
+    Where nothing is recommended, there is no composite.json, and the best trial is drawn.
+    """
     folder = runs_dir / results.name
     folder.mkdir(parents=True, exist_ok=True)
-    best = recommended_trial(results)
-    illustrations = illustrate(context, best.values, _strongest_baseline(context, results))
-    document = composite_document(context, results, best)
+    shown = results.nominee or contender(results.ranked()[0])
+    chosen = candidate_of(shown)
+    illustrations = illustrate(context, chosen, _strongest_baseline(context, results))
     write_illustrations(illustrations, folder / "heatmaps.npz")
-    write_composite(document, folder / "composite.json")
+    document = None
+    if results.nominee is not None:
+        document = composite_document(context, results, shown)
+        write_composite(document, folder / "composite.json")
+    else:
+        (folder / "composite.json").unlink(missing_ok=True)
     results = replace(results, illustrations=illustrations, composite=document)
     write_report(results, folder / "report.html")
     return results
 
 
-def recommended_trial(results: StudyResults) -> TrialRecord:
-    """The trial that was validated, else the best one on the search images."""
-    ranked = results.ranked()
-    if not ranked:
+def check_complete(results: StudyResults) -> None:
+    """Raises InputError when no trial of the study has a result."""
+    if not results.complete:
         raise InputError(f"study '{results.name}': no trial has a result yet.")
-    if results.recommendation is None:
-        return ranked[0]
-    return next(t for t in ranked if t.number == results.recommendation.number)
+
+
+def recommended(results: StudyResults) -> Contender:
+    """What was validated, else what is nominated, else the best trial on the search images."""
+    check_complete(results)
+    if results.nominee is None:
+        assert results.nomination is not None
+        raise InputError(
+            f"study '{results.name}': {results.nomination.sentence} Expected a nominee, or --trial."
+        )
+    return results.nominee
 
 
 def _strongest_baseline(context: Context, results: StudyResults) -> str:
     """The published composite with the best validation score, else the first that fits."""
-    found = results.recommendation
+    found, nominee = results.recommendation, results.nominee
     if found is None or not found.comparisons:
-        return baselines(context)[0]
+        own = nominee and nominee.published
+        return next(name for name in baselines(context) if name != own)
     sign = 1 if results.direction == "minimize" else -1
     return min(found.comparisons, key=lambda c: sign * c.mean).baseline
 
@@ -64,9 +81,11 @@ def read_outcome(spec: StudySpec, runs_dir: Path, given: Given | None = None) ->
     folder = runs_dir / results.name
     illustrations = read_illustrations(folder / "heatmaps.npz")
     composite = folder / "composite.json"
-    if illustrations is None or not composite.exists():
+    wanted = results.nominee is not None
+    if illustrations is None or (wanted and not composite.exists()):
         return write_outcome(prepared_as_run(spec, results, given), results, runs_dir)
-    return replace(results, illustrations=illustrations, composite=read_composite(composite))
+    document = read_composite(composite) if wanted else None
+    return replace(results, illustrations=illustrations, composite=document)
 
 
 def prepared_as_run(spec: StudySpec, results: StudyResults, given: Given | None) -> Context:
@@ -82,13 +101,29 @@ def prepared_as_run(spec: StudySpec, results: StudyResults, given: Given | None)
 
 
 def study_identity(context: Context) -> tuple[str, dict[str, Any]]:
-    """As `lrpsweep.study.identity`, of a prepared study."""
-    splits = (context.split.search, context.split.validation)
+    """As `lrpsweep.study.identity`, of a prepared study.
+
+    From version 2 on, without the validation images: more of them is the same study.
+    """
+    names: list[SplitName] = ["search", "selection", "validation"]
+    parts = names if context.spec.version == 1 else names[:2]
+    splits = [context.inputs(part) for part in parts]
     return identity(
         context.spec,
         fingerprint=context.model.fingerprint,
         image_ids=[image for split in splits for image in split.ids],
         image_hashes=[mark for split in splits for mark in split.hashes],
-        targets=[*context.targets["search"].tolist(), *context.targets["validation"].tolist()],
+        targets=[target for part in parts for target in context.targets[part].tolist()],
         operations=context.operations,
     )
+
+
+def image_marks(context: Context) -> dict[str, tuple[str, ...]]:
+    """By part of the images, what each is: a hash of its pixels, and the class explained."""
+    return {
+        name: tuple(
+            f"{mark} {target}"
+            for mark, target in zip(part.hashes, context.targets[name].tolist(), strict=True)
+        )
+        for name, part in context.split.parts.items()
+    }

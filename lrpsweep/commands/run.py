@@ -14,11 +14,11 @@ from typing import Any
 from torch import nn
 
 from lrpsweep.commands.describe import predicted
-from lrpsweep.commands.outcome import recommended_trial, study_identity, write_outcome
+from lrpsweep.commands.outcome import image_marks, study_identity, write_outcome
 from lrpsweep.commands.status import remarkable
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.report.mlflow import Publisher
-from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.results import Contender, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, plugins_used
 from lrpsweep.sweep.search import Estimate, Observer, Progress, Silent
 from lrpsweep.sweep.study import (
@@ -28,9 +28,10 @@ from lrpsweep.sweep.study import (
     planned_results,
     run_study,
 )
+from lrpsweep.sweep.validation import Proof
 from lrpsweep.trial.candidates import named, tuned_method
 from lrpsweep.trial.context import Context, Given, prepare
-from lrpsweep.trial.literature import baselines, composite_key, literature_points
+from lrpsweep.trial.literature import baselines, composite_key, current, literature_points
 from lrpsweep.trial.worker import build_runner
 
 PACKAGES = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "optuna", "ray")
@@ -39,16 +40,20 @@ PACKAGES = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "optun
 def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
     """All that the sweep has to know of a prepared study."""
     spec_hash, canonical = study_identity(context)
-    validated = len(context.split.validation.ids) > 0
+    candidates = spec.version > 1 or len(context.split.validation.ids) > 0
     return Plan(
         spec=spec,
         direction=MEASURES[spec.objective].direction,
         identity=canonical,
         spec_hash=spec_hash,
-        method=tuned_method(),
+        proof=Proof(
+            method=tuned_method(),
+            parts=image_marks(context),
+            baselines={name: named(name) for name in baselines(context)} if candidates else {},
+            current=current(context),
+        ),
         build=partial(build_runner, context.pack(), device),
         literature=literature_points(context),
-        baselines={name: named(name) for name in baselines(context)} if validated else {},
         meaning=partial(composite_key, context),
         device=device,
         provenance={
@@ -144,33 +149,60 @@ class _Publishing:
 
 def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
     """What a finished run says on the console about its result."""
-    best = recommended_trial(results)
+    best = results.ranked()[0]
     assert best.result is not None
     folder = runs_dir / results.name
     lines = [
         f"Best of {len(results.complete)} trials on the search images: trial {best.number} "
         f"({_shown(best.values)}), {results.objective} {best.result.value:.4g} ± "
-        f"{best.result.stderr:.2g}."
+        f"{best.result.stderr:.2g}.",
+        *_nomination_lines(results),
+        *_statement_lines(results),
     ]
-    found = results.recommendation
-    if found is not None:
-        lines.append(f"Verdict: {found.sentence}")
-        width = max((len(c.baseline) for c in found.comparisons), default=0)
-        lines += [
-            f"  {c.baseline:{width}} {results.objective} {c.mean:8.4g}   difference "
-            f"{c.difference:+.4g} [{c.low:+.4g}, {c.high:+.4g}]   p {c.p_adjusted:.2g}"
-            for c in found.comparisons
-        ]
-        lines += [f"Warning: {warning}" for warning in found.warnings]
     lines += [f"{count} trials {what}." for what, count in remarkable(results).items()]
     failed = len(results.trials) - len(results.complete)
     if failed:
         lines.append(f"{failed} trials failed; `lrpsweep report` says why.")
-    return [
-        *lines,
-        f"Composite: {folder / 'composite.json'}",
-        f"Report:    {folder / 'report.html'}",
+    composite = folder / "composite.json"
+    written = [f"Composite: {composite}"] if results.composite is not None else []
+    return [*lines, *written, f"Report:    {folder / 'report.html'}"]
+
+
+def _nomination_lines(results: StudyResults) -> list[str]:
+    found = results.nomination
+    if found is None:
+        return []
+    lines = [
+        f"Nominee: {_named(found.nominee)}. {found.sentence}" if found.nominee else found.sentence
     ]
+    if found.stability is not None:
+        again = found.stability
+        lines.append(
+            f"Search images drawn again {again.draws} times nominate the same in "
+            f"{again.same:.0%}, the same region in {again.region:.0%}."
+        )
+    return lines
+
+
+def _statement_lines(results: StudyResults) -> list[str]:
+    found = results.recommendation
+    if found is None:
+        return []
+    width = max((len(c.baseline) for c in found.comparisons), default=0)
+    return [
+        f"Verdict: {found.sentence}",
+        *([found.current] if found.current else []),
+        *(
+            f"  {c.baseline:{width}} {results.objective} {c.mean:8.4g}   difference "
+            f"{c.difference:+.4g} [{c.low:+.4g}, {c.high:+.4g}]   p {c.p_adjusted:.2g}"
+            for c in found.comparisons
+        ),
+        *(f"Warning: {warning}" for warning in found.warnings),
+    ]
+
+
+def _named(one: Contender) -> str:
+    return f"{one.label} ({_shown(one.values)})" if one.values else one.label
 
 
 def _shown(values: Mapping[str, Any]) -> str:

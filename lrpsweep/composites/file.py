@@ -28,6 +28,7 @@ from lrpsweep.composites.block import NO_STABILIZER, Block, Composite, find_rule
 from lrpsweep.composites.values import HUGE, as_number
 from lrpsweep.errors import InputError, guess
 from lrpsweep.registry import find_registry
+from lrpsweep.results import Verdict
 
 if TYPE_CHECKING:
     from lrpsweep.attribution.lrp.rules import Parameter, Rule
@@ -115,15 +116,50 @@ class SearchScore(_Part):
 
 
 class BaselineScore(_Part):
-    """The score of a published composite, compared with the recommended one."""
+    """The score of a published composite, compared with the recommended one.
+
+    p_hochberg: p corrected over the baselines; files of versions before 0.2 have p_holm.
+    """
 
     baseline: str
     mean: float
     difference: float
     interval: Limits
     p: float | None
-    p_holm: float | None
+    p_hochberg: float | None = _absent()
+    p_holm: float | None = _absent()
     better: bool
+
+
+class MeasureBound(_Part):
+    """How much better than every baseline the composite is at least, by one measure."""
+
+    measure: str
+    low: float | None
+    low_percent: float | None
+    against: str
+    range: float
+    margin: float
+    guard: bool
+
+
+class DrawnAgain(_Part):
+    """How often search images drawn again nominate the same composite, or the same region."""
+
+    draws: int
+    same: float
+    region: float
+
+
+class NominationScore(_Part):
+    """How the composite was chosen, before any validation image was looked at."""
+
+    sentence: str
+    candidates: int
+    selection_images: int
+    ranges: dict[str, float]
+    random: dict[str, float]
+    stability: DrawnAgain = _absent()
 
 
 class ValidationScore(_Part):
@@ -132,10 +168,17 @@ class ValidationScore(_Part):
     mean: float
     interval: Limits
     images: int
-    verdict: Literal["better", "not better", "not decided"]
+    verdict: Verdict
     sentence: str
     warnings: list[str]
     baselines: list[BaselineScore]
+    look: Annotated[int, Field(ge=1)] = _absent()
+    level: float = _absent()
+    bounds: list[MeasureBound] = _absent()
+    images_for_better: int | None = _absent()
+    images_for_as_good: int | None = _absent()
+    current: str = _absent()
+    scores: dict[str, dict[str, list[float]]] = _absent()
 
 
 class ScoreDocument(_Part):
@@ -145,6 +188,7 @@ class ScoreDocument(_Part):
     objective: str
     direction: Literal["minimize", "maximize"]
     search: SearchScore
+    nomination: NominationScore = _absent()
     validation: ValidationScore = _absent()
 
 
@@ -174,7 +218,8 @@ class Provenance(_Part):
     """Where the composite came from."""
 
     study: str
-    trial: int
+    trial: int | None
+    published: str = _absent()
     values: dict[str, Any]
     spec_hash: str
     seed: int

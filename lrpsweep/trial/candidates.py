@@ -12,7 +12,7 @@ from lrpsweep.composites import PRESETS, Composite
 from lrpsweep.composites.file import composite_of, read_composite
 from lrpsweep.errors import InputError, guess
 from lrpsweep.models import Model
-from lrpsweep.results import Candidate
+from lrpsweep.results import Candidate, Contender
 
 
 def tuned_method() -> str:
@@ -28,6 +28,11 @@ def tuned(values: Mapping[str, Any]) -> Candidate:
 def published(preset: str) -> Candidate:
     """A composite of the literature, as published."""
     return Candidate(tuned_method(), {"preset": preset})
+
+
+def candidate_of(one: Contender) -> Candidate:
+    """What a trial, or a published composite, explains with."""
+    return published(one.published or "") if one.number is None else tuned(one.values)
 
 
 def title_of(name: str) -> str:

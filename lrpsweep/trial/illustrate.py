@@ -19,12 +19,15 @@ MOST_IMAGES = 6
 MOST_GRID_POINTS = 7
 
 
-def illustrate(context: Context, values: Mapping[str, Any], baseline: str) -> Illustrations:
-    """Explains the first validation images (search images, if there are none) in several ways."""
+def illustrate(context: Context, chosen: Candidate, baseline: str) -> Illustrations:
+    """Explains the first validation images (search images, if there are none) in several ways.
+
+    chosen: what is recommended, of LRP.
+    """
     split: SplitName = "validation" if len(context.split.validation.images) else "search"
     inputs = context.inputs(split)
     count = min(MOST_IMAGES, len(inputs.images))
-    chosen = tuned(values)
+    values = chosen.settings.get("values") or context.some_values
     best = context.explain(context.bind(chosen), Chunk(split, 0, count))
     names, rows, columns, maps = _grid(context, split, values)
     return Illustrations(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lrpsweep.attribution import RULES, canonical, default_rule
 from lrpsweep.composites import PRESETS, Composite
 from lrpsweep.composites.values import rounded_values, same_values
 from lrpsweep.errors import InputError
-from lrpsweep.study import Space
-from lrpsweep.trial.candidates import published, tuned
+from lrpsweep.results import Candidate
+from lrpsweep.study import Space, resolve_path
+from lrpsweep.trial.candidates import from_file, named, published, tuned, tuned_method
 from lrpsweep.trial.context import Context
 
 MOST_DEPTHS_TRIED = 1_000
@@ -48,6 +50,29 @@ def baselines(context: Context) -> tuple[str, ...]:
             raise InputError(f"baselines: '{name}' does not fit {context.model.name}: {misfit}")
     fitting = fitting_presets(context, presets)
     return tuple(name for name in named if name in fitting or name not in presets)
+
+
+def current(context: Context) -> tuple[str, Candidate] | None:
+    """What the study says is used today, by its name, as a candidate.
+
+    Raises InputError when it does not fit the model.
+    """
+    name = context.spec.current
+    if name is None:
+        return None
+    if Path(name).suffix == ".json":
+        path = resolve_path(name, context.spec.base)
+        try:
+            candidate = from_file(path, context.model)
+        except InputError as error:
+            raise InputError(f"current: {error}") from error
+    else:
+        candidate = named(name)
+    if candidate.method == tuned_method():
+        misfit = _misfit(context, context.composite(candidate))
+        if misfit is not None:
+            raise InputError(f"current: '{name}' does not fit {context.model.name}: {misfit}")
+    return name, candidate
 
 
 def _misfit(context: Context, composite: Composite) -> InputError | None:
