@@ -172,9 +172,8 @@ def _nomination_lines(results: StudyResults) -> list[str]:
     found = results.nomination
     if found is None:
         return []
-    lines = [
-        f"Nominee: {_named(found.nominee)}. {found.sentence}" if found.nominee else found.sentence
-    ]
+    named = f"Nominee: {_named(found.nominee)}. " if found.nominee else ""
+    lines = [named + found.sentence]
     if found.stability is not None:
         again = found.stability
         lines.append(

@@ -68,8 +68,8 @@ class Plan:
 
     direction: of the objective. identity, spec_hash: of `spec.identity`. literature: the published
     points in the space, as values by name. proof: what the nominee is chosen from and tested
-    against. build: makes a worker's runner; it travels to the workers. meaning: equal for the values of points at
-    which every layer has the same rule: one of them is computed.
+    against. build: makes a worker's runner; it travels to the workers. meaning: equal for the
+    values of points at which every layer has the same rule: one of them is computed.
     device: as decided. provenance: anything worth keeping, as JSON values.
     """
 

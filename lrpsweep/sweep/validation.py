@@ -132,7 +132,7 @@ class Conclusion:
         jobs += self._control(anyone, "search")
         done = yield from self._scored("literature", jobs)
         self._store.set("literature", {name: _key(jobs, name) for name in (*others, RANDOM_ORDER)})
-        found = [(one, trial.result) for one, trial in trials]
+        found = [(one, trial.result) for one, trial in trials if trial.result is not None]
         found += [(Contender(n, published=n), done.results[n]) for n in others if n in done.results]
         barred = [self._barred(result, trials) for _, result in found]
         return _ballot(self._rule, found, barred, done.results.get(RANDOM_ORDER))
