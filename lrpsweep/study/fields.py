@@ -243,8 +243,7 @@ def _one_objective(value: Any) -> Any:
 def _usual_guards(given: Mapping[str, Any]) -> Mapping[str, float]:
     if given.get("version") == 1 or "objective" not in given:
         return {}
-    guards: Mapping[str, float] = find_registry("measure")[given["objective"]].guards
-    return guards
+    return dict(find_registry("measure")[given["objective"]].guards)
 
 
 def _usual_floor(given: Mapping[str, Any]) -> bool:
