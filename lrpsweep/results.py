@@ -182,8 +182,8 @@ class Bound:
     low: the smallest over the baselines of the one-sided lower bounds of the paired mean gain, in
     units of the measure; positive: better than all. against: the baseline where it is smallest.
     range: R, by how much the best candidate beats a random order; low_percent: low in per cent of
-    that, NaN where no candidate beats it. margin: in per cent; `low_percent` has to be above −margin
-    for 'as good'. guard: whether the measure is a guard and not the objective.
+    that, NaN where none beats it. margin: in per cent; 'as good' takes a `low_percent` above
+    −margin. guard: whether the measure is a guard and not the objective.
     """
 
     measure: str
