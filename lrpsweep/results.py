@@ -183,7 +183,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Bound:
+class MeasureBound:
     """How much better the nominee is at least than every baseline, by one measure.
 
     low: the smallest over the baselines of the one-sided lower bounds of the paired mean gain, in
@@ -291,7 +291,7 @@ class Recommendation:
     finalists: tuple[Finalist, ...] = ()
     warnings: tuple[str, ...] = ()
     published: str | None = None
-    bounds: tuple[Bound, ...] = ()
+    bounds: tuple[MeasureBound, ...] = ()
     look: int = 1
     level: float = 0.05
     ahead: tuple[str, ...] = ()

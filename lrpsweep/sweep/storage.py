@@ -24,11 +24,11 @@ from lrpsweep.errors import InputError
 from lrpsweep.results import (
     RANDOM_ORDER,
     Axis,
-    Bound,
     Comparison,
     Contender,
     Direction,
     Finalist,
+    MeasureBound,
     Nomination,
     Recommendation,
     Stability,
@@ -466,7 +466,7 @@ def recommendation_from_json(stored: Mapping[str, Any]) -> Recommendation:
             "comparisons": tuple(map(_comparison, stored["comparisons"])),
             "finalists": tuple(map(_finalist, stored["finalists"])),
             "warnings": tuple(stored["warnings"]),
-            "bounds": tuple(Bound(**bound) for bound in stored.get("bounds", ())),
+            "bounds": tuple(MeasureBound(**bound) for bound in stored.get("bounds", ())),
             "ahead": tuple(stored.get("ahead", ())),
             "scores": {one: {m: tuple(s) for m, s in by.items()} for one, by in scores.items()},
         }
