@@ -108,7 +108,7 @@ def _nomination(found: Nomination) -> dict[str, Any]:
         "candidates": found.candidates,
         "selection_images": found.selection_images,
         "ranges": dict(found.ranges),
-        "random": dict(found.random),
+        "random_order": dict(found.random),
         **({"stability": asdict(found.stability)} if found.stability else {}),
     }
 

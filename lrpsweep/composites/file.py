@@ -158,7 +158,7 @@ class NominationScore(_Part):
     candidates: int
     selection_images: int
     ranges: dict[str, float]
-    random: dict[str, float]
+    random_order: dict[str, float]
     stability: DrawnAgain = _absent()
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.results import Axis, Contender
-from lrpsweep.sweep.nomination import Ballot, Rule, nominate
+from lrpsweep.sweep.nomination import Ballot, Criteria, nominate
 
 IMAGES = 12
 SPREAD = np.linspace(-0.05, 0.05, IMAGES)
-SRG = Rule(MEASURES["srg"], {"auc_morf": 2.5}, floor=True)
+SRG = Criteria(MEASURES["srg"], {"auc_morf": 2.5}, floor=True)
 
 
 def ballot(*candidates: tuple[str, float, float], barred: dict[str, str] | None = None) -> Ballot:
@@ -48,7 +48,7 @@ def test_the_best_by_the_objective_among_those_within_the_guard() -> None:
     assert nominee(found) == "trial 1"
     assert found.ranges == pytest.approx({"srg": 3.0 - 0.23, "auc_morf": 0.8, "auc_lerf": 2.0})
     assert [one.label for one in found.finalists] == ["trial 1", "trial 0"]
-    without = Rule(SRG.objective, {}, floor=True)
+    without = Criteria(SRG.objective, {}, floor=True)
     assert nominee(nominate(ballot(("trial 0", 0.2, 1.5), ("trial 2", 0.23, 3.0)), without)) == (
         "trial 2"
     )
@@ -68,7 +68,7 @@ def test_what_breaks_the_floor_is_shown_and_never_nominated(
     found = nominate(candidates, SRG)
     assert nominee(found) == "trial 1"
     assert found.broken == {"trial 0": (said,)}
-    free = nominate(candidates, Rule(SRG.objective, {}, floor=False))
+    free = nominate(candidates, Criteria(SRG.objective, {}, floor=False))
     assert nominee(free) == ("trial 0" if lerf - morf > 0.2 else "trial 1")
 
 
@@ -163,7 +163,7 @@ def test_guards_of_a_measure_that_knows_no_order_are_shares_of_its_spread() -> N
         candidates.random,
         candidates.barred,
     )
-    rule = Rule(SRG.objective, {"hot_spot": 50.0}, floor=True)
+    rule = Criteria(SRG.objective, {"hot_spot": 50.0}, floor=True)
     assert nominee(nominate(with_peaks, rule)) == "trial 1"
-    loose = Rule(SRG.objective, {"hot_spot": 100.0}, floor=True)
+    loose = Criteria(SRG.objective, {"hot_spot": 100.0}, floor=True)
     assert nominee(nominate(with_peaks, loose)) == "trial 0"
