@@ -90,7 +90,7 @@ def read_outcome(spec: StudySpec, runs_dir: Path, given: Given | None = None) ->
 
 def prepared_as_run(spec: StudySpec, results: StudyResults, given: Given | None) -> Context:
     """The study's context; raises InputError when the file is not the one that was run."""
-    context = prepare(spec, given=given)
+    context = prepare(spec, given=given, begun_on=results.begun_on)
     if study_identity(context)[0] != results.spec_hash:
         raise InputError(
             f"{spec.path}: is not the study '{results.name}' that was run: model, images, "

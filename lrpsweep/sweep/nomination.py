@@ -226,13 +226,11 @@ def _choose(
 
 
 def _nothing(ballot: Ballot, criteria: Criteria) -> str:
-    title = criteria.objective.title
-    tally = ballot.count()
-    if (
-        criteria.objective.name in tally.chance
-        and tally.gain_on_chance(criteria.objective).max() <= 0
-    ):
-        return f"By {title}, nothing is better than a random order: nothing is recommended."
+    tally, objective = ballot.count(), criteria.objective
+    if objective.name in tally.chance and tally.gain_on_chance(objective).max() <= 0:
+        return (
+            f"By {objective.title}, nothing is better than a random order: nothing is recommended."
+        )
     return (
         f"None of the {len(ballot.contenders)} candidates keeps the floor: LeRF above a random "
         "order, MoRF below it, explanations stable; nothing is recommended."

@@ -35,7 +35,9 @@ from lrpsweep.sweep.search import (
     planned_trials,
 )
 from lrpsweep.sweep.storage import (
+    NoStudyError,
     Store,
+    begun_on,
     create_store,
     exceeded,
     now,
@@ -116,6 +118,16 @@ def load_results(spec: StudySpec, runs_dir: Path) -> StudyResults:
         if store.get("identity") is None:
             raise InputError(f"study '{spec.name}': has been created, but no trial of it was run.")
         return read_results(store)
+
+
+def images_begun_on(spec: StudySpec, runs_dir: Path) -> Mapping[str, tuple[tuple[str, str], ...]]:
+    """As `StudyResults.begun_on`; nothing for a study that has no trial yet."""
+    try:
+        store = open_store(_url(spec, runs_dir), spec.name)
+    except NoStudyError:
+        return {}
+    with contextlib.closing(store):
+        return begun_on(store.get("identity") or {}) if store.history() else {}
 
 
 def _url(spec: StudySpec, runs_dir: Path) -> str:

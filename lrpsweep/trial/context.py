@@ -25,7 +25,8 @@ from lrpsweep.attribution import (
 from lrpsweep.attribution.methods import METHODS, Method
 from lrpsweep.composites import Composite, preset
 from lrpsweep.composites.file import composite_of
-from lrpsweep.data import Inputs, Split, load_inputs
+from lrpsweep.data import Inputs, Pinned, Split, load_inputs
+from lrpsweep.data.pinned import Marks
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, Setting
 from lrpsweep.models import Model, load_model
@@ -244,14 +245,20 @@ def _moved(model: Model, device: str) -> Model:
     return replace(model, net=copy.deepcopy(model.net).to(device))
 
 
-def prepare(spec: StudySpec, device: str = "cpu", given: Given | None = None) -> Context:
+def prepare(
+    spec: StudySpec,
+    device: str = "cpu",
+    given: Given | None = None,
+    begun_on: Mapping[str, Marks] | None = None,
+) -> Context:
     """Loads model and images, and checks all that can be checked before the first trial.
 
-    device: 'cpu' or 'cuda'. Raises InputError that names the field of the study.
+    device: 'cpu' or 'cuda'. begun_on: by part, the images that a study has begun on, if it has.
+    Raises InputError that names the field of the study.
     """
     _fix_precision()
     try:
-        return _prepared(spec, device, given or Given())
+        return _prepared(spec, device, given or Given(), begun_on or {})
     except InputError as error:
         raise InputError(f"{spec.path}: {error}") from error
 
@@ -263,13 +270,13 @@ def _fix_precision() -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
+def _prepared(spec: StudySpec, device: str, given: Given, begun_on: Mapping[str, Marks]) -> Context:
     for path in (spec.data.folder, spec.data.csv, spec.data.root):
         if path is not None:
             resolve_path(path, spec.base)  # a variable that is not set, before weights are fetched
     model = load_model(spec.model, device, spec.base, net=given.model, allow_code=given.allow_code)
     count = count_classes(model)
-    split, looked = _split(spec, model, given.images, count)
+    split, looked = _split(spec, model, given.images, count, begun_on)
     evaluation = spec.evaluation
     height, width = split.search.images.shape[1:3]
     PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
@@ -303,7 +310,7 @@ def _check_needs(spec: StudySpec, split: Split) -> None:
 
 
 def _split(
-    spec: StudySpec, model: Model, images: Any, count: int
+    spec: StudySpec, model: Model, images: Any, count: int, begun_on: Mapping[str, Marks]
 ) -> tuple[Split, tuple[np.ndarray, np.ndarray] | None]:
     """The images of the study, and what was looked at where misclassified ones are left out."""
     looked: list[tuple[np.ndarray, np.ndarray]] = []
@@ -316,7 +323,16 @@ def _split(
     # Without names, the number of classes still bounds the labels.
     classes = model.classes or tuple(f"class {index}" for index in range(count))
     keep = correct if spec.data.misclassified == "leave_out" else None
-    split = load_inputs(spec.data, model.preprocess, classes, spec.base, images=images, keep=keep)
+    split = load_inputs(
+        spec.data,
+        model.preprocess,
+        classes,
+        spec.base,
+        images=images,
+        keep=keep,
+        by_content=spec.version > 1,
+        pinned=Pinned(**begun_on) if begun_on else None,
+    )
     if not looked:
         return split, None
     labels, right = (np.concatenate(parts) for parts in zip(*looked, strict=True))
