@@ -61,6 +61,11 @@ class Split:
     selection: Inputs
     validation: Inputs
 
+    @property
+    def parts(self) -> dict[PartName, Inputs]:
+        """All three, by name."""
+        return {"search": self.search, "selection": self.selection, "validation": self.validation}
+
 
 @dataclass(frozen=True)
 class _Sample:
@@ -300,7 +305,7 @@ def _inputs(samples: Sequence[_Sample], shape: tuple[int, ...]) -> Inputs:
 def _check_disjoint(split: Split) -> None:
     """The same picture under two names would validate a composite on what it was tuned on."""
     for former, later in combinations(PARTS, 2):
-        before, after = getattr(split, former), getattr(split, later)
+        before, after = split.parts[former], split.parts[later]
         names = dict(zip(before.hashes, before.ids, strict=True))
         for mark, name in zip(after.hashes, after.ids, strict=True):
             if mark in names:
