@@ -109,29 +109,23 @@ class Block:
     def bind(self, values: Mapping[str, Any]) -> Block:
         """The block with every '$name' replaced by its value, and what its rule takes alone.
 
-        Raises KeyError for a name without a value, InputError for a parameter that is missing.
+        Raises KeyError for a name without a value, InputError as `Rule.resolve` does.
         """
         rule = self._rule(values)
-        words = {o: value_of(word, values) for o, word in self._words(rule).items()}
-        given = {p.name: self.values.get(p.name, p.default) for p in rule.parameters}
-        if words.get("stabilize") == NO_STABILIZER:
-            del words["stabilize"]
-            given["stabilizer"] = 0.0
-        for name, value in given.items():
-            if value is None:
-                raise InputError(
-                    f"composite.{self.name}.{name}: missing; expected a number, because the rule "
-                    f"is '{rule.name}'"
-                )
+        words = {option: value_of(word, values) for option, word in self._words(rule).items()}
+        pooling = words.pop(POOLING, None)
+        given = {p.name: self.values[p.name] for p in rule.parameters if p.name in self.values}
+        numbers = {name: number_of(value, values) for name, value in given.items()}
+        settings = rule.resolve({**numbers, **words}, f"composite.{self.name}")
+        chosen = {**settings, POOLING: pooling}
         decaying = self.decay is not None and _decaying(rule)
         decay = number_of(self.decay, values) if decaying else 1.0
-        usual = {option: variants[0] for option, variants in options_of(rule).items()}
         return Block(
             self.name,
             tuple(bind_depths(selector, values) for selector in self.layers),
             rule.name,
-            {name: number_of(value, values) for name, value in given.items()},
-            {option: word for option, word in words.items() if word != usual[option]},
+            {parameter.name: settings[parameter.name] for parameter in rule.parameters},
+            {o.name: chosen[o.name] for o in rule.choices if chosen[o.name] not in (None, o.usual)},
             self.bounds if rule.bounded else None,
             None if decay == 1 else decay,
             self.moving or (bool(self.depths) and not self.published),
@@ -142,7 +136,7 @@ class Block:
 
     def _words(self, rule: Rule) -> dict[str, str]:
         """The block's options that the rule takes, or the pools do."""
-        return {o: self.options[o] for o in options_of(rule) if o in self.options}
+        return {o.name: self.options[o.name] for o in rule.choices if o.name in self.options}
 
     def fill(self, known: Mapping[str, float | str]) -> Block:
         """The block with names replaced by numbers, or by names of a study: '$name' again."""
@@ -220,17 +214,6 @@ def _decaying(rule: Rule) -> list[str]:
 
 def _decayed(value: float, decay: float, power: int) -> float:
     return value if math.isinf(value) else rounded(value * decay**power)
-
-
-def pooling_rules() -> tuple[str, ...]:
-    """What `pooling` may be: the rules for max pools, the usual one first."""
-    return tuple(rule.name for rule in find_registry("rule").values() if rule.pooling)
-
-
-def options_of(rule: Rule) -> dict[str, tuple[str, ...]]:
-    """What a block with the rule may choose, by option: the variants, the usual one first."""
-    own = {option.name: option.values for option in rule.options}
-    return own | ({POOLING: pooling_rules()} if rule.for_weights else {})
 
 
 @dataclass(frozen=True)
