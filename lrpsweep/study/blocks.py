@@ -63,7 +63,7 @@ def _selectors(value: Any) -> tuple[str, ...]:
         raise expected(
             "a layer name, a leaf index, a type such as Conv2d, a range "
             "'first..last' or 'first..end', a depth such as 'depth 3' or 'depth 1..$n', or a list "
-            "of those",
+            "of those"
         )
     return texts
 

@@ -163,12 +163,7 @@ def _favoured(weight: Tensor, gamma: float, sign: int) -> Tensor:
 
 
 def alpha_beta(
-    record: Record,
-    arriving: Arriving,
-    balance: Balance,
-    *,
-    alpha: float,
-    **how: Any,
+    record: Record, arriving: Arriving, balance: Balance, *, alpha: float, **how: Any
 ) -> Tensor:
     """LRP-αβ with β = α − 1: R_j = Σ_k (α (x_j w_jk)⁺/z_k⁺ − β (x_j w_jk)⁻/z_k⁻) R_k.
 
@@ -299,69 +294,63 @@ STABILIZE = Option("stabilize", ("signed", "unsigned", "clip", "none"))
 BIAS = Option("bias", ("scaled", "kept", "dropped"))
 FORM = Option("form", ("signed", "unsigned", "rms", "rms_batch"), mixes_images=("rms_batch",))
 
-RULES: Registry[Rule] = Registry(
-    "rule",
-    (
-        Rule(
-            *("zero", zero, "LRP-0", (STABILIZER,), (STABILIZE,)),
-            keeps_support=True,
-            zennit=translation.of_class("Epsilon", named="epsilon"),
-        ),
-        Rule(
-            *("epsilon", epsilon, "LRP-ε", (EPSILON, STABILIZER), (FORM,)),
-            keeps_support=True,
-            same_as=_zero_if_epsilon_changes_nothing,
-            zennit=translation.epsilon,
-        ),
-        Rule(
-            *("gamma", gamma, "generalised LRP-γ", (GAMMA, STABILIZER), (BIAS, STABILIZE)),
-            keeps_support=True,
-            same_as=_zero_if_gamma_is_0,
-            zennit=translation.gamma,
-        ),
-        Rule(
-            *("alpha_beta", alpha_beta, "LRP-αβ", (ALPHA, STABILIZER), (STABILIZE,)),
-            keeps_support=True,
-            same_as=_z_plus_if_alpha_is_1,
-            zennit=translation.alpha_beta,
-        ),
-        Rule(
-            *("z_plus", z_plus, "LRP-z⁺", (STABILIZER,), (STABILIZE,)),
-            keeps_support=True,
-            zennit=translation.of_class("ZPlus"),
-        ),
-        Rule(
-            *("z_box", z_box, "LRP-z^B", (STABILIZER,), (STABILIZE,)),
-            bounded=True,
-            zennit=translation.z_box,
-        ),
-        Rule(
-            *("w_square", w_square, "LRP-w²", (STABILIZER,), (STABILIZE,)),
-            zennit=translation.of_class("WSquare", zero_params=["bias"]),
-        ),
-        Rule(
-            *("flat", flat, "LRP-♭", (STABILIZER,), (STABILIZE,)),
-            zennit=translation.of_class("Flat"),
-        ),
-        Rule(
-            *("pass", unchanged, "relevance unchanged"),
-            refusal=_changes_shape,
-            zennit=translation.unchanged,
-        ),
-        Rule(
-            *("winner", winner, "winner takes all"),
-            on=MAX_POOL.name,
-            pooling=True,
-            zennit=lambda settings: None,
-        ),
-        Rule(
-            *("sum", window_sum, "shares of the window's sum"),
-            on=MAX_POOL.name,
-            pooling=True,
-            refusal=_has_gaps,
-        ),
+_DIVIDES = ((STABILIZER,), (STABILIZE,))
+"""Parameters and options of rules that have no others."""
+
+_RULES = (
+    Rule(
+        *("zero", zero, "LRP-0", *_DIVIDES),
+        keeps_support=True,
+        zennit=translation.of_class("Epsilon", named="epsilon"),
+    ),
+    Rule(
+        *("epsilon", epsilon, "LRP-ε", (EPSILON, STABILIZER), (FORM,)),
+        keeps_support=True,
+        same_as=_zero_if_epsilon_changes_nothing,
+        zennit=translation.epsilon,
+    ),
+    Rule(
+        *("gamma", gamma, "generalised LRP-γ", (GAMMA, STABILIZER), (BIAS, STABILIZE)),
+        keeps_support=True,
+        same_as=_zero_if_gamma_is_0,
+        zennit=translation.gamma,
+    ),
+    Rule(
+        *("alpha_beta", alpha_beta, "LRP-αβ", (ALPHA, STABILIZER), (STABILIZE,)),
+        keeps_support=True,
+        same_as=_z_plus_if_alpha_is_1,
+        zennit=translation.alpha_beta,
+    ),
+    Rule(
+        *("z_plus", z_plus, "LRP-z⁺", *_DIVIDES),
+        keeps_support=True,
+        zennit=translation.of_class("ZPlus"),
+    ),
+    Rule("z_box", z_box, "LRP-z^B", *_DIVIDES, bounded=True, zennit=translation.z_box),
+    Rule(
+        *("w_square", w_square, "LRP-w²", *_DIVIDES),
+        zennit=translation.of_class("WSquare", zero_params=["bias"]),
+    ),
+    Rule("flat", flat, "LRP-♭", *_DIVIDES, zennit=translation.of_class("Flat")),
+    Rule(
+        *("pass", unchanged, "relevance unchanged"),
+        refusal=_changes_shape,
+        zennit=translation.unchanged,
+    ),
+    Rule(
+        *("winner", winner, "winner takes all"),
+        on=MAX_POOL.name,
+        pooling=True,
+        zennit=lambda settings: None,
+    ),
+    Rule(
+        *("sum", window_sum, "shares of the window's sum"),
+        on=MAX_POOL.name,
+        pooling=True,
+        refusal=_has_gaps,
     ),
 )
+RULES: Registry[Rule] = Registry("rule", _RULES)
 """Every rule: what a study may name, with its parameters' ranges and its options.
 
 Of the rules for one kind of operation without weights, the first is what it gets if none is given.
