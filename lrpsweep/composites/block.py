@@ -108,6 +108,8 @@ class Block:
         words = {option: _value(word, values) for option, word in self._words(rule).items()}
         pooling = words.pop(POOLING, None)
         given = {p.name: self.values[p.name] for p in rule.parameters if p.name in self.values}
+        if words.get("stabilize") == NO_STABILIZER:
+            given.pop("stabilizer", None)  # whose name may have no value: see `names`
         numbers = {name: _number(value, values) for name, value in given.items()}
         settings = rule.resolve({**numbers, **words}, f"composite.{self.name}")
         chosen = {**settings, POOLING: pooling}

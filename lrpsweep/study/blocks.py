@@ -206,15 +206,14 @@ def _parse_blocks(raw: tuple[Any, ...], search: Search) -> tuple[Composite | Non
 
 def _block(text: BlockText) -> Block:
     """The block, without what is usual anyway."""
-    rules = _rules().values()
-    numbers = {name: getattr(text, name) for name in _parameters(rules)}
-    words = {name: (getattr(text, name), option) for name, option in _options(rules).items()}
+    given, rules = text.model_dump(exclude_none=True), _rules().values()
+    parameters, options = _parameters(rules), _options(rules)
     return Block(
         text.block,
         text.layers,
         text.rule,
-        {name: value for name, value in numbers.items() if value is not None},
-        {name: word for name, (word, option) in words.items() if word not in (None, option.usual)},
+        {key: value for key, value in given.items() if key in parameters},
+        {k: word for k, word in given.items() if k in options and word != options[k].usual},
         (text.low, text.high) if text.low and text.high else None,
         text.decay,
     )
@@ -260,12 +259,17 @@ def _rule(place: Place, text: BlockText, search: Search) -> Iterator[Problem]:
         yield from _value((*place, "decay"), DECAY, text.decay, search)
     if bounded:
         yield from _bounds(place, text)
-    for name in sorted(parameters):
-        yield from _needed((*place, name), parameters[name], text, search)
-    for option in sorted(options):
-        word = getattr(text, option)
+    for name, parameter in sorted(parameters.items()):
+        value = getattr(text, name)
+        if value is not None:
+            yield from _value((*place, name), parameter, value, search)
+        elif parameter.default is None:
+            reason = f"'$name' of a searched one, because the rule is {shown(text.rule)}"
+            yield missing((*place, name), f"{parameter.requirement}, or {reason}")
+    for name, option in sorted(options.items()):
+        word = getattr(text, name)
         if word is not None:
-            yield from _word((*place, option), word, options[option].values, search)
+            yield from _word((*place, name), word, option.values, search)
 
 
 def _bounds(place: Place, text: BlockText) -> Iterator[Problem]:
@@ -292,17 +296,6 @@ def _foreign(place: Place, text: BlockText, known: Collection[str]) -> Iterator[
     if given.get("stabilize") == NO_STABILIZER and "stabilizer" in given:
         reason = f"stabilize is '{NO_STABILIZER}'"
         yield found((*place, "stabilizer"), given["stabilizer"], f"nothing: {reason}")
-
-
-def _needed(
-    place: Place, parameter: Parameter, text: BlockText, search: Search
-) -> Iterator[Problem]:
-    value = getattr(text, parameter.name)
-    if value is not None:
-        yield from _value(place, parameter, value, search)
-    elif parameter.default is None:
-        reason = f"because the rule is {shown(text.rule)}"
-        yield missing(place, f"{parameter.requirement}, or '$name' of a searched one, {reason}")
 
 
 def _word(place: Place, word: str, known: Collection[str], search: Search) -> Iterator[Problem]:
