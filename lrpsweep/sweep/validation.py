@@ -33,7 +33,7 @@ from lrpsweep.results import (
 )
 from lrpsweep.study import StudySpec
 from lrpsweep.sweep.execution import JobSource, Outcome
-from lrpsweep.sweep.nomination import FINALISTS, Ballot, Criteria, nominate
+from lrpsweep.sweep.nomination import ENDS, FINALISTS, Ballot, Criteria, nominate
 from lrpsweep.sweep.scoring import Scoring, ScoringList, means, scoring_of
 from lrpsweep.sweep.search import Stage
 from lrpsweep.sweep.statement import Compared, Statement, power_sentence, state, state_current
@@ -456,7 +456,7 @@ class _Conclusions:
         random = self._done.results.get(RANDOM_ORDER)
         if random is None:
             return
-        for measure in dict.fromkeys((self._rule.objective, *self._rule.ends)):
+        for measure in dict.fromkeys((self._rule.objective, *ENDS)):
             if measure.name not in random.measures:
                 continue
             ours = float(self._ours.measures[measure.name].mean())
