@@ -183,7 +183,7 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Bound:
+class MeasureBound:
     """How much better the nominee is at least than every baseline, by one measure.
 
     low: the smallest over the baselines of the one-sided lower bounds of the paired mean gain, in
@@ -291,7 +291,7 @@ class Recommendation:
     finalists: tuple[Finalist, ...] = ()
     warnings: tuple[str, ...] = ()
     published: str | None = None
-    bounds: tuple[Bound, ...] = ()
+    bounds: tuple[MeasureBound, ...] = ()
     look: int = 1
     level: float = 0.05
     ahead: tuple[str, ...] = ()
@@ -336,6 +336,7 @@ class StudyResults:
     images: what each search image is (a hash of its content, and the class that is explained), in
     the order of the trials' scores. measured: of what and how, as text: network and evaluation.
     literature: published composites on the search images, by name; random: a random order there.
+    begun_on: by part of the images, the (id, hash) of those that no further image replaces.
     """
 
     name: str
@@ -355,6 +356,7 @@ class StudyResults:
     measured: str = ""
     literature: Mapping[str, TrialResult] = field(default_factory=dict)
     random: TrialResult | None = None
+    begun_on: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
 
     @property
     def complete(self) -> tuple[TrialRecord, ...]:

@@ -13,9 +13,9 @@ from typing import Any
 from lrpsweep.composites.file import check_composite
 from lrpsweep.files import write_atomically
 from lrpsweep.results import (
-    Bound,
     Comparison,
     Contender,
+    MeasureBound,
     Nomination,
     Recommendation,
     StudyResults,
@@ -108,7 +108,7 @@ def _nomination(found: Nomination) -> dict[str, Any]:
         "candidates": found.candidates,
         "selection_images": found.selection_images,
         "ranges": dict(found.ranges),
-        "random": dict(found.random),
+        "random_order": dict(found.random),
         **({"stability": asdict(found.stability)} if found.stability else {}),
     }
 
@@ -135,7 +135,7 @@ def _validation(found: Recommendation) -> dict[str, Any]:
     }
 
 
-def _bound(bound: Bound) -> dict[str, Any]:
+def _bound(bound: MeasureBound) -> dict[str, Any]:
     numbers = {"low": bound.low, "low_percent": bound.low_percent}
     return asdict(bound) | {name: _finite(number)[0] for name, number in numbers.items()}
 

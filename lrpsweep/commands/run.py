@@ -25,6 +25,7 @@ from lrpsweep.sweep.study import (
     ExecutorName,
     Plan,
     decide_device,
+    images_begun_on,
     planned_results,
     run_study,
 )
@@ -91,7 +92,8 @@ def run(
         address = address or os.environ.get("RAY_ADDRESS")
     device = decide_device(spec.run.device, address)
     given = Given(model, images, allow_code)
-    context = prepare(spec, "cpu" if address is not None else device, given)
+    begun = images_begun_on(spec, runs_dir)
+    context = prepare(spec, "cpu" if address is not None else device, given, begun)
     for warning in predicted(context)["warnings"]:
         observer.started(f"Warning: {warning}")
     plan = plan_study(spec, context, device)

@@ -131,7 +131,7 @@ class BaselineScore(_Part):
     better: bool
 
 
-class MeasureBound(_Part):
+class BoundDocument(_Part):
     """How much better than every baseline the composite is at least, by one measure."""
 
     measure: str
@@ -158,7 +158,7 @@ class NominationScore(_Part):
     candidates: int
     selection_images: int
     ranges: dict[str, float]
-    random: dict[str, float]
+    random_order: dict[str, float]
     stability: DrawnAgain = _absent()
 
 
@@ -174,7 +174,7 @@ class ValidationScore(_Part):
     baselines: list[BaselineScore]
     look: Annotated[int, Field(ge=1)] = _absent()
     level: float = _absent()
-    bounds: list[MeasureBound] = _absent()
+    bounds: list[BoundDocument] = _absent()
     images_for_better: int | None = _absent()
     images_for_as_good: int | None = _absent()
     current: str = _absent()

@@ -98,9 +98,11 @@ class ModelSpec(Frozen):
 
 
 class SplitSpec(Frozen):
-    """How many images are searched on and how many are kept for validation; disjoint."""
+    """How many images are searched on, how many the best of the search are compared on, and how
+    many are kept for validation; disjoint."""
 
     search: Positive
+    selection: NotNegative = 0
     validation: NotNegative
     seed: Seed = 0
 
@@ -243,8 +245,7 @@ def _one_objective(value: Any) -> Any:
 def _usual_guards(given: Mapping[str, Any]) -> Mapping[str, float]:
     if given.get("version") == 1 or "objective" not in given:
         return {}
-    guards: Mapping[str, float] = find_registry("measure")[given["objective"]].guards
-    return guards
+    return dict(find_registry("measure")[given["objective"]].guards)
 
 
 def _usual_floor(given: Mapping[str, Any]) -> bool:

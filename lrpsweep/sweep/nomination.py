@@ -23,7 +23,7 @@ REGION = 0.2
 
 
 @dataclass(frozen=True)
-class Rule:
+class Criteria:
     """How a study nominates.
 
     guards: by measure, by how much of its range, in per cent, the nominee may be behind the best.
@@ -72,10 +72,10 @@ class Ballot:
             np.array([bool(why) for why in self.barred]),
         )
 
-    def broken(self, rule: Rule) -> list[tuple[str, ...]]:
+    def broken(self, criteria: Criteria) -> list[tuple[str, ...]]:
         """By candidate, what bars it and what it breaks of the floor, in words; () for most."""
         tally = self.count()
-        return [(*why, *tally.below_floor(row, rule)) for row, why in enumerate(self.barred)]
+        return [(*why, *tally.below_floor(row, criteria)) for row, why in enumerate(self.barred)]
 
 
 @dataclass(frozen=True)
@@ -94,29 +94,29 @@ class Tally:
         """By how much each candidate beats a random order, (C,)."""
         return measure.sign * self.chance[measure.name] - self.behind(measure)
 
-    def kept(self, rule: Rule) -> np.ndarray:
+    def kept(self, criteria: Criteria) -> np.ndarray:
         """Which candidates keep the floor, (C,)."""
         kept = ~self.barred
-        for measure in rule.ends:
+        for measure in criteria.ends:
             kept = kept & (self.gain_on_chance(measure) > 0)
         return kept
 
-    def below_floor(self, row: int, rule: Rule) -> Iterator[str]:
+    def below_floor(self, row: int, criteria: Criteria) -> Iterator[str]:
         """What a candidate breaks of the floor, in words."""
-        for measure in rule.ends:
+        for measure in criteria.ends:
             if self.gain_on_chance(measure)[row] <= 0:
                 yield (
                     f"{measure.title} is {self.means[measure.name][row]:.3g}, no better than the "
                     f"{self.chance[measure.name]:.3g} of a random order"
                 )
 
-    def ranges(self, rule: Rule) -> dict[str, float]:
+    def ranges(self, criteria: Criteria) -> dict[str, float]:
         """R by measure: by how much the best candidate that keeps the floor beats a random order.
 
         Where no candidate keeps it, of all. Of a measure that knows no order, the distance from the
         worst to the best.
         """
-        kept = self.kept(rule)
+        kept = self.kept(criteria)
         rows = kept if kept.any() else np.ones_like(kept)
         return {
             measure.name: float(
@@ -124,27 +124,27 @@ class Tally:
                 if measure.name in self.chance
                 else np.ptp(self.behind(measure)[rows])
             )
-            for measure in rule.measures
+            for measure in criteria.measures
         }
 
-    def order(self, rule: Rule, ranges: Mapping[str, float]) -> list[int]:
+    def order(self, criteria: Criteria, ranges: Mapping[str, float]) -> list[int]:
         """Rows of the candidates that keep floor and guards, best first; of equal ones, the first.
 
         A guard is measured from the best of those that keep the floor.
         """
-        kept = within = self.kept(rule)
+        kept = within = self.kept(criteria)
         if not kept.any():
             return []
-        for name, percent in rule.guards.items():
+        for name, percent in criteria.guards.items():
             behind = self.behind(MEASURES.find(name))
             within = within & (behind - behind[kept].min() <= percent / 100 * max(ranges[name], 0))
-        ranked = np.argsort(self.behind(rule.objective), kind="stable")
+        ranked = np.argsort(self.behind(criteria.objective), kind="stable")
         return [int(row) for row in ranked[within[ranked]]]
 
 
 def nominate(
     ballot: Ballot,
-    rule: Rule,
+    criteria: Criteria,
     axes: Sequence[Axis] = (),
     selected: Ballot | None = None,
     seed: int = 0,
@@ -155,13 +155,13 @@ def nominate(
     there that keeps guards and floor is the nominee. Where none does, the best published composite
     that keeps the floor on the search images; else nothing.
     """
-    tally, why = ballot.count(), ballot.broken(rule)
-    ranges = tally.ranges(rule)
-    places = tally.order(rule, ranges)[:FINALISTS]
-    chosen, sentence = _choose(ballot, rule, ranges, places, selected)
+    tally, why = ballot.count(), ballot.broken(criteria)
+    ranges = tally.ranges(criteria)
+    places = tally.order(criteria, ranges)[:FINALISTS]
+    chosen, sentence = _choose(ballot, criteria, ranges, places, selected)
     finalists = [_finalist(ballot, row, why[row]) for row in places]
     if selected is not None:
-        again = selected.broken(rule)
+        again = selected.broken(criteria)
         finalists = [
             replace(one, selection=_means(selected, row), broken=again[row])
             for row, one in enumerate(finalists)
@@ -178,7 +178,7 @@ def nominate(
             for contender, found in zip(ballot.contenders, why, strict=True)
             if found
         },
-        stability=None if chosen is None else _stability(ballot, rule, axes, chosen, seed),
+        stability=None if chosen is None else _stability(ballot, criteria, axes, chosen, seed),
         selection_images=0 if selected is None else selected.images,
     )
 
@@ -196,27 +196,27 @@ def _finalist(ballot: Ballot, row: int, why: tuple[str, ...]) -> Finalist:
 
 def _choose(
     ballot: Ballot,
-    rule: Rule,
+    criteria: Criteria,
     ranges: Mapping[str, float],
     places: Sequence[int],
     selected: Ballot | None,
 ) -> tuple[int | None, str]:
     """The row of the nominee, and a sentence about it."""
-    title, images = rule.objective.title, ballot.images
+    title, images = criteria.objective.title, ballot.images
     if not places:
-        return None, _nothing(ballot, rule)
-    names = [MEASURES[name].title for name in rule.guards]
+        return None, _nothing(ballot, criteria)
+    names = [MEASURES[name].title for name in criteria.guards]
     guarded = f" among those within the guard of {' and '.join(names)}" if names else ""
     best = f"best of {len(ballot.contenders)} candidates by {title}{guarded}"
     if selected is None:
         return places[0], f"The {best} on {images} search images."
-    order = selected.count().order(rule, ranges)
+    order = selected.count().order(criteria, ranges)
     if order:
         among = f"Of the {len(places)} {best} on {images} search images, the best"
         return places[order[0]], f"{among} on {selected.images} selection images."
     published = [
         row
-        for row in ballot.count().order(replace(rule, guards={}), ranges)
+        for row in ballot.count().order(replace(criteria, guards={}), ranges)
         if ballot.contenders[row].published and row not in places
     ]
     broke = f"None of the {len(places)} {best} keeps the floor on the selection images"
@@ -225,11 +225,12 @@ def _choose(
     return published[0], f"{broke}: the best published composite by {title} that does."
 
 
-def _nothing(ballot: Ballot, rule: Rule) -> str:
-    title = rule.objective.title
-    tally = ballot.count()
-    if rule.objective.name in tally.chance and tally.gain_on_chance(rule.objective).max() <= 0:
-        return f"By {title}, nothing is better than a random order: nothing is recommended."
+def _nothing(ballot: Ballot, criteria: Criteria) -> str:
+    tally, objective = ballot.count(), criteria.objective
+    if objective.name in tally.chance and tally.gain_on_chance(objective).max() <= 0:
+        return (
+            f"By {objective.title}, nothing is better than a random order: nothing is recommended."
+        )
     return (
         f"None of the {len(ballot.contenders)} candidates keeps the floor: LeRF above a random "
         "order, MoRF below it, explanations stable; nothing is recommended."
@@ -237,7 +238,7 @@ def _nothing(ballot: Ballot, rule: Rule) -> str:
 
 
 def _stability(
-    ballot: Ballot, rule: Rule, axes: Sequence[Axis], chosen: int, seed: int
+    ballot: Ballot, criteria: Criteria, axes: Sequence[Axis], chosen: int, seed: int
 ) -> Stability:
     """How often images drawn again nominate the same, of the search images alone."""
     images = ballot.images
@@ -245,15 +246,15 @@ def _stability(
         images, np.full(images, 1 / images), size=DRAWS
     )
     near = [_is_near(ballot.contenders[chosen], one, axes, ballot) for one in ballot.contenders]
-    drawn = [_first(ballot.count(weights / images), rule) for weights in draws]
+    drawn = [_first(ballot.count(weights / images), criteria) for weights in draws]
     same = np.mean([row == chosen for row in drawn])
     return Stability(
         DRAWS, float(same), float(np.mean([row is not None and near[row] for row in drawn]))
     )
 
 
-def _first(tally: Tally, rule: Rule) -> int | None:
-    return next(iter(tally.order(rule, tally.ranges(rule))), None)
+def _first(tally: Tally, criteria: Criteria) -> int | None:
+    return next(iter(tally.order(criteria, tally.ranges(criteria))), None)
 
 
 def _is_near(nominee: Contender, other: Contender, axes: Sequence[Axis], ballot: Ballot) -> bool:

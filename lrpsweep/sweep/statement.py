@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lrpsweep.results import Bound, Comparison, Direction, Verdict
+from lrpsweep.results import Comparison, Direction, MeasureBound, Verdict
 from lrpsweep.sweep.statistics import (
     FEWEST_IMAGES,
     detectable_gain,
@@ -64,7 +64,7 @@ class Statement:
 
     verdict: Verdict
     sentence: str
-    bounds: tuple[Bound, ...]
+    bounds: tuple[MeasureBound, ...]
     comparisons: tuple[Comparison, ...]
     ahead: tuple[str, ...]
     images_for_better: int | None
@@ -176,9 +176,9 @@ class _Tested:
         waiting = [name for name, test in self.tests.items() if test.low <= -margin]
         return _largest([images_needed(self.gains[name], margin, self.level) for name in waiting])
 
-    def bound(self, *, guard: bool) -> Bound:
+    def bound(self, *, guard: bool) -> MeasureBound:
         """How much better the nominee is at least than every baseline."""
-        return Bound(
+        return MeasureBound(
             measure=self.measure.name,
             low=self.low,
             low_percent=self._percent(self.low),

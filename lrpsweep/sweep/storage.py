@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,11 @@ from lrpsweep.errors import InputError
 from lrpsweep.results import (
     RANDOM_ORDER,
     Axis,
-    Bound,
     Comparison,
     Contender,
     Direction,
     Finalist,
+    MeasureBound,
     Nomination,
     Recommendation,
     Stability,
@@ -72,6 +73,10 @@ def database_file(storage: str | None, runs_dir: Path, name: str, base: Path) ->
     return resolve_path(path, base).absolute() if is_file else None
 
 
+class NoStudyError(InputError):
+    """There is no such study yet."""
+
+
 def create_store(url: str, name: str, direction: Direction) -> Store:
     """The study of that name, made if it does not exist yet. Raises InputError as `open_store`."""
     engine_url = _checked(url)
@@ -93,13 +98,13 @@ def open_store(url: str, name: str) -> Store:
     engine_url = _checked(url)
     path = engine_url.database if engine_url.drivername.startswith("sqlite") else None
     if path is not None and not Path(path).is_file():
-        raise InputError(f"{path}: does not exist; study '{name}' has not been run here yet.")
+        raise NoStudyError(f"{path}: does not exist; study '{name}' has not been run here yet.")
     storage = _connect(engine_url)
     try:
         return Store(optuna.load_study(storage=storage, study_name=name), storage)
     except KeyError:
         known = ", ".join(sorted(optuna.get_all_study_names(storage))) or "none"
-        raise InputError(
+        raise NoStudyError(
             f"{_masked(engine_url)}: has no study '{name}'. Studies there: {known}."
         ) from None
 
@@ -405,8 +410,17 @@ def read_results(store: Store) -> StudyResults:
             f"{image['content']} {image['target']}"
             for image in facts["identity"].get("images", ())[:searched]
         ),
+        begun_on=begun_on(facts["identity"]),
         measured=json.dumps([facts["identity"].get(part) for part in ("model", "evaluation")]),
     )
+
+
+def begun_on(identity: Mapping[str, Any]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """By part, the (id, hash) of the images that stay what they are; of version 1, none."""
+    if "split" not in identity:
+        return {}
+    marks = iter([(image["id"], image["content"]) for image in identity["images"]])
+    return {part: tuple(islice(marks, count)) for part, count in identity["split"].items()}
 
 
 def _asked(trial: FrozenTrial) -> Asked:
@@ -466,7 +480,7 @@ def recommendation_from_json(stored: Mapping[str, Any]) -> Recommendation:
             "comparisons": tuple(map(_comparison, stored["comparisons"])),
             "finalists": tuple(map(_finalist, stored["finalists"])),
             "warnings": tuple(stored["warnings"]),
-            "bounds": tuple(Bound(**bound) for bound in stored.get("bounds", ())),
+            "bounds": tuple(MeasureBound(**bound) for bound in stored.get("bounds", ())),
             "ahead": tuple(stored.get("ahead", ())),
             "scores": {one: {m: tuple(s) for m, s in by.items()} for one, by in scores.items()},
         }

@@ -33,7 +33,7 @@ from lrpsweep.results import (
 )
 from lrpsweep.study import StudySpec
 from lrpsweep.sweep.execution import JobSource, Outcome
-from lrpsweep.sweep.nomination import FINALISTS, Ballot, Rule, nominate
+from lrpsweep.sweep.nomination import FINALISTS, Ballot, Criteria, nominate
 from lrpsweep.sweep.scoring import Scoring, ScoringList, means, scoring_of
 from lrpsweep.sweep.search import Stage
 from lrpsweep.sweep.statement import Compared, Statement, power_sentence, state, state_current
@@ -47,7 +47,7 @@ T = TypeVar("T")
 Steps = Generator[JobSource, None, T]
 """Sources of jobs, one after the other, and what comes of them."""
 
-Watch = Callable[[Stage, int], Callable[[Outcome], None]]
+StageWatch = Callable[[Stage, int], Callable[[Outcome], None]]
 """From a stage and how many jobs it has to what is called after each."""
 
 
@@ -77,9 +77,9 @@ class Proof:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def rule_of(spec: StudySpec) -> Rule:
+def rule_of(spec: StudySpec) -> Criteria:
     """How the study nominates."""
-    return Rule(MEASURES[spec.objective], dict(spec.guards), spec.floor)
+    return Criteria(MEASURES[spec.objective], dict(spec.guards), spec.floor)
 
 
 class Conclusion:
@@ -88,7 +88,7 @@ class Conclusion:
     failed: whether anything could not be scored, so that it is worth another try.
     """
 
-    def __init__(self, store: Store, spec: StudySpec, proof: Proof, watch: Watch) -> None:
+    def __init__(self, store: Store, spec: StudySpec, proof: Proof, watch: StageWatch) -> None:
         self._store = store
         self._spec = spec
         self._proof = proof
@@ -207,7 +207,7 @@ class Conclusion:
             nominee, candidate, done.results, scored
         )
         looks = list(dict.fromkeys([*(self._store.get("looks") or ()), self._look(nominee)]))
-        judged = _Judged(self._spec, self._rule, nomination, results, done, scored, second)
+        judged = _Conclusions(self._spec, self._rule, nomination, results, done, scored, second)
         found = judged.recommend(current, len(looks), self._seed)
         self._store.set("recommendation", asdict(found))
         self._store.set("looks", looks)
@@ -308,7 +308,7 @@ def _distinct(results: StudyResults) -> list[tuple[Contender, TrialRecord]]:
     return found
 
 
-def _sides(rule: Rule) -> tuple[str, ...]:
+def _sides(rule: Criteria) -> tuple[str, ...]:
     """What a study of version 1 looks at on the validation images."""
     sides = (name for name, measure in MEASURES.items() if measure.side)
     return tuple(dict.fromkeys((rule.objective.name, *sides)))
@@ -326,12 +326,12 @@ def _contender(one: Finalist) -> Contender:
     return Contender(one.label, one.number, one.values, one.published)
 
 
-def _unstable(result: TrialResult, rule: Rule) -> tuple[str, ...]:
+def _unstable(result: TrialResult, rule: Criteria) -> tuple[str, ...]:
     return (f"unstable: {result.unstable}",) if rule.floor and result.unstable else ()
 
 
 def _ballot(
-    rule: Rule,
+    rule: Criteria,
     found: list[tuple[Contender, Any]],
     barred: list[tuple[str, ...]],
     random: TrialResult | None,
@@ -349,13 +349,13 @@ def _strongest(scored: Mapping[str, TrialResult], objective: Measure) -> str:
     return min(scored, key=lambda name: objective.sign * scored[name].value)
 
 
-class _Judged:
+class _Conclusions:
     """The recommendation, from all that was scored on the validation images."""
 
     def __init__(
         self,
         spec: StudySpec,
-        rule: Rule,
+        rule: Criteria,
         nomination: Nomination,
         results: StudyResults,
         done: ScoringList,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +25,8 @@ from lrpsweep.attribution import (
 from lrpsweep.attribution.methods import METHODS, Method
 from lrpsweep.composites import Composite, preset
 from lrpsweep.composites.file import composite_of
-from lrpsweep.data import Inputs, Split, load_inputs
+from lrpsweep.data import Inputs, Pinned, Split, load_inputs
+from lrpsweep.data.pinned import Marks, PartName
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, Setting
 from lrpsweep.models import Model, load_model
@@ -34,8 +35,6 @@ from lrpsweep.results import Candidate
 from lrpsweep.study import Space, StudySpec, first_point, free, resolve_path
 from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.classes import count_classes, explained_classes, predictions
-
-SplitName = Literal["search", "selection", "validation"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Task:
     """
 
     candidate: Candidate
-    split: SplitName = "search"
+    split: PartName = "search"
     objectives: tuple[str, ...] = ()
     perturbation: str | None = None
     control: bool = False
@@ -58,7 +57,7 @@ class Task:
 class Chunk:
     """Images of a split that are explained together: from `first` on, up to `last` exclusive."""
 
-    split: SplitName
+    split: PartName
     first: int
     last: int
 
@@ -101,7 +100,7 @@ class Packed:
     spec: StudySpec
     model: Model
     split: Split
-    targets: Mapping[SplitName, np.ndarray]
+    targets: Mapping[PartName, np.ndarray]
     registered: Mapping[str, Sequence[Any]] = field(default_factory=registered_by_hand)
 
     def unpack(self, device: str) -> Context:
@@ -138,7 +137,7 @@ class Context:
     layers: tuple[LayerInfo, ...]
     engine: Engine
     split: Split
-    targets: Mapping[SplitName, np.ndarray]
+    targets: Mapping[PartName, np.ndarray]
     fill: np.ndarray
     device: str
     batch: int
@@ -155,10 +154,9 @@ class Context:
         """Threads that perturb images while others are scored."""
         return max(1, int(self.spec.run.cpus))
 
-    def inputs(self, split: SplitName) -> Inputs:
+    def inputs(self, split: PartName) -> Inputs:
         """The images of one split."""
-        found: Inputs = getattr(self.split, split)
-        return found
+        return self.split.parts[split]
 
     def composite(self, candidate: Candidate) -> Composite:
         """The composite that a candidate of LRP explains with."""
@@ -190,7 +188,7 @@ class Context:
         """The protocol by which the study judges heatmaps."""
         return PROTOCOLS[self.spec.evaluation.protocol]
 
-    def setting(self, split: SplitName, perturbation: str | None = None) -> Setting:
+    def setting(self, split: PartName, perturbation: str | None = None) -> Setting:
         """What the protocol is told of a split; perturbation: another one than the study's."""
         evaluation, preprocess = self.spec.evaluation, self.model.preprocess
         if perturbation is not None:
@@ -244,14 +242,20 @@ def _moved(model: Model, device: str) -> Model:
     return replace(model, net=copy.deepcopy(model.net).to(device))
 
 
-def prepare(spec: StudySpec, device: str = "cpu", given: Given | None = None) -> Context:
+def prepare(
+    spec: StudySpec,
+    device: str = "cpu",
+    given: Given | None = None,
+    begun_on: Mapping[str, Marks] | None = None,
+) -> Context:
     """Loads model and images, and checks all that can be checked before the first trial.
 
-    device: 'cpu' or 'cuda'. Raises InputError that names the field of the study.
+    device: 'cpu' or 'cuda'. begun_on: by part, the images that a study has begun on, if it has.
+    Raises InputError that names the field of the study.
     """
     _fix_precision()
     try:
-        return _prepared(spec, device, given or Given())
+        return _prepared(spec, device, given or Given(), begun_on or {})
     except InputError as error:
         raise InputError(f"{spec.path}: {error}") from error
 
@@ -263,18 +267,18 @@ def _fix_precision() -> None:
     torch.backends.cudnn.deterministic = True
 
 
-def _prepared(spec: StudySpec, device: str, given: Given) -> Context:
+def _prepared(spec: StudySpec, device: str, given: Given, begun_on: Mapping[str, Marks]) -> Context:
     for path in (spec.data.folder, spec.data.csv, spec.data.root):
         if path is not None:
             resolve_path(path, spec.base)  # a variable that is not set, before weights are fetched
     model = load_model(spec.model, device, spec.base, net=given.model, allow_code=given.allow_code)
     count = count_classes(model)
-    split, looked = _split(spec, model, given.images, count)
+    split, looked = _split(spec, model, given.images, count, begun_on)
     evaluation = spec.evaluation
     height, width = split.search.images.shape[1:3]
     PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
     _check_needs(spec, split)
-    targets: dict[SplitName, np.ndarray] = {
+    targets: dict[PartName, np.ndarray] = {
         name: explained_classes(spec, model, part, count) for name, part in split.parts.items()
     }
     context = Packed(spec, model, split, targets).unpack(device)
@@ -303,7 +307,7 @@ def _check_needs(spec: StudySpec, split: Split) -> None:
 
 
 def _split(
-    spec: StudySpec, model: Model, images: Any, count: int
+    spec: StudySpec, model: Model, images: Any, count: int, begun_on: Mapping[str, Marks]
 ) -> tuple[Split, tuple[np.ndarray, np.ndarray] | None]:
     """The images of the study, and what was looked at where misclassified ones are left out."""
     looked: list[tuple[np.ndarray, np.ndarray]] = []
@@ -316,7 +320,16 @@ def _split(
     # Without names, the number of classes still bounds the labels.
     classes = model.classes or tuple(f"class {index}" for index in range(count))
     keep = correct if spec.data.misclassified == "leave_out" else None
-    split = load_inputs(spec.data, model.preprocess, classes, spec.base, images=images, keep=keep)
+    split = load_inputs(
+        spec.data,
+        model.preprocess,
+        classes,
+        spec.base,
+        images=images,
+        keep=keep,
+        by_content=spec.version > 1,
+        pinned=Pinned(**begun_on) if begun_on else None,
+    )
     if not looked:
         return split, None
     labels, right = (np.concatenate(parts) for parts in zip(*looked, strict=True))

@@ -14,14 +14,21 @@ import numpy as np
 from lrpsweep.results import Candidate, TrialResult
 from lrpsweep.study import identity, parse_study
 from lrpsweep.sweep.study import Plan
+from lrpsweep.sweep.validation import Proof
 
 
 def result(
-    scores: list[float], device: str = "cpu", hot_spot: float = 0.5, unstable: str = ""
+    scores: list[float],
+    device: str = "cpu",
+    hot_spot: float = 0.5,
+    unstable: str = "",
+    **others: list[float],
 ) -> dict[str, Any]:
+    """A trial with these scores of the objective, auc_morf, and of other measures."""
+    measures = {"auc_morf": scores} | others
     found = TrialResult(
         objectives=("auc_morf",),
-        measures={"auc_morf": np.asarray(scores)},
+        measures={name: np.asarray(values) for name, values in measures.items()},
         curve=np.linspace(1, 0, 3),
         curve_low=np.linspace(1, 0, 3) - 0.1,
         curve_high=np.linspace(1, 0, 3) + 0.1,
@@ -41,13 +48,20 @@ def job(**values: float) -> dict[str, Any]:
     return {"candidate": {"method": "lrp", "settings": {"values": values}}}
 
 
+def both_ends(morf: list[float], lerf: list[float], **more: Any) -> dict[str, Any]:
+    """A trial that was perturbed from both ends."""
+    srg = (np.asarray(lerf) - morf).tolist()
+    return result(morf, auc_lerf=lerf, srg=srg, **more)
+
+
 class Build:
     """Builds a runner; picklable. faults: what happens at which value of x,
-    or with which preset.
+    or with which preset. version: of the study: trials of later ones record both orders.
     """
 
-    def __init__(self, seconds: float = 0.0, **faults: str) -> None:
+    def __init__(self, seconds: float = 0.0, version: int = 1, **faults: str) -> None:
         self.seconds = seconds
+        self.version = version
         self.faults = faults
 
     def __call__(self) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -56,8 +70,10 @@ class Build:
     def run(self, task: dict[str, Any]) -> dict[str, Any]:
         time.sleep(self.seconds)
         settings = task["candidate"]["settings"]
-        if settings.get("preset") in self.faults:
+        if settings.get("preset") in self.faults and not task.get("control"):
             raise ValueError("a bad preset")
+        if task.get("control"):
+            return both_ends([1.0 + 0.01 * i for i in range(4)], [1.0 + 0.01 * i for i in range(4)])
         values = settings.get("values") or {"x": 0.9, "y": 0.9}
         value = (values["x"] - 0.3) ** 2 + (values.get("y", 0.0) - 0.1) ** 2
         fault = self.faults.get(f"x{values['x']:g}".replace(".", "_"))
@@ -71,6 +87,8 @@ class Build:
             case "exit":
                 os._exit(3)
         scores = [value + 0.01 * i for i in range(4)]
+        if len(task.get("objectives", ())) > 1 or self.version > 1:
+            return both_ends(scores, [2 - score for score in scores], hot_spot=1 - values["x"])
         return result(scores, hot_spot=1 - values["x"])
 
 
@@ -82,10 +100,11 @@ class NotMounted(Build):
 
 
 STUDY = """
-version: 1
+version: {version}
 name: {name}
 model: {{embedded: scenes}}
 data: {{embedded: scenes, split: {{search: 4, validation: 4, seed: 0}}}}
+objective: auc_morf
 search:
   x: {{linear: [0.0, 1.0], points: {points}}}
   y: {{linear: [0.0, 1.0], points: {points}}}
@@ -113,6 +132,9 @@ def plan(
     literature: dict[str, Any] | None = None,
     baselines: tuple[str, ...] = (),
     constraints: str = "{}",
+    version: int = 1,
+    parts: dict[str, tuple[str, ...]] | None = None,
+    current: tuple[str, Candidate] | None = None,
     **changes: Any,
 ) -> Plan:
     """A plan over x and y in [0, 1]; the best point is (0.3, 0.1). changes: of the plan."""
@@ -121,6 +143,7 @@ def plan(
         points=points,
         patch=patch,
         constraints=constraints,
+        version=version,
         sampler=sampler,
         seed=seed,
         storage="null" if storage is None else json.dumps(storage),
@@ -135,9 +158,12 @@ def plan(
         direction="minimize",
         identity=canonical,
         spec_hash=spec_hash,
-        method="lrp",
-        build=build or Build(),
+        proof=Proof(
+            method="lrp",
+            parts=parts or {"search": ("a 0",) * 4, "validation": ("b 0",) * 4},
+            current=current,
+        ),
+        build=build or Build(version=version),
         literature=literature or {},
-        baselines={name: Candidate("lrp", {"preset": name}) for name in baselines},
         **changes,
     )

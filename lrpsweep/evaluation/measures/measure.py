@@ -75,7 +75,7 @@ class Measure:
     control: bool = False
     side: bool = False
     chance: float | None = None
-    guards: Mapping[str, float] = field(default_factory=dict)
+    guards: tuple[tuple[str, float], ...] = ()
 
     @property
     def heading(self) -> str:
