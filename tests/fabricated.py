@@ -22,7 +22,7 @@ from lrpsweep.results import (
     TrialRecord,
     TrialResult,
 )
-from lrpsweep.sweep.nomination import Ballot, Rule, nominate
+from lrpsweep.sweep.nomination import Ballot, Criteria, nominate
 from lrpsweep.sweep.statement import Compared, state
 from lrpsweep.sweep.statistics import level_of, mean_interval
 
@@ -285,8 +285,7 @@ def fabricate_study(**changes: Any) -> StudyResults:
     return dataclasses.replace(study, **changes)
 
 
-SIDES = ("auc_morf", "auc_lerf", "srg")
-RULE = Rule(MEASURES["srg"], {"auc_morf": 2.5}, floor=True)
+CRITERIA = Criteria(MEASURES["srg"], {"auc_morf": 2.5}, floor=True)
 LITERATURE = {"decreasing_gamma": 2.1, "epsilon_gamma_box": 1.9, "epsilon_plus": 3.0}
 PARTS = {"search": 32, "selection": 16, "validation": 40}
 CHANCE = 4.0
@@ -326,7 +325,8 @@ def two_sided(quality: float, seed: int, part: str = "search", chance: bool = Fa
 
 def _quality(trial: TrialRecord) -> float:
     early, late = (place(value) for value in trial.values.values())
-    return 1.5 + 0.18 * ((early + 0.8) ** 2 + 0.6 * (late + 1.6) ** 2)
+    far = (early + 0.8) ** 2 + 0.6 * (late + 1.6) ** 2
+    return 1.5 + 0.03 * far + 0.01 * far**2
 
 
 def concluded_study(
@@ -382,20 +382,21 @@ def _nomination(
     qualities = [_quality(t) for t in complete] + list(literature.values())
     contenders += [Contender(name, published=name) for name in published]
     ballot = _ballot(contenders, results, random)
-    first = nominate(ballot, RULE, AXES)
+    first = nominate(ballot, CRITERIA, AXES)
     places = [[c.label for c in contenders].index(one.label) for one in first.finalists]
     if not places:
         return first
     again = [two_sided(qualities[row], 200 + row, "selection") for row in places]
     chosen = [contenders[row] for row in places]
     selected = _ballot(chosen, again, two_sided(chance, 98, "selection", chance=True))
-    return nominate(ballot, RULE, AXES, selected)
+    return nominate(ballot, CRITERIA, AXES, selected)
 
 
 def _ballot(contenders: list[Contender], results: list[TrialResult], random: TrialResult) -> Ballot:
+    measures = [measure.name for measure in CRITERIA.measures]
     return Ballot(
         tuple(contenders),
-        {name: np.stack([result.measures[name] for result in results]) for name in SIDES},
+        {name: np.stack([result.measures[name] for result in results]) for name in measures},
         random.measures,
         ((),) * len(contenders),
     )

@@ -28,6 +28,7 @@ from lrpsweep.report.words import (
     measure_title,
     nominated_since,
     shown,
+    shown_as,
     stability_sentence,
 )
 from lrpsweep.results import (
@@ -72,6 +73,7 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
         columns=_columns(results),
         sides=_sides(results),
         chosen=chosen,
+        chosen_as=_capitalised(shown_as(results)) if chosen else "",
         chosen_result=results.result_of(chosen) if chosen else None,
         remarks=remarks,
         remarked=any(remark.text for remark in remarks.values()),
@@ -110,6 +112,10 @@ def _template() -> Template:
 
 def _data_url(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+
+
+def _capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
 def _remarks(trial: TrialRecord, nomination: Nomination | None) -> Remarks:

@@ -52,5 +52,5 @@ def stability_sentence(found: Stability) -> str:
     """How often the search images, drawn again, nominate the same."""
     return (
         f"Search images drawn again {found.draws} times nominate the same composite in "
-        f"{found.same:.0%}, the same region in {found.region:.0%}."
+        f"{100 * found.same:.0f} %, the same region in {100 * found.region:.0f} %."
     )

@@ -37,9 +37,10 @@ def figure_heatmaps(results: StudyResults) -> Figure | None:
         draw_heatmap(panel[3], shown.baseline[row], limit)
         colour_bar(figure, [panel[2], panel[3]], limit, relevance_label(results))
         panel[0].set_ylabel(plain(shortened(image_id)), fontsize=8)
-    titles = ("image", "half of the steps perturbed", shown_as(results), shown.baseline_name)
+    ours = shown_as(results).replace(" (", "\n(", 1)
+    titles = ("image", "half of the steps\nperturbed", ours, shown.baseline_name)
     for panel, title in zip(panels[0], titles, strict=True):
-        panel.set_title(plain(title), fontsize=10)
+        panel.set_title("\n".join(map(plain, title.splitlines())), fontsize=10)
     figure.suptitle(plain(f"{results.name}: heatmaps (colours: one scale a row)"))
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -83,7 +84,7 @@ def _published(results: StudyResults) -> list[tuple[str, TrialResult]]:
 
 
 def _draw_curves(
-    panel: Axes, result: TrialResult, label: str, style: str, colour: str, **more: float | str
+    panel: Axes, result: TrialResult, label: str, style: str, colour: str, **more: Any
 ) -> None:
     """A line for every order that was looked at; dashed from the second on."""
     for number, (order, curve) in enumerate(_curves(result)):
