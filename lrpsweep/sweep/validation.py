@@ -519,6 +519,8 @@ class _Conclusions:
 
 def scorings_left(spec: StudySpec, proof: Proof, trials: int) -> float:
     """About how many trials' time the conclusion takes, before the search says who is nominated."""
+    if spec.version == 1 and not (proof.baselines and proof.images("validation")):
+        return 0
     search = max(1, len(proof.images("search")))
     literature = len(proof.baselines) + 1 if spec.version > 1 else 1
     selection = (FINALISTS + 1) * len(proof.images("selection")) / search

@@ -38,7 +38,8 @@ def test_every_bundled_study_loads(name):
 def test_the_quickstart_has_49_trials_and_what_the_tour_promises():
     spec = load_study(bundled_studies()["quickstart"])
     assert [d.points for d in spec.search.values()] == [7, 7]
-    assert (spec.data.split.search, spec.data.split.validation) == (32, 32)
+    split = spec.data.split
+    assert (split.search, split.selection, split.validation) == (32, 16, 64)
     assert spec.evaluation.patch == 4
 
 
@@ -127,7 +128,7 @@ BAD = {
     "missing key": (["data.split={search: 1}"], "data.split.validation: missing"),
     "wrong type": (["data.split.search=many"], "search.* found 'many'; expected a whole number"),
     "truth is no number": (["evaluation.patch=true"], "patch.*found true; expected a whole number"),
-    "version": (["version=2"], "version.*: found 2; expected 1"),
+    "version": (["version=3"], "version.*: found 3; expected 1 or 2"),
     "name that is no file name": (
         ["name=../../etc"],
         "name.*: found '../../etc'; expected letters",
