@@ -9,7 +9,7 @@ from lrpsweep.results import Contender, Recommendation, Stability, StudyResults,
 def shown(results: StudyResults) -> Contender | None:
     """The nominee; where nothing may be nominated, the best trial; None without a complete one."""
     ranked = results.ranked()
-    return results.nominee or (contender(ranked[0]) if ranked else None)
+    return (results.nominee or contender(ranked[0])) if ranked else None
 
 
 def shown_as(results: StudyResults) -> str:
