@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -33,6 +34,7 @@ from lrpsweep.report.words import (
 )
 from lrpsweep.results import (
     RANDOM_ORDER,
+    Finalist,
     Nomination,
     Recommendation,
     StudyResults,
@@ -70,6 +72,7 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
         random_order=RANDOM_ORDER,
         since=nominated_since(results),
         words=_words(results.recommendation),
+        validated=_validated(results),
         columns=_columns(results),
         sides=_sides(results),
         chosen=chosen,
@@ -156,6 +159,16 @@ def _images_needed(found: Recommendation) -> str:
         else:
             parts.append(f"{word}: about {count} (with 80 %)")
     return "; ".join(parts)
+
+
+def _validated(results: StudyResults) -> list[Finalist]:
+    """All that was looked at on the validation images, best first: they are stored as they came."""
+    found, name = results.recommendation, results.objective
+    sign = measure_of(results).sign
+    return sorted(
+        found.finalists if found else (),
+        key=lambda one: sign * one.scores.get(name, sign * math.inf),
+    )
 
 
 def _columns(results: StudyResults) -> dict[str, tuple[str, ...]]:

@@ -232,6 +232,11 @@ def test_a_random_order_stands_beside_the_validated(concluded: StudyResults) -> 
     page = render_page(concluded, {})
     found = rows(page[page.index("On the validation images") :])
     assert found["composite"][2:] == ["SRG", "AUC (MoRF)", "AUC (LeRF)"]
+    order = [
+        label for label in found if label in LITERATURE or label in ("trial 39", "random order")
+    ]
+    assert order[:2] == ["trial 39", "epsilon_gamma_box"]
+    assert order[-1] == "random order"
     assert found["random order"][2] == "0.000"
     assert found["trial 39"][1] == "early.gamma = 0.1585, late.gamma = 0.02512"
 
