@@ -112,6 +112,7 @@ name: {name}
 model: {{embedded: scenes}}
 data: {{embedded: scenes, split: {{search: 4, validation: 4, seed: 0}}}}
 objective: {objective}
+{floor}
 search:
   x: {{linear: [0.0, 1.0], points: {points}}}
   y: {{linear: [0.0, 1.0], points: {points}}}
@@ -141,6 +142,7 @@ def plan(
     constraints: str = "{}",
     version: int = 1,
     objective: str = "auc_morf",
+    floor: bool = True,
     parts: dict[str, tuple[str, ...]] | None = None,
     current: tuple[str, Candidate] | None = None,
     **changes: Any,
@@ -153,6 +155,7 @@ def plan(
         constraints=constraints,
         version=version,
         objective=objective,
+        floor="" if floor else "floor: false",
         sampler=sampler,
         seed=seed,
         storage="null" if storage is None else json.dumps(storage),
