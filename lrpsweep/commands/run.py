@@ -18,6 +18,7 @@ from lrpsweep.commands.outcome import image_marks, study_identity, write_outcome
 from lrpsweep.commands.status import remarkable
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.report.mlflow import Publisher
+from lrpsweep.report.words import stability_sentence
 from lrpsweep.results import Contender, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, plugins_used
 from lrpsweep.sweep.search import Estimate, Observer, Progress, Silent
@@ -177,11 +178,7 @@ def _nomination_lines(results: StudyResults) -> list[str]:
     named = f"Nominee: {_named(found.nominee)}. " if found.nominee else ""
     lines = [named + found.sentence]
     if found.stability is not None:
-        again = found.stability
-        lines.append(
-            f"Search images drawn again {again.draws} times nominate the same in "
-            f"{again.same:.0%}, the same region in {again.region:.0%}."
-        )
+        lines.append(stability_sentence(found.stability))
     return lines
 
 
