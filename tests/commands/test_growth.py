@@ -137,5 +137,5 @@ def test_a_composite_for_another_network_is_refused(folder: Path) -> None:
     assert isinstance(blocks, list)
     blocks[0]["layers"] = ["conv9"]
     (folder / "other.json").write_text(json.dumps(other), encoding="utf-8")
-    with pytest.raises(InputError, match="current: .*other.json: blocks: scenes has no layer"):
+    with pytest.raises(InputError, match=r"current: .*other\.json: blocks: scenes has no layer"):
         went(folder, "name=other", "current=other.json")
