@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import optuna
 from optuna.distributions import (
@@ -11,12 +13,12 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import BaseSampler
+from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import Trial, TrialState
 
 from lrpsweep.results import Direction
 from lrpsweep.study import Dimension, Space, free
-from lrpsweep.sweep.samplers.sampler import Asked, Params
+from lrpsweep.sweep.samplers.sampler import Asked, Params, seen_by
 
 OPTUNA_STATES = {
     "complete": TrialState.COMPLETE,
@@ -42,6 +44,14 @@ def _distribution(dimension: Dimension) -> BaseDistribution:
     return OPTUNA[drawn.kind](**drawn.arguments)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a sampler proposes. notes: what it wrote down beside it, in system attributes."""
+
+    params: Params
+    notes: Mapping[str, Any]
+
+
 class Mirror:
     """A study in memory in which Optuna's samplers can be asked without writing anything down.
 
@@ -54,35 +64,71 @@ class Mirror:
         self._study = optuna.create_study(direction=direction)
         self._followed: list[tuple[int, Asked]] = []
 
-    def follow(self, trials: Sequence[Asked]) -> None:
-        """Takes over what has happened since the last time."""
+    def follow(self, trials: Sequence[Asked], answers: Sequence[Answer] = ()) -> None:
+        """Takes over what has happened since the last time.
+
+        answers: to the questions for these trials, where the sampler has to find its notes again.
+        """
         for place, trial in enumerate(trials):
             if place == len(self._followed):
-                number = len(self._study.get_trials(deepcopy=False))
-                self._study.add_trial(
-                    optuna.trial.create_trial(
-                        state=OPTUNA_STATES[trial.state],
-                        value=trial.value,
-                        params=dict(trial.params),
-                        distributions={name: self._distributions[name] for name in trial.params},
-                        constraints=dict(trial.excess),
-                    )
-                )
-                self._followed.append((number, trial))
+                self._add(trial, answers[place].notes if answers else {})
             elif trial.state != self._followed[place][1].state:
-                number = self._followed[place][0]
-                told = Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
-                for name, excess in trial.excess.items():
-                    told.set_constraint(name, excess)
-                self._study.tell(told, trial.value, state=OPTUNA_STATES[trial.state])
-                self._followed[place] = (number, trial)
+                self._tell(place, trial)
+
+    def _add(self, trial: Asked, notes: Mapping[str, Any]) -> None:
+        number = len(self._study.get_trials(deepcopy=False))
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                state=OPTUNA_STATES[trial.state],
+                value=trial.value,
+                params=dict(trial.params),
+                distributions={name: self._distributions[name] for name in trial.params},
+                constraints=dict(trial.excess),
+                system_attrs=dict(notes),
+            )
+        )
+        self._followed.append((number, trial))
+
+    def _tell(self, place: int, trial: Asked) -> None:
+        number = self._followed[place][0]
+        told = Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
+        for name, excess in trial.excess.items():
+            told.set_constraint(name, excess)
+        self._study.tell(told, trial.value, state=OPTUNA_STATES[trial.state])
+        self._followed[place] = (number, trial)
 
     def ask(self, sampler: BaseSampler) -> Params:
         """What the sampler proposes after the trials that were followed."""
+        return self.question(sampler).params
+
+    def question(self, sampler: BaseSampler) -> Answer:
+        """As `ask`, with the sampler's notes."""
         self._study.sampler = sampler
         trial = self._study.ask()
         while (name := self._space.lacking(trial.params)) is not None:
             drawn = self._space.search[name].distribution
             getattr(trial, f"suggest_{drawn.kind}")(name, **drawn.arguments)
+        notes = dict(trial._get_latest_trial().system_attrs)
+        self._study.sampler = RandomSampler()  # for the others, what is told here is no news
         self._study.tell(trial, state=TrialState.FAIL)
-        return trial.params
+        return Answer(trial.params, notes)
+
+
+def remembering(
+    space: Space, direction: Direction, sampler: Callable[[int], BaseSampler]
+) -> Callable[[Sequence[Asked]], Params]:
+    """The one proposal for each trial of a sampler that learns by what it notes beside trials.
+
+    No database has the notes: they are made again, by asking for each trial in turn what was asked
+    when it began. sampler: a new one for the trial of that number.
+    """
+    mirror = Mirror(space, direction)
+    answers: list[Answer] = []
+
+    def proposal(trials: Sequence[Asked]) -> Params:
+        for number in range(len(answers), len(trials) + 1):
+            mirror.follow(seen_by(trials, number), answers)
+            answers.append(mirror.question(sampler(number)))
+        return answers[len(trials)].params
+
+    return proposal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -21,13 +21,30 @@ ATTEMPTS = 50
 class Asked:
     """A trial, as far as samplers care; one that waits will run, so it counts as running.
 
-    excess: by how much it exceeds each constraint's bound.
+    excess: by how much it exceeds each constraint's bound. known: how many trials had to have ended
+    for it to be proposed, the first ones, from whose results alone it was; None: from all that had.
     """
 
     params: Mapping[str, Any]
     state: Literal["complete", "failed", "running"] = "running"
     value: float | None = None
     excess: Mapping[str, float] = field(default_factory=dict)
+    known: int | None = None
+
+    @property
+    def hidden(self) -> Asked:
+        """As it is to those that may not know how it ended."""
+        return Asked(self.params, known=self.known)
+
+
+def known_of(trials: Sequence[Asked], known: int | None) -> Sequence[Asked]:
+    """The trials with the results of the first so many alone; None: of all."""
+    return trials if known is None else [*trials[:known], *(t.hidden for t in trials[known:])]
+
+
+def seen_by(trials: Sequence[Asked], number: int) -> Sequence[Asked]:
+    """What the trial of that number was proposed from; for the next one, all these trials."""
+    return trials if number == len(trials) else known_of(trials[:number], trials[number].known)
 
 
 Proposals = Callable[[Sequence[Asked]], Iterable[Params]]
@@ -41,12 +58,14 @@ class Sampler:
     proposals: from the space, the study's seed and the objective's direction. A proposal depends on
     these and on the trials before it, and on nothing else: a study that was killed and resumed goes
     on as if nothing had happened. There has to be one for every trial. exhaustive: it proposes a
-    known number of points in their order, and the study has as many trials.
+    known number of points in their order, and the study has as many trials. numeric: it searches
+    ranges of numbers, and no choices.
     """
 
     name: str
     proposals: Callable[[Space, int, Direction], Proposals]
     exhaustive: bool = False
+    numeric: bool = False
 
 
 def draw_seed(seed: int, number: int, attempt: int) -> int:
