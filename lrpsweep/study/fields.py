@@ -215,6 +215,21 @@ class SamplerSpec(Frozen):
     seed: Seed = 0
 
 
+class EconomySpec(Frozen):
+    """Where work is saved, and what for; what is not said is not done.
+
+    lag: a trial is proposed from the results of all but the so many before it, and waits for those:
+    up to so many workers find the same trials, whichever is faster. None: from what is there.
+    """
+
+    lag: NotNegative | None = None
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """What is said, by name."""
+        return self.model_dump(exclude_none=True)
+
+
 class RunSpec(Frozen):
     """Resources and places: nothing here changes a result.
 
@@ -281,6 +296,7 @@ class StudyFile(Frozen):
     floor: bool = Field(default_factory=_usual_floor)
     constraints: Annotated[ConstraintsSpec, BeforeValidator(_no_bias)] = ConstraintsSpec()
     sampler: SamplerSpec
+    economy: EconomySpec = EconomySpec()
     trials: Positive | None = None
     baselines: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None
     current: Word | None = None

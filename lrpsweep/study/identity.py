@@ -29,10 +29,11 @@ def identity(
     """SHA-256 of what decides the study's results, and that as plain JSON values.
 
     Inside: the model's fingerprint, the images with their contents and targets, space, composite,
-    evaluation, objective, guards and floor, constraints, sampler, and the names of plugins that
-    have brought any of these. Outside: name, paths, `trials`, `run`; but `run.batch` counts where
-    images are explained by their batch. Of version 1, validation images and the baselines that it
-    names are inside too; later ones prove their nominee anew when these change.
+    evaluation, objective, guards and floor, constraints, sampler, what is said of economy, and the
+    names of plugins that have brought any of these. Outside: name, paths, `trials`, `run`; but
+    `run.batch` counts where images are explained by their batch. Of version 1, validation images
+    and the baselines that it names are inside too; later ones prove their nominee anew when these
+    change.
     """
     plugins = plugins_used(spec, operations)
     canonical: dict[str, Any] = _plain(
@@ -49,6 +50,7 @@ def identity(
             **({"constraints": bounds} if (bounds := spec.constraints.bounds) else {}),
             **_since(spec),
             "sampler": spec.sampler.model_dump(),
+            **({"economy": given} if (given := spec.economy.given) else {}),
             **({"batch": spec.run.batch} if _mixes_images(spec) else {}),
             "images": [
                 {"id": name, "content": content, "target": int(target)}

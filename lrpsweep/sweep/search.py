@@ -14,7 +14,7 @@ from lrpsweep.study import Space, StudySpec, encode
 from lrpsweep.sweep.execution import Job, Outcome
 from lrpsweep.sweep.samplers import SAMPLERS
 from lrpsweep.sweep.samplers.mirror import distributions
-from lrpsweep.sweep.samplers.sampler import Asked, count_points, first_new
+from lrpsweep.sweep.samplers.sampler import Asked, count_points, first_new, known_of
 from lrpsweep.sweep.storage import Store, exceeded
 
 MOST_POINTS_LOOKED_AT = 20_000
@@ -114,7 +114,8 @@ def planned_trials(spec: StudySpec, literature: Mapping[str, Mapping[str, Any]])
 class TrialSource:
     """Asks and tells until there are as many trials as planned; waiting ones come first.
 
-    The first task of a run goes out alone, so that it can be timed. A trial whose composite another
+    The first task of a run goes out alone, so that it can be timed. With a lag, a trial waits for
+    those that it is proposed from. A trial whose composite another
     one has is given that one's result, once it is there. This driver is the only writer (it holds
     the lease), so what is in the database is known without reading it again.
     """
@@ -148,7 +149,8 @@ class TrialSource:
         self._running: dict[int, tuple[Job, int]] = {}
         self._timed = False
         self.history = [
-            replace(trial, params=self._space.needed(trial.params)) for trial in store.history()
+            replace(trial, params=self._space.needed(trial.params), known=self._known(number))
+            for number, trial in enumerate(store.history())
         ]
         self._seen = {self._space.key(trial.params) for trial in self.history}
         self._composites = {self._composite(trial.params) for trial in self.history}
@@ -175,6 +177,8 @@ class TrialSource:
         """As `JobSource.next`: the values of a trial that is stored as running from now on."""
         while self.remaining and (self._timed or not self._running):
             if self._held is None:
+                if not self._waiting and self._lags:
+                    return None
                 self._held = self._restarted() if self._waiting else self._asked()
             number, params = self._held, self.history[self._held].params
             owner = self._owners.get(self._composite(params))
@@ -190,6 +194,17 @@ class TrialSource:
             self._repeat(number, owner)
         return None
 
+    def _known(self, number: int) -> int | None:
+        """How many trials the one of that number is proposed from; None: as many as have ended."""
+        lag = self._spec.economy.lag
+        return None if lag is None else max(0, number - lag)
+
+    @property
+    def _lags(self) -> bool:
+        """Whether a trial that the next one is proposed from has not ended."""
+        known = self._known(len(self.history)) or 0
+        return any(trial.state == "running" for trial in self.history[:known])
+
     def done(self, task: Job, outcome: Outcome) -> None:
         """As `JobSource.done`."""
         _, number = self._running.pop(id(task))
@@ -202,7 +217,7 @@ class TrialSource:
             reason = f"the objective is {result.value}" if result else outcome.reason
             reason = reason or "no reason was given"
             self._store.fail(number, reason)
-            self.history[number] = Asked(params, "failed")
+            self.history[number] = replace(self.history[number], state="failed")
             del self._owners[self._composite(params)]
             record = TrialRecord(number, "failed", self._space.values(params), reason=reason)
         self._on_outcome(replace(record, literature=self._published(params)), outcome)
@@ -220,7 +235,9 @@ class TrialSource:
         params = self.history[number].params
         excess = result.excess(self._spec.constraints.bounds)
         self._store.complete(number, result, seconds, excess=excess, same_as=same_as)
-        self.history[number] = Asked(params, "complete", result.value, excess)
+        self.history[number] = replace(
+            self.history[number], state="complete", value=result.value, excess=excess
+        )
         return TrialRecord(
             number,
             "complete",
@@ -257,7 +274,7 @@ class TrialSource:
             )
         space = {name: self._distributions[name] for name in params}
         self._store.start(params, space, self._space.values(params), literature=name)
-        self.history.append(Asked(params))
+        self.history.append(Asked(params, known=self._known(len(self.history))))
         self._seen.add(self._space.key(params))
         self._composites.add(self._composite(params))
         return len(self.history) - 1
@@ -267,7 +284,7 @@ class TrialSource:
 
         An exhaustive sampler's points come in their order; others look for a new composite first.
         """
-        proposals = self._proposals(self.history)
+        proposals = self._proposals(known_of(self.history, self._known(len(self.history))))
         for name, params in self._literature:
             if self._space.key(params) not in self._seen:
                 return name, params

@@ -243,6 +243,12 @@ def _run(
             f"{run.search.remaining} trials to run on {run.workers} "
             f"{'worker' if run.workers == 1 else 'workers'} ({plan.device})"
         )
+        lag = plan.spec.economy.lag
+        if lag is not None and run.workers > max(1, lag) and run.search.remaining:
+            observer.started(
+                f"economy.lag is {lag}: a trial waits for all but the {lag} before it, so some of "
+                f"the {run.workers} workers will stand still; expected at most {max(1, lag)}."
+            )
         done = workers.run(_Stages(run.stages()), plan.build)
     if not done:
         raise SweepInterruptedError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,14 @@ class Build:
         return result(scores, hot_spot=1 - values["x"])
 
 
+class Uneven(Build):
+    """One trial is faster, another one slower, never the same."""
+
+    def run(self, task: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(random.SystemRandom().random() * 0.1)
+        return super().run(task)
+
+
 class NotMounted(Build):
     """Nothing can be built where its data are missing."""
 
@@ -122,8 +131,9 @@ composite:
 evaluation: {{patch: {patch}}}
 constraints: {constraints}
 sampler: {{name: {sampler}, seed: {seed}}}
+economy: {economy}
 {trials}
-run: {{storage: {storage}, workers: 2}}
+run: {{storage: {storage}, workers: {workers}, cpus: {cpus}}}
 """
 
 
@@ -140,6 +150,8 @@ def plan(
     literature: dict[str, Any] | None = None,
     baselines: tuple[str, ...] = (),
     constraints: str = "{}",
+    economy: str = "{}",
+    workers: int = 2,
     version: int = 1,
     objective: str = "auc_morf",
     floor: bool = True,
@@ -147,12 +159,18 @@ def plan(
     current: tuple[str, Candidate] | None = None,
     **changes: Any,
 ) -> Plan:
-    """A plan over x and y in [0, 1]; the best point is (0.3, 0.1). changes: of the plan."""
+    """A plan over x and y in [0, 1]; the best point is (0.3, 0.1). changes: of the plan.
+
+    workers: on two processors.
+    """
     text = STUDY.format(
         name=name,
         points=points,
         patch=patch,
         constraints=constraints,
+        economy=economy,
+        workers=workers,
+        cpus=2 / workers,
         version=version,
         objective=objective,
         floor="" if floor else "floor: false",

@@ -11,21 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from quadratic import Build, NotMounted, plan, result
+from quadratic import Build, NotMounted, Uneven, plan, result
 
 from lrpsweep.errors import InputError
 from lrpsweep.results import Recommendation, StudyResults, TrialRecord, TrialResult
 from lrpsweep.study import Choice, Fixed, Int, Space, load_study, parse_study
+from lrpsweep.sweep.execution import Job, Outcome
+from lrpsweep.sweep.samplers import SAMPLERS
 from lrpsweep.sweep.samplers.mirror import distributions
-from lrpsweep.sweep.search import Estimate, Progress, Silent
+from lrpsweep.sweep.search import Estimate, Progress, Silent, TrialSource
 from lrpsweep.sweep.storage import create_store, study_url
-from lrpsweep.sweep.study import SweepFailedError, load_results, run_study
+from lrpsweep.sweep.study import SweepFailedError, as_they_are, load_results, run_study
 
 
 class Noting(Silent):
     def __init__(self) -> None:
         self.estimates: list[Estimate] = []
         self.progress: list[Progress] = []
+        self.said: list[str] = []
+
+    def started(self, text: str) -> None:
+        self.said.append(text)
 
     def estimated(self, estimate: Estimate) -> None:
         self.estimates.append(estimate)
@@ -72,7 +78,7 @@ def test_a_run_leaves_the_study_and_its_results(runs_dir: Path) -> None:
     assert all(trial.seconds is not None for trial in read.trials)
 
 
-@pytest.mark.parametrize("sampler", ["grid", "random", "tpe"])
+@pytest.mark.parametrize("sampler", SAMPLERS)
 def test_twenty_trials_are_the_same_as_seven_a_kill_and_thirteen(
     drive: Callable[..., Any], runs_dir: Path, sampler: str
 ) -> None:
@@ -92,6 +98,62 @@ def test_twenty_trials_are_the_same_as_seven_a_kill_and_thirteen(
     assert {trial.number: trial.values for trial in resumed.trials}.items() >= done.items()
     assert len(set(points(resumed))) == len(points(resumed))
     assert points(resumed) == points(straight)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_with_a_lag_trials_are_the_same_on_any_workers_and_after_a_kill(
+    drive: Callable[..., Any], runs_dir: Path, two_workers: None, sampler: str
+) -> None:
+    options: dict[str, Any] = {"sampler": sampler, "trials": 20, "points": 5, "economy": "{lag: 4}"}
+    straight = run_study(plan(**options), runs_dir=runs_dir / "straight", executor="local")
+    four = plan(**options, workers=4, build=Uneven())
+    assert points(run_study(four, runs_dir=runs_dir / "four")) == points(straight)
+
+    killed = drive(seconds=0.05, **options)
+    killed.wait_for("search 7")
+    os.kill(killed.process.pid, signal.SIGKILL)
+    killed.process.wait()
+    assert 7 <= len(load_results(four.spec, runs_dir).complete) < 20
+    assert points(run_study(four, runs_dir=runs_dir)) == points(straight)
+
+
+def test_a_trial_waits_for_those_that_it_is_proposed_from(runs_dir: Path) -> None:
+    """Caught by hand: the last of the trials that may run at once ends first."""
+    study = plan(sampler="tpe", trials=9, economy="{lag: 2}")
+    store = create_store(study_url(None, runs_dir, "quadratic", runs_dir), "quadratic", "minimize")
+    source = TrialSource(store, study.spec, {}, "lrp", as_they_are, lambda record, outcome: None)
+
+    def take() -> Job:
+        task = source.next()
+        assert task is not None
+        return task
+
+    def finish(task: Job) -> None:
+        source.done(task, Outcome(result([0.1, 0.2])))
+
+    finish(take())
+    running = [take(), take(), take()]
+    assert source.next() is None
+    finish(running.pop())
+    assert source.next() is None
+    finish(running.pop(0))
+    running.append(take())
+    assert source.next() is None
+    assert [trial.state for trial in source.history] == [
+        *("complete", "complete", "running", "complete", "running")
+    ]
+    store.close()
+
+
+@pytest.mark.parametrize(("workers", "said"), [(4, True), (2, False)])
+def test_workers_that_will_stand_still_are_spoken_of_once_before_the_first_trial(
+    runs_dir: Path, two_workers: None, workers: int, said: bool
+) -> None:
+    observer = Noting()
+    study = plan(trials=3, economy="{lag: 2}", workers=workers)
+    run_study(study, runs_dir=runs_dir, observer=observer)
+    found = [text for text in observer.said if "of the 4 workers will stand still" in text]
+    assert found == observer.said[1:2] if said else not found
 
 
 def test_the_literature_comes_first_and_is_not_run_twice(runs_dir: Path) -> None:

@@ -83,7 +83,7 @@ class Mirror:
                 value=trial.value,
                 params=dict(trial.params),
                 distributions={name: self._distributions[name] for name in trial.params},
-                constraints=dict(trial.excess),
+                constraints=dict(sorted(trial.excess.items())),
                 system_attrs=dict(notes),
             )
         )
@@ -92,7 +92,7 @@ class Mirror:
     def _tell(self, place: int, trial: Asked) -> None:
         number = self._followed[place][0]
         told = Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
-        for name, excess in trial.excess.items():
+        for name, excess in sorted(trial.excess.items()):
             told.set_constraint(name, excess)
         self._study.tell(told, trial.value, state=OPTUNA_STATES[trial.state])
         self._followed[place] = (number, trial)
