@@ -283,7 +283,9 @@ def one_validation_image(study: StudyResults) -> StudyResults:
     assert found is not None
     unknown = float("nan")
     comparisons = tuple(
-        dataclasses.replace(c, low=unknown, high=unknown, p=unknown, p_adjusted=unknown, better=False)
+        dataclasses.replace(
+            c, low=unknown, high=unknown, p=unknown, p_adjusted=unknown, better=False
+        )
         for c in found.comparisons
     )
     single = dataclasses.replace(

@@ -12,7 +12,8 @@ from lrpsweep.trial.trial import run_trial
 
 def test_best_and_worst_composite_differ_and_the_best_is_inside_the_grid():
     spec = load_study(bundled_studies()["quickstart"])
-    assert (spec.data.split.search, spec.data.split.validation) == (32, 32)
+    split = spec.data.split
+    assert (split.search, split.selection, split.validation) == (32, 16, 64)
     axes = grid(spec.search)
     assert np.prod([len(points) for points in axes.values()]) >= 49
     context = prepare(spec)
@@ -22,8 +23,8 @@ def test_best_and_worst_composite_differ_and_the_best_is_inside_the_grid():
         [run_trial(context, Task(tuned(decode(spec.search, p)))).scores for p in trials]
     )
     means = scores.mean(1)
-    best, worst = int(means.argmin()), int(means.argmax())
-    difference = scores[worst] - scores[best]
+    best, worst = int(means.argmax()), int(means.argmin())
+    difference = scores[best] - scores[worst]
     error = difference.std(ddof=1) / np.sqrt(len(difference))
     assert difference.mean() >= 5 * error
     ends = [

@@ -15,6 +15,7 @@ from lrpsweep.attribution import Engine, LayerInfo, list_layers
 from lrpsweep.commands.blocks import find_blocks, propose
 from lrpsweep.composites import PRESETS, Block, Composite, find_rule, preset
 from lrpsweep.composites.file import composite_of, read_composite
+from lrpsweep.data import Split
 from lrpsweep.data.folders import list_classes, list_files
 from lrpsweep.errors import InputError, guess
 from lrpsweep.models import Model, load_model
@@ -37,19 +38,26 @@ DOUBTFUL = 0.5
 def describe_study(context: Context) -> dict[str, Any]:
     """Facts about a prepared study, by name; with them the first `images` and `warnings`."""
     spec, model = context.spec, context.model
-    search, validation = context.split.search, context.split.validation
+    search = context.split.search
     literature = literature_points(context)
     composite = context.composite(tuned(context.some_values))
     return {
         "model": f"{model.name}, weights {model.fingerprint[:12]}",
         "input": f"{search.images.shape[1]} × {search.images.shape[2]} pixels",
-        "images": f"{len(search.ids)} to search on, {len(validation.ids)} to validate",
+        "images": _counted(context.split),
         "blocks": ", ".join(_described(composite)),
         "trials": planned_trials(spec, literature),
         "composites of the literature in the space": _titles(literature),
         "baselines on the validation images": _titles(baselines(context)),
         **predicted(context),
     }
+
+
+def _counted(split: Split) -> str:
+    selected = f"{len(split.selection.ids)} to select on, " if split.selection.ids else ""
+    return (
+        f"{len(split.search.ids)} to search on, {selected}{len(split.validation.ids)} to validate"
+    )
 
 
 def _described(composite: Composite) -> Iterator[str]:
@@ -87,7 +95,8 @@ def predicted(context: Context) -> dict[str, Any]:
             "top-1 on the images looked at": f"{correct:.0%}",
             "misclassified and left out": f"{np.sum(~right)} of {len(right)} images",
         }
-        left = {*search.labels.tolist(), *context.split.validation.labels.tolist()}
+        parts = (search, context.split.selection, context.split.validation)
+        left = {label for part in parts for label in part.labels.tolist()}
         gone = [_class_name(context.model, k) for k in sorted({*labels.tolist()} - left)]
         if gone:
             more = f" and {len(gone) - ROWS} more" if len(gone) > ROWS else ""

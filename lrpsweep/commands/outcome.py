@@ -11,6 +11,7 @@ from typing import Any
 
 from lrpsweep.commands.composite_json import composite_document, write_composite
 from lrpsweep.composites.file import read_composite
+from lrpsweep.data.pinned import PartName
 from lrpsweep.errors import InputError
 from lrpsweep.report import write_report
 from lrpsweep.report.illustrations import read_illustrations, write_illustrations
@@ -18,7 +19,7 @@ from lrpsweep.results import Contender, StudyResults, contender
 from lrpsweep.study import StudySpec, identity
 from lrpsweep.sweep.study import load_results
 from lrpsweep.trial.candidates import candidate_of
-from lrpsweep.trial.context import Context, Given, SplitName, prepare
+from lrpsweep.trial.context import Context, Given, prepare
 from lrpsweep.trial.illustrate import illustrate
 from lrpsweep.trial.literature import baselines
 
@@ -105,7 +106,7 @@ def study_identity(context: Context) -> tuple[str, dict[str, Any]]:
 
     From version 2 on, without the validation images: more of them is the same study.
     """
-    names: list[SplitName] = ["search", "selection", "validation"]
+    names: list[PartName] = ["search", "selection", "validation"]
     parts = names if context.spec.version == 1 else names[:2]
     splits = [context.inputs(part) for part in parts]
     return identity(

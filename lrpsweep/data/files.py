@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from PIL import Image, ImageOps
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms import functional as transforms
 
+from lrpsweep.data.groups import Item
 from lrpsweep.errors import InputError
 from lrpsweep.study import Preprocess
 
@@ -35,6 +38,26 @@ def read_image(path: Path, preprocess: Preprocess) -> np.ndarray:
     with _decoding(name), Image.open(path, formats=FORMATS) as picture:
         upright = _upright(name, picture)
     return _fitted(name, upright, preprocess)
+
+
+def file_item(name: str, path: Path) -> Item:
+    """The picture in a file, known by its bytes. name: its id."""
+    return Item(name, partial(read_image, path), partial(_file_digest, path))
+
+
+def _file_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error}); expected an image") from error
+
+
+def pixel_digest(name: str, picture: Image.Image) -> str:
+    """SHA-256 of an open picture's size and pixels, before it is resized. name: for errors."""
+    with _decoding(name):
+        upright = _upright(name, picture)
+    return hashlib.sha256(repr(upright.size).encode() + upright.tobytes()).hexdigest()
 
 
 def prepare_image(name: str, picture: Image.Image, preprocess: Preprocess) -> np.ndarray:

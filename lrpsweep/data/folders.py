@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from lrpsweep.data.files import SUFFIXES, read_image
+from lrpsweep.data.files import SUFFIXES, file_item
 from lrpsweep.data.groups import Group, Item
 from lrpsweep.data.labels import Labels, assign_labels
 from lrpsweep.errors import InputError
@@ -45,8 +45,7 @@ def _groups(folder: Path) -> list[Group]:
 
 def _items(folder: Path, place: Path) -> list[Item]:
     return [
-        Item(path.relative_to(folder).as_posix(), partial(read_image, path))
-        for path in list_files(folder, place)
+        file_item(path.relative_to(folder).as_posix(), path) for path in list_files(folder, place)
     ]
 
 

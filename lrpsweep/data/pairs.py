@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -11,10 +12,9 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Subset
 
-from lrpsweep.data.files import prepare_image
+from lrpsweep.data.files import pixel_digest, prepare_image
 from lrpsweep.data.groups import Item
 from lrpsweep.errors import InputError
-from lrpsweep.study import Preprocess
 
 # Where data sets keep the labels of all their images, which spares decoding the images for them.
 _LABELS = ("targets", "labels", "_labels")
@@ -40,9 +40,18 @@ def items_by_label(pairs: Pairs, field: str, prefix: str) -> dict[int, list[Item
         labels = [_pair(pairs, index, field)[1] for index in range(len(pairs))]
     found: dict[int, list[Item]] = {}
     for index, label in enumerate(labels):
-        read = partial(_read, pairs, index, label, field, f"{prefix}/{index}")
-        found.setdefault(label, []).append(Item(f"{prefix}/{index}", read))
+        item = _item(f"{prefix}/{index}", partial(_fetched, pairs, index, label, field))
+        found.setdefault(label, []).append(item)
     return dict(sorted(found.items()))
+
+
+def _item(name: str, fetch: Callable[[], Image.Image]) -> Item:
+    """A picture that is fetched anew whenever it is read, or its digest is taken."""
+    return Item(
+        name,
+        lambda preprocess: prepare_image(name, fetch(), preprocess),
+        lambda: pixel_digest(name, fetch()),
+    )
 
 
 def _kept_labels(pairs: Any) -> list[int] | None:
@@ -93,16 +102,14 @@ def _type(value: object) -> str:
     return type(value).__name__
 
 
-def _read(
-    pairs: Pairs, index: int, label: int, field: str, name: str, preprocess: Preprocess
-) -> np.ndarray:
+def _fetched(pairs: Pairs, index: int, label: int, field: str) -> Image.Image:
     image, found = _pair(pairs, index, field)
     if found != label:
         raise InputError(
             f"{field}: image {index} comes with label {found}, but stands with {label} in the data "
             "set's list of labels; expected one label"
         )
-    return prepare_image(name, _picture(f"{field}: image {index}", image), preprocess)
+    return _picture(f"{field}: image {index}", image)
 
 
 def _picture(place: str, image: object) -> Image.Image:

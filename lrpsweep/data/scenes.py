@@ -17,11 +17,12 @@ from typing import Literal
 
 import numpy as np
 
-Part = Literal["train", "test", "search", "validation"]
+Part = Literal["train", "test", "search", "validation", "selection"]
 Array = np.ndarray
 
 SIZE = 64
-PARTS: tuple[Part, ...] = ("train", "test", "search", "validation")
+# A part's place here is in the seed of its scenes: further parts come last.
+PARTS: tuple[Part, ...] = ("train", "test", "search", "validation", "selection")
 _PIXELS = np.arange(SIZE) + 0.5
 _REACH = 1.6  # radii from its centre that nothing exceeds
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lrpsweep.data.files import read_image
+from lrpsweep.data.files import file_item
 from lrpsweep.data.groups import Group, Item
 from lrpsweep.errors import InputError
 from lrpsweep.study import DataSpec, resolve_path
@@ -54,7 +54,7 @@ def table_groups(spec: DataSpec, base: Path) -> list[Group]:
 
 
 def _items(root: Path, rows: list[Row]) -> list[Item]:
-    return [Item(row.path, partial(read_image, root / row.path)) for row in rows]
+    return [file_item(row.path, root / row.path) for row in rows]
 
 
 def _rows(table: Path) -> list[Row]:

@@ -98,9 +98,11 @@ class ModelSpec(Frozen):
 
 
 class SplitSpec(Frozen):
-    """How many images are searched on and how many are kept for validation; disjoint."""
+    """How many images are searched on, how many the best of the search are compared on, and how
+    many are kept for validation; disjoint."""
 
     search: Positive
+    selection: NotNegative = 0
     validation: NotNegative
     seed: Seed = 0
 

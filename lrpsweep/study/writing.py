@@ -85,24 +85,26 @@ PROPOSED: Mapping[str, Dimension] = {
     "epsilon": Log(log=(1e-3, 1.0), zero=True, points=7),
     "alpha": Choice(choice=(1, 2)),
 }
-MOST_IMAGES = 32
+MOST_SEARCHED, MOST_SELECTED, MOST_VALIDATED = 32, 16, 64
+LEAST_TO_SELECT = 40  # images, below which none are spared for the selection
 MOST_GRID_NAMES = 2
 
 _TEMPLATE = """\
 # Check it with `lrpsweep validate`, then `lrpsweep run`. All keys: see the README.
-version: 1
+version: 2
 name: {name}
 model: {model}
 data:
   folder: {folder}    # one folder of images for each class; ${{VAR}} may stand here
   labels: {labels}    # what folder names are: index | name | a map {{folder: class}}
   target: label    # the class that is explained: label | prediction | a class
-  # Composites are compared on the search images, the best is judged on the validation images:
-  # fewer than 20 of those decide nothing.
-  split: {{search: {searched}, validation: {validated}, seed: 0}}
+  # Composites are compared on the search images, the five best of them on the selection images
+  # (0: not at all). The nominee is judged on the validation images: fewer than 20 decide nothing.
+  split: {{search: {search}, selection: {selection}, validation: {validation}, seed: 0}}
 {blocks}
 evaluation: {{patch: {patch}}}    # pixels; the rest as in protocol `default`
-objective: auc_morf    # or auc_lerf, srg; the direction is known
+objective: srg    # LeRF − MoRF; or auc_lerf, auc_morf; the direction is known
+guards: {{auc_morf: 2.5}}    # per cent of the range by which the nominee may be behind the best
 {sampler}
 run: {{device: auto, cpus: 1, gpus: 0, cache_gb: 2}}    # changes no result
 """
@@ -131,6 +133,17 @@ def _names(blocks: Sequence[Block]) -> dict[str, None]:
     return dict.fromkeys(name for value in given for name in names_in(value))
 
 
+def shared_out(images: int) -> tuple[int, int, int]:
+    """How many of the images to search on, to select on and to validate on: as 2 to 1 to 4, at
+    most 32, 16 and 64; as 1 to 0 to 2 where there are few. One is searched on in any case."""
+    if images < LEAST_TO_SELECT:
+        search, selection = max(1, images // 3), 0
+    else:
+        search = min(MOST_SEARCHED, images * 2 // 7)
+        selection = min(MOST_SELECTED, images // 7)
+    return search, selection, min(MOST_VALIDATED, images - search - selection)
+
+
 def init_text(
     *,
     name: str,
@@ -143,18 +156,18 @@ def init_text(
 ) -> str:
     """A commented study, ready to be edited.
 
-    images: how many there are; a half of them, at most 32, is searched on and as many are kept
-    for validation.
+    images: how many there are; `shared_out` divides them.
     """
-    searched = max(1, min(MOST_IMAGES, images // 2))
+    search, selection, validation = shared_out(images)
     few = len(_names(blocks)) <= MOST_GRID_NAMES
     return _TEMPLATE.format(
         name=_flow(name),
         model=_flow(model.model_dump(exclude_unset=True)),
         folder=_flow(folder),
         labels=_flow(labels),
-        searched=searched,
-        validated=min(searched, images - searched),
+        search=search,
+        selection=selection,
+        validation=validation,
         blocks=blocks_text(blocks),
         patch=patch,
         sampler="sampler: {name: grid, seed: 0}    # or tpe, random: these want `trials: N`"

@@ -172,7 +172,7 @@ def run_study(
     spec = plan.spec
     store = create_store(_url(spec, runs_dir), spec.name, plan.direction)
     with contextlib.closing(store), hold(store, takeover=takeover):
-        _check_identity(store, plan)
+        _check_identity(store, plan, runs_dir)
         if retry_failed:
             store.retry_failed()
         _write_facts(store, plan, runs_dir)
@@ -185,7 +185,7 @@ def run_study(
         return read_results(store)
 
 
-def _check_identity(store: Store, plan: Plan) -> None:
+def _check_identity(store: Store, plan: Plan, runs_dir: Path) -> None:
     """A study that has begun may not change; before its first trial, it may."""
     stored = store.get("identity")
     if stored is None or not store.history():
@@ -195,7 +195,8 @@ def _check_identity(store: Store, plan: Plan) -> None:
         raise InputError(
             f"{plan.spec.path}: study '{store.name}' was changed after its first trial, so its "
             "trials could not be compared: " + "; ".join(changed) + ". Expected the study as it "
-            "was; give the changed one another name."
+            f"was, which is kept as {runs_dir / plan.spec.name / 'study.yaml'}; give the changed "
+            "one another name."
         )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,7 +26,7 @@ from lrpsweep.attribution.methods import METHODS, Method
 from lrpsweep.composites import Composite, preset
 from lrpsweep.composites.file import composite_of
 from lrpsweep.data import Inputs, Pinned, Split, load_inputs
-from lrpsweep.data.pinned import Marks
+from lrpsweep.data.pinned import Marks, PartName
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, Setting
 from lrpsweep.models import Model, load_model
@@ -35,8 +35,6 @@ from lrpsweep.results import Candidate
 from lrpsweep.study import Space, StudySpec, first_point, free, resolve_path
 from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.classes import count_classes, explained_classes, predictions
-
-SplitName = Literal["search", "selection", "validation"]
 
 
 @dataclass(frozen=True)
@@ -49,7 +47,7 @@ class Task:
     """
 
     candidate: Candidate
-    split: SplitName = "search"
+    split: PartName = "search"
     objectives: tuple[str, ...] = ()
     perturbation: str | None = None
     control: bool = False
@@ -59,7 +57,7 @@ class Task:
 class Chunk:
     """Images of a split that are explained together: from `first` on, up to `last` exclusive."""
 
-    split: SplitName
+    split: PartName
     first: int
     last: int
 
@@ -102,7 +100,7 @@ class Packed:
     spec: StudySpec
     model: Model
     split: Split
-    targets: Mapping[SplitName, np.ndarray]
+    targets: Mapping[PartName, np.ndarray]
     registered: Mapping[str, Sequence[Any]] = field(default_factory=registered_by_hand)
 
     def unpack(self, device: str) -> Context:
@@ -139,7 +137,7 @@ class Context:
     layers: tuple[LayerInfo, ...]
     engine: Engine
     split: Split
-    targets: Mapping[SplitName, np.ndarray]
+    targets: Mapping[PartName, np.ndarray]
     fill: np.ndarray
     device: str
     batch: int
@@ -156,10 +154,9 @@ class Context:
         """Threads that perturb images while others are scored."""
         return max(1, int(self.spec.run.cpus))
 
-    def inputs(self, split: SplitName) -> Inputs:
+    def inputs(self, split: PartName) -> Inputs:
         """The images of one split."""
-        found: Inputs = getattr(self.split, split)
-        return found
+        return self.split.parts[split]
 
     def composite(self, candidate: Candidate) -> Composite:
         """The composite that a candidate of LRP explains with."""
@@ -191,7 +188,7 @@ class Context:
         """The protocol by which the study judges heatmaps."""
         return PROTOCOLS[self.spec.evaluation.protocol]
 
-    def setting(self, split: SplitName, perturbation: str | None = None) -> Setting:
+    def setting(self, split: PartName, perturbation: str | None = None) -> Setting:
         """What the protocol is told of a split; perturbation: another one than the study's."""
         evaluation, preprocess = self.spec.evaluation, self.model.preprocess
         if perturbation is not None:
@@ -281,7 +278,7 @@ def _prepared(spec: StudySpec, device: str, given: Given, begun_on: Mapping[str,
     height, width = split.search.images.shape[1:3]
     PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
     _check_needs(spec, split)
-    targets: dict[SplitName, np.ndarray] = {
+    targets: dict[PartName, np.ndarray] = {
         name: explained_classes(spec, model, part, count) for name, part in split.parts.items()
     }
     context = Packed(spec, model, split, targets).unpack(device)

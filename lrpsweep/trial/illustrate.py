@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lrpsweep.data.pinned import PartName
 from lrpsweep.evaluation import ORDERS, perturbed
 from lrpsweep.results import Candidate, Illustrations
 from lrpsweep.study import free
 from lrpsweep.trial.candidates import named, tuned
-from lrpsweep.trial.context import Chunk, Context, SplitName, Task
+from lrpsweep.trial.context import Chunk, Context, Task
 from lrpsweep.trial.states import perturbation_series
 
 MOST_IMAGES = 6
@@ -24,7 +25,7 @@ def illustrate(context: Context, chosen: Candidate, baseline: str) -> Illustrati
 
     chosen: what is recommended, of LRP.
     """
-    split: SplitName = "validation" if len(context.split.validation.images) else "search"
+    split: PartName = "validation" if len(context.split.validation.images) else "search"
     inputs = context.inputs(split)
     count = min(MOST_IMAGES, len(inputs.images))
     values = chosen.settings.get("values") or context.some_values
@@ -44,7 +45,7 @@ def illustrate(context: Context, chosen: Candidate, baseline: str) -> Illustrati
     )
 
 
-def _heatmaps(context: Context, split: SplitName, candidate: Candidate, count: int) -> np.ndarray:
+def _heatmaps(context: Context, split: PartName, candidate: Candidate, count: int) -> np.ndarray:
     explanation = context.explain(context.bind(candidate), Chunk(split, 0, count))
     found: np.ndarray = explanation.heatmaps.cpu().numpy()
     return found
@@ -61,7 +62,7 @@ def _halfway(context: Context, task: Task, relevance: Tensor) -> np.ndarray:
 
 
 def _grid(
-    context: Context, split: SplitName, values: Mapping[str, Any]
+    context: Context, split: PartName, values: Mapping[str, Any]
 ) -> tuple[tuple[str, ...], tuple[Any, ...], tuple[Any, ...], np.ndarray]:
     """Heatmaps of the first image over the first two searched names, the others at their best.
 

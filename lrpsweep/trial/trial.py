@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lrpsweep.attribution import BlockBalance, Explanation, LayerRule, doubtful, mixes_images
+from lrpsweep.data.pinned import PartName
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import (
     MEASURES,
@@ -31,7 +32,7 @@ from lrpsweep.evaluation import (
 )
 from lrpsweep.evaluation.orders import RANDOM
 from lrpsweep.results import TrialResult
-from lrpsweep.trial.context import BoundCandidate, Chunk, Context, SplitName, Task
+from lrpsweep.trial.context import BoundCandidate, Chunk, Context, Task
 from lrpsweep.trial.states import perturbation_series, score_images, state_counts
 
 EXPLAINED_AT_ONCE = 16
@@ -86,7 +87,7 @@ class _ChunkResult:
     seconds: Mapping[str, float]
 
 
-def _chunks(images: int, split: SplitName, size: int) -> Iterator[Chunk]:
+def _chunks(images: int, split: PartName, size: int) -> Iterator[Chunk]:
     if not images:
         raise InputError(f"data.split.{split}: 0 images; expected at least 1")
     for first in range(0, images, size):

@@ -56,7 +56,7 @@ def test_a_first_study_counts_the_images_that_are_loaded(tmp_path: Path) -> None
     fill(tmp_path / "images" / "1", 2)
     target = tmp_path / "my study (é).yaml"
     found = parse_study(propose_study("scenes", None, tmp_path / "images", target), target)
-    assert (found.data.split.search, found.data.split.validation) == (2, 2)
+    assert (found.data.split.search, found.data.split.validation) == (1, 4)
     assert found.name == "my-study-"
 
 

@@ -149,7 +149,7 @@ TO_FLOAT = T.Compose([T.ToTensor(), T.Normalize((0.5,) * 3, (0.5,) * 3)])
         ([(PIXELS[0], "cat")], r"the label of image 0 is of type str"),
         (Broken(), r"image \d+ cannot be fetched \(KeyError: 'no such photo'\)"),
         (Photos(shift=1), r"image \d+ comes with label \d, but stands with \d in the data set's"),
-        ((PIXELS[:4], LABELS[:4]), r"6 search and 3 validation .* has 4 in the 3"),
+        ((PIXELS[:4], LABELS[:4]), r"6 search, 0 selection and 3 validation .* has 4 in the 3"),
         ((PIXELS[[0] * 9], LABELS[:9]), r"has the same pixels as search image 'python/"),
     ],
 )

@@ -128,7 +128,9 @@ def test_a_class_that_the_model_does_not_have_is_refused(
 
 
 def test_too_few_images_are_counted(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"10 search and 6 validation .* has 15 in the 3"):
+    with pytest.raises(
+        InputError, match=r"data\.split: 10 search, 0 selection and 6 validation .* 15 in the 3"
+    ):
         load(folder, 10, 6)
 
 
@@ -249,7 +251,8 @@ def test_too_few_images_that_may_be_used_are_counted(folder: Path) -> None:
     none = lambda images, labels: np.zeros(len(labels), bool)  # noqa: E731
     with pytest.raises(
         InputError,
-        match=r"data\.misclassified: of the 15 images .*, 15 are misclassified .*; 0 remain, .* 5;",
+        match=r"data\.misclassified: of the 15 images .*, 15 are misclassified .*; 0 remain, .* 5 "
+        r"are needed \(data\.split: 3 search, 0 selection and 2 validation images\)",
     ):
         left_out(folder, 3, 2, none)
 

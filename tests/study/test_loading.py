@@ -109,8 +109,8 @@ BAD = {
     "unknown key": (["nam=1"], "nam: unknown key; expected one of version, name.*Did you mean"),
     "unknown inner key": (
         ["data.split.serach=1"],
-        "data.split.serach: unknown key; expected one of search, validation, seed. Did you mean "
-        "'search'?",
+        "data.split.serach: unknown key; expected one of search, selection, validation, seed. Did "
+        "you mean 'search'?",
     ),
     "unknown key of a block": (
         ["composite.early.gama=1"],

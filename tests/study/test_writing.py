@@ -16,6 +16,8 @@ from lrpsweep.study import (
     resolve_path,
     write_study,
 )
+from lrpsweep.study.writing import shared_out
+from lrpsweep.study.yaml_text import read_yaml
 
 PROPOSED = (
     propose_block("pixel", ("features.0",), "z_box"),
@@ -26,7 +28,7 @@ PROPOSED = (
 VGG = ModelSpec(torchvision="vgg16", weights=None)
 
 
-def proposed(path, **changes):
+def proposed_text(**changes):
     known = {
         "name": "mine",
         "model": VGG,
@@ -36,7 +38,11 @@ def proposed(path, **changes):
         "patch": 8,
         "blocks": PROPOSED,
     }
-    return parse_study(init_text(**(known | changes)), path)
+    return init_text(**(known | changes))
+
+
+def proposed(path, **changes):
+    return parse_study(proposed_text(**changes), path)
 
 
 def test_a_proposed_study_is_valid_and_commented(tmp_path):
@@ -45,7 +51,6 @@ def test_a_proposed_study_is_valid_and_commented(tmp_path):
     assert list(spec.search) == ["early.gamma", "late.gamma"]
     assert spec.composite.blocks == PROPOSED
     assert spec.composite.blocks[2].layers == ("features.18", "features.19..features.30")
-    assert (spec.data.split.search, spec.data.split.validation) == (32, 32)
     assert spec.sampler.name == "grid"
     assert spec.text.count("#") > 8
 
@@ -64,11 +69,39 @@ def test_many_hyperparameters_are_not_put_on_a_grid(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("images", "split"), [(1, (1, 0)), (2, (1, 1)), (5, (2, 2)), (64, (32, 32))]
+    ("images", "split"),
+    [
+        (1, (1, 0, 0)),
+        (2, (1, 0, 1)),
+        (5, (1, 0, 4)),
+        (39, (13, 0, 26)),
+        (40, (11, 5, 24)),
+        (64, (18, 9, 37)),
+        (112, (32, 16, 64)),
+        (5000, (32, 16, 64)),
+    ],
 )
-def test_few_images_are_shared_out(tmp_path, images, split):
-    found = proposed(tmp_path / "mine.yaml", images=images).data.split
-    assert (found.search, found.validation) == split
+def test_images_are_shared_out(images, split):
+    found = read_yaml(proposed_text(images=images))["data"]["split"]
+    assert found == dict(zip(("search", "selection", "validation"), split, strict=True)) | {
+        "seed": 0
+    }
+
+
+@given(st.integers(2, 300))
+def test_a_proposal_has_images_to_search_and_to_validate_and_uses_no_more_than_there_are(images):
+    search, selection, validation = shared_out(images)
+    assert search >= 1
+    assert validation >= search
+    assert search >= selection
+    assert (selection > 0) == (images >= 40)
+    assert search + selection + validation == min(images, 112)
+
+
+def test_a_proposed_study_is_guarded():
+    found = read_yaml(proposed_text())
+    assert (found["version"], found["objective"]) == (2, "srg")
+    assert found["guards"] == {"auc_morf": 2.5}
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1))

@@ -99,7 +99,10 @@ def test_the_selection_images_choose_among_the_finalists_only() -> None:
     searched = [("trial 0", 0.2, 1.9), ("trial 1", 0.2, 1.8), ("trial 2", 0.2, 1.7)]
     searched += [(f"trial {n}", 0.2, 1.7 - 0.1 * n) for n in range(3, 7)]
     selected = ballot(
-        *((label, 0.3, lerf) for (label, _, _), lerf in zip(searched[:5], (1, 2, 3, 2, 2)))
+        *(
+            (label, 0.3, lerf)
+            for (label, _, _), lerf in zip(searched[:5], (1, 2, 3, 2, 2), strict=True)
+        )
     )
     found = nominate(ballot(*searched), SRG, selected=selected)
     assert [one.label for one in found.finalists] == [f"trial {n}" for n in range(5)]
