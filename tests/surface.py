@@ -20,7 +20,7 @@ NAMES = ("embedded", "squeezenet", "resnet20")
 class Surface:
     """C candidates on the N images of a pool: first the trials of a grid, then the published.
 
-    scores: (C, N) by measure. random: (N,) by measure, of a random order. barred: by candidate, why.
+    scores: (C, N) by measure. random: (N,) by measure, of a random order. barred: why, if so.
     """
 
     contenders: tuple[Contender, ...]
