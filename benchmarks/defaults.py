@@ -7,7 +7,7 @@ trials and the published composites; the other half is the truth. Compared are
 
 - A: TPE optimises AUC (MoRF); nominated is the highest SRG within the guard and above the floor;
 - B: TPE optimises SRG; nominated in the same way;
-- B without floor, and B without guard;
+- B without floor, with a wider guard, and without one;
 - MoRF alone: TPE optimises AUC (MoRF), and the lowest is nominated, whatever else it does.
 
 `all` in the place of a budget is the whole grid, on which A and B are the same. Columns: the
@@ -48,6 +48,8 @@ RULES: dict[str, tuple[Measure, Criteria]] = {
     A: (MORF, FULL),
     B: (SRG, FULL),
     "B without floor": (SRG, Criteria(SRG, GUARD, floor=False)),
+    "B, guard 5 %": (SRG, Criteria(SRG, {"auc_morf": 5.0}, floor=True)),
+    "B, guard 10 %": (SRG, Criteria(SRG, {"auc_morf": 10.0}, floor=True)),
     "B without guard": (SRG, Criteria(SRG, {}, floor=True)),
     "MoRF alone": (MORF, Criteria(MORF, {}, floor=False)),
 }
