@@ -10,14 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lrpsweep.attribution import (
-    RULES,
-    UNEXPLAINED,
-    Engine,
-    Explanation,
-    LayerInfo,
-    LayerRule,
-)
+from lrpsweep.attribution import RULES, UNEXPLAINED, Engine, Explanation, LayerInfo, LayerRule
 from lrpsweep.composites import Composite, preset, select_layers
 from lrpsweep.composites.file import check_composite, composite_of, read_composite
 from lrpsweep.errors import InputError, WorkError, guess

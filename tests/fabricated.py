@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from lrpsweep.evaluation import MEASURES, auc
 from lrpsweep.results import (
+    RANDOM_ORDER,
     Axis,
     Comparison,
+    Contender,
     Finalist,
     Illustrations,
+    Nomination,
     Recommendation,
     StudyResults,
     TrialRecord,
     TrialResult,
 )
+from lrpsweep.sweep.nomination import Ballot, Criteria, nominate
+from lrpsweep.sweep.statement import Compared, state
+from lrpsweep.sweep.statistics import level_of, mean_interval
 
 SMALL_STUDY = """\
 version: 1
@@ -275,6 +283,184 @@ def fabricate_study(**changes: Any) -> StudyResults:
         composite=COMPOSITE,
     )
     return dataclasses.replace(study, **changes)
+
+
+CRITERIA = Criteria(MEASURES["srg"], {"auc_morf": 2.5}, floor=True)
+LITERATURE = {"decreasing_gamma": 2.1, "epsilon_gamma_box": 1.9, "epsilon_plus": 3.0}
+PARTS = {"search": 32, "selection": 16, "validation": 40}
+CHANCE = 4.0
+
+
+def two_sided(quality: float, seed: int, part: str = "search", chance: bool = False) -> TrialResult:
+    """As `trial_result`, from both ends; images differ in the same way for every candidate."""
+    images, noise = PARTS[part], np.random.default_rng(seed)
+    level = np.random.default_rng(len(part)).normal(14, 2, (images, 1)) - 1
+    flipped = np.minimum(np.arange(17) ** 2, 256) / 256
+    kept = {"morf": np.exp(-flipped * 12 / quality), "lerf": 1 - flipped ** (6 / quality)}
+    if chance:
+        kept = {"morf": kept["morf"]}
+    curves = {
+        order: 1 + level * share + noise.normal(0, 0.5, (images, 17))
+        for order, share in kept.items()
+    }
+    if chance:
+        curves["lerf"] = curves["morf"]
+    areas = {order: auc(found) for order, found in curves.items()}
+    low, high = np.quantile(curves["morf"], [0.25, 0.75], axis=0)
+    return dataclasses.replace(
+        trial_result(quality, seed),
+        objectives=("srg", "auc_morf", "auc_lerf"),
+        measures={
+            "srg": areas["lerf"] - areas["morf"],
+            "auc_morf": areas["morf"],
+            "auc_lerf": areas["lerf"],
+        },
+        curve=curves["morf"].mean(0),
+        curve_low=low,
+        curve_high=high,
+        flipped=flipped,
+        curves={"lerf": curves["lerf"].mean(0)},
+    )
+
+
+def _quality(trial: TrialRecord) -> float:
+    early, late = (place(value) for value in trial.values.values())
+    far = (early + 0.8) ** 2 + 0.6 * (late + 1.6) ** 2
+    return 1.5 + 0.03 * far + 0.01 * far**2
+
+
+def concluded_study(
+    literature: Mapping[str, float] = LITERATURE,
+    *,
+    chance: float = CHANCE,
+    validated: float | None = 1.5,
+    look: int = 1,
+    current: str = "",
+) -> StudyResults:
+    """A study with nomination and statement, as the sweep makes them of fabricated scores.
+
+    literature: by name, the quality of published composites; chance: that of a random order.
+    validated: the nominee's on the validation images; None: there are none.
+    """
+    trials = tuple(
+        trial
+        if trial.result is None
+        else dataclasses.replace(trial, result=two_sided(_quality(trial), n))
+        for n, trial in enumerate(grid_trials())
+    )
+    published = {name: two_sided(q, 100 + n) for n, (name, q) in enumerate(literature.items())}
+    random = two_sided(chance, 99, chance=True)
+    nomination = _nomination(trials, literature, published, random, chance)
+    nominee = nomination.nominee
+    found = None
+    if nominee is not None and validated is not None:
+        found = _judged(nomination, nominee, literature, chance, validated, look, current)
+    return fabricate_study(
+        objective="srg",
+        direction="maximize",
+        trials=trials,
+        nomination=nomination,
+        recommendation=found,
+        literature=published,
+        random=random,
+        composite=None if nominee is None else COMPOSITE,
+    )
+
+
+def _nomination(
+    trials: tuple[TrialRecord, ...],
+    literature: Mapping[str, float],
+    published: Mapping[str, TrialResult],
+    random: TrialResult,
+    chance: float,
+) -> Nomination:
+    complete = [t for t in trials if t.result is not None]
+    contenders = [
+        Contender(f"trial {t.number}", t.number, t.values, t.literature) for t in complete
+    ]
+    results = [t.result for t in complete if t.result is not None] + list(published.values())
+    qualities = [_quality(t) for t in complete] + list(literature.values())
+    contenders += [Contender(name, published=name) for name in published]
+    ballot = _ballot(contenders, results, random)
+    first = nominate(ballot, CRITERIA, AXES)
+    places = [[c.label for c in contenders].index(one.label) for one in first.finalists]
+    if not places:
+        return first
+    again = [two_sided(qualities[row], 200 + row, "selection") for row in places]
+    chosen = [contenders[row] for row in places]
+    selected = _ballot(chosen, again, two_sided(chance, 98, "selection", chance=True))
+    return nominate(ballot, CRITERIA, AXES, selected)
+
+
+def _ballot(contenders: list[Contender], results: list[TrialResult], random: TrialResult) -> Ballot:
+    measures = [measure.name for measure in CRITERIA.measures]
+    return Ballot(
+        tuple(contenders),
+        {name: np.stack([result.measures[name] for result in results]) for name in measures},
+        random.measures,
+        ((),) * len(contenders),
+    )
+
+
+def _judged(
+    nomination: Nomination,
+    nominee: Contender,
+    literature: Mapping[str, float],
+    chance: float,
+    validated: float,
+    look: int,
+    current: str,
+) -> Recommendation:
+    ours = two_sided(validated, 300, "validation")
+    others = {
+        name: two_sided(quality, 301 + n, "validation")
+        for n, (name, quality) in enumerate(literature.items())
+        if name != nominee.published
+    }
+    objective, guard = (
+        Compared(
+            name,
+            MEASURES[name].title,
+            MEASURES[name].direction,
+            nomination.ranges[name],
+            ours.measures[name],
+            {other: result.measures[name] for other, result in others.items()},
+        )
+        for name in ("srg", "auc_morf")
+    )
+    found = state(objective, [guard], look=look, seed=0, published=nominee.published)
+    interval = mean_interval(ours.scores, 0)
+    control = two_sided(chance, 97, "validation", chance=True)
+    everyone = {nominee.label: ours, **others, RANDOM_ORDER: control}
+    return Recommendation(
+        number=nominee.number,
+        values=nominee.values,
+        published=nominee.published,
+        validation_images=len(ours.scores),
+        mean=interval.mean,
+        low=interval.low,
+        high=interval.high,
+        comparisons=found.comparisons,
+        verdict=found.verdict,
+        sentence=found.sentence,
+        finalists=tuple(
+            Finalist(
+                label,
+                nominee.number if label == nominee.label else None,
+                nominee.values if label == nominee.label else {},
+                {name: float(scores.mean()) for name, scores in result.measures.items()},
+            )
+            for label, result in everyone.items()
+        ),
+        warnings=("AUC (LeRF) is 10.9, below the 11.1 of epsilon_gamma_box.",),
+        bounds=found.bounds,
+        look=look,
+        level=level_of(look),
+        ahead=found.ahead,
+        images_for_better=found.images_for_better,
+        images_for_as_good=found.images_for_as_good,
+        current=current,
+    )
 
 
 def one_validation_image(study: StudyResults) -> StudyResults:

@@ -45,7 +45,6 @@ OTHER_THINGS = {
     "sweep/study.py": {"identity"},
     "sweep/samplers/random.py": {"random"},  # the sampler beside the order
     "composites/selectors.py": {"default"},  # the block that takes what others leave
-    "composites/file.py": {"default"},  # a keyword of JSON's schema
     "evaluation/patches.py": {"linear"},  # the schedule
     "evaluation/protocols/default.py": {"linear"},
     "study/dimensions.py": {"linear"},  # the kind of range

@@ -13,7 +13,6 @@ from lrpsweep.attribution.lrp.balance import per_image
 from lrpsweep.attribution.lrp.engine import Engine, full_precision
 from lrpsweep.attribution.lrp.explanation import Explanation
 from lrpsweep.attribution.lrp.rules import Parameter
-from lrpsweep.errors import InputError
 from lrpsweep.registry import Registry
 
 
@@ -38,12 +37,7 @@ class Method:
         defaults = {parameter.name: parameter.default for parameter in self.parameters}
         resolved = defaults | dict(settings)
         for parameter in self.parameters:
-            value = resolved[parameter.name]
-            if value is None or not parameter.allows(value):
-                raise InputError(
-                    f"method {self.name}.{parameter.name}: found {value}; expected "
-                    f"{parameter.requirement}"
-                )
+            parameter.check(resolved[parameter.name], f"method {self.name}")
         return resolved
 
 

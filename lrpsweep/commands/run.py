@@ -18,6 +18,7 @@ from lrpsweep.commands.outcome import image_marks, study_identity, write_outcome
 from lrpsweep.commands.status import remarkable
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.report.mlflow import Publisher
+from lrpsweep.report.words import stability_sentence
 from lrpsweep.results import Contender, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, plugins_used
 from lrpsweep.sweep.search import Estimate, Observer, Progress, Silent
@@ -151,16 +152,8 @@ class _Publishing:
 
 def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
     """What a finished run says on the console about its result."""
-    best = results.ranked()[0]
-    assert best.result is not None
     folder = runs_dir / results.name
-    lines = [
-        f"Best of {len(results.complete)} trials on the search images: trial {best.number} "
-        f"({_shown(best.values)}), {results.objective} {best.result.value:.4g} ± "
-        f"{best.result.stderr:.2g}.",
-        *_nomination_lines(results),
-        *_statement_lines(results),
-    ]
+    lines = [*_nomination_lines(results), *_statement_lines(results)]
     lines += [f"{count} trials {what}." for what, count in remarkable(results).items()]
     failed = len(results.trials) - len(results.complete)
     if failed:
@@ -171,18 +164,26 @@ def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
 
 
 def _nomination_lines(results: StudyResults) -> list[str]:
-    found = results.nomination
-    if found is None:
-        return []
-    named = f"Nominee: {_named(found.nominee)}. " if found.nominee else ""
-    lines = [named + found.sentence]
-    if found.stability is not None:
-        again = found.stability
-        lines.append(
-            f"Search images drawn again {again.draws} times nominate the same in "
-            f"{again.same:.0%}, the same region in {again.region:.0%}."
-        )
+    """Who is nominated, or the best trial of a study that has no nomination."""
+    one, nomination = results.nominee, results.nomination
+    lines = [] if one is None else [f"{_heading(results, one)}."]
+    if nomination is not None:
+        lines.append(nomination.sentence)
+        if nomination.stability is not None:
+            lines.append(stability_sentence(nomination.stability))
     return lines
+
+
+def _heading(results: StudyResults, one: Contender) -> str:
+    """'Nominee of 50 trials: trial 12 (gamma1 0.1), srg 2.1 ± 0.3 on 32 search images'."""
+    result = results.result_of(one)
+    assert result is not None
+    word = "Best" if results.nomination is None else "Nominee"
+    values = f" ({_shown(one.values)})" if one.values else ""
+    return (
+        f"{word} of {len(results.complete)} trials: {one.label}{values}, {results.objective} "
+        f"{result.value:.4g} ± {result.stderr:.2g} on {len(result.scores)} search images"
+    )
 
 
 def _statement_lines(results: StudyResults) -> list[str]:
@@ -200,10 +201,6 @@ def _statement_lines(results: StudyResults) -> list[str]:
         ),
         *(f"Warning: {warning}" for warning in found.warnings),
     ]
-
-
-def _named(one: Contender) -> str:
-    return f"{one.label} ({_shown(one.values)})" if one.values else one.label
 
 
 def _shown(values: Mapping[str, Any]) -> str:

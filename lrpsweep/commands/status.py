@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from lrpsweep.report.words import nominated_since
 from lrpsweep.results import StudyResults
 from lrpsweep.study import StudySpec
 from lrpsweep.sweep.study import load_results
@@ -29,9 +30,26 @@ def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
             "standard error": best.result.stderr,
             **{f"best {name}": value for name, value in best.values.items()},
         }
-    if results.recommendation is not None:
-        status["verdict"] = results.recommendation.sentence
-    return status
+    return status | conclusion(results, validates=bool(spec.data.split.validation))
+
+
+def conclusion(results: StudyResults, *, validates: bool) -> dict[str, str]:
+    """Who is nominated and what may be said of it, or what of both is still to be found out.
+
+    validates: whether the study has validation images.
+    """
+    nomination, found = results.nomination, results.recommendation
+    if nomination is None and found is None:
+        over = sum(trial.state in ("complete", "failed") for trial in results.trials)
+        return {"nominee": "not yet"} if over >= results.planned and results.complete else {}
+    if nomination is not None and nomination.nominee is None:
+        return {"nominee": f"none: {nomination.sentence}"}
+    assert results.nominee is not None
+    since = nominated_since(results)
+    status = {"nominee": (since or results.nominee).label}
+    if found is not None and since is None:
+        return status | {"verdict": found.verdict, "statement": found.sentence}
+    return status | ({"verdict": "not yet"} if validates else {})
 
 
 def remarkable(results: StudyResults) -> dict[str, int]:

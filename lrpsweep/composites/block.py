@@ -21,14 +21,7 @@ from lrpsweep.composites.selectors import (
     layers_of,
     part_end,
 )
-from lrpsweep.composites.values import (
-    Bounds,
-    Number,
-    names_in,
-    number_of,
-    rounded,
-    value_of,
-)
+from lrpsweep.composites.values import Bounds, Number, names_in, reference, rounded
 from lrpsweep.errors import InputError
 from lrpsweep.registry import find_registry
 
@@ -98,7 +91,7 @@ class Block:
         stabilize = words.get("stabilize")
         if any(name not in values for name in names_in(stabilize)):
             return
-        without = value_of(stabilize, values) == NO_STABILIZER
+        without = _value(stabilize, values) == NO_STABILIZER
         for parameter in rule.parameters:
             if not (without and parameter.name == "stabilizer"):
                 yield from names_in(self.values.get(parameter.name))
@@ -109,48 +102,44 @@ class Block:
     def bind(self, values: Mapping[str, Any]) -> Block:
         """The block with every '$name' replaced by its value, and what its rule takes alone.
 
-        Raises KeyError for a name without a value, InputError for a parameter that is missing.
+        Raises KeyError for a name without a value, InputError as `Rule.resolve` does.
         """
         rule = self._rule(values)
-        words = {o: value_of(word, values) for o, word in self._words(rule).items()}
-        given = {p.name: self.values.get(p.name, p.default) for p in rule.parameters}
+        words = {option: _value(word, values) for option, word in self._words(rule).items()}
+        pooling = words.pop(POOLING, None)
+        given = {p.name: self.values[p.name] for p in rule.parameters if p.name in self.values}
         if words.get("stabilize") == NO_STABILIZER:
-            del words["stabilize"]
-            given["stabilizer"] = 0.0
-        for name, value in given.items():
-            if value is None:
-                raise InputError(
-                    f"composite.{self.name}.{name}: missing; expected a number, because the rule "
-                    f"is '{rule.name}'"
-                )
+            given.pop("stabilizer", None)  # whose name may have no value: see `names`
+        numbers = {name: _number(value, values) for name, value in given.items()}
+        settings = rule.resolve({**numbers, **words}, f"composite.{self.name}")
+        chosen = {**settings, POOLING: pooling}
         decaying = self.decay is not None and _decaying(rule)
-        decay = number_of(self.decay, values) if decaying else 1.0
-        usual = {option: variants[0] for option, variants in options_of(rule).items()}
+        decay = _number(self.decay, values) if decaying else 1.0
         return Block(
             self.name,
             tuple(bind_depths(selector, values) for selector in self.layers),
             rule.name,
-            {name: number_of(value, values) for name, value in given.items()},
-            {option: word for option, word in words.items() if word != usual[option]},
+            {parameter.name: settings[parameter.name] for parameter in rule.parameters},
+            {o.name: chosen[o.name] for o in rule.choices if chosen[o.name] not in (None, o.usual)},
             self.bounds if rule.bounded else None,
             None if decay == 1 else decay,
             self.moving or (bool(self.depths) and not self.published),
         )
 
     def _rule(self, values: Mapping[str, Any]) -> Rule:
-        return find_rule(value_of(self.rule, values), f"composite.{self.name}.rule")
+        return find_rule(_value(self.rule, values), f"composite.{self.name}.rule")
 
     def _words(self, rule: Rule) -> dict[str, str]:
         """The block's options that the rule takes, or the pools do."""
-        return {o: self.options[o] for o in options_of(rule) if o in self.options}
+        return {o.name: self.options[o.name] for o in rule.choices if o.name in self.options}
 
     def fill(self, known: Mapping[str, float | str]) -> Block:
         """The block with names replaced by numbers, or by names of a study: '$name' again."""
         return replace(
             self,
             layers=tuple(bind_depths(selector, known) for selector in self.layers),
-            values={name: value_of(value, known) for name, value in self.values.items()},
-            decay=value_of(self.decay, known),
+            values={name: _value(value, known) for name, value in self.values.items()},
+            decay=_value(self.decay, known),
         )
 
     def place(self, names: Sequence[str], layers: Sequence[LayerInfo]) -> Iterator[Block]:
@@ -166,9 +155,9 @@ class Block:
             yield block
             return
         depth = {layer.name: layer.depth for layer in layers}
-        decaying, decay = _decaying(self._rule({})), number_of(self.decay, {})
+        decaying, decay = _decaying(self._rule({})), _number(self.decay, {})
         for power, now in enumerate(sorted({depth[name] for name in names})):
-            own = {p: _decayed(number_of(self.values[p], {}), decay, power) for p in decaying}
+            own = {p: _decayed(_number(self.values[p], {}), decay, power) for p in decaying}
             yield replace(
                 block,
                 name=f"{self.name}.{power + 1}",
@@ -179,7 +168,7 @@ class Block:
     @property
     def numbers(self) -> dict[str, float]:
         """The values of a bound block."""
-        return {name: number_of(value, {}) for name, value in self.values.items()}
+        return {name: _number(value, {}) for name, value in self.values.items()}
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -208,10 +197,24 @@ class Block:
             found["block"],
             tuple(found["layers"]),
             found["rule"],
-            {name: number_of(value, {}) for name, value in found["hyperparameters"].items()},
+            {name: _number(value, {}) for name, value in found["hyperparameters"].items()},
             dict(found.get("options") or {}),
             bounds=bounds and (tuple(map(float, bounds["low"])), tuple(map(float, bounds["high"]))),
         )
+
+
+def _value(given: Any, values: Mapping[str, Any]) -> Any:
+    """What was given, or the value of the searched name that it stands for; in tuples, of each."""
+    if isinstance(given, tuple):
+        return tuple(_value(factor, values) for factor in given)
+    name = reference(given)
+    return given if name is None else values[name]
+
+
+def _number(given: Any, values: Mapping[str, Any]) -> float:
+    """A number, a searched one, or the product of several; 'inf' is infinite."""
+    found = _value(given, values)
+    return math.prod(map(float, found if isinstance(found, tuple) else (found,)))
 
 
 def _decaying(rule: Rule) -> list[str]:
@@ -220,17 +223,6 @@ def _decaying(rule: Rule) -> list[str]:
 
 def _decayed(value: float, decay: float, power: int) -> float:
     return value if math.isinf(value) else rounded(value * decay**power)
-
-
-def pooling_rules() -> tuple[str, ...]:
-    """What `pooling` may be: the rules for max pools, the usual one first."""
-    return tuple(rule.name for rule in find_registry("rule").values() if rule.pooling)
-
-
-def options_of(rule: Rule) -> dict[str, tuple[str, ...]]:
-    """What a block with the rule may choose, by option: the variants, the usual one first."""
-    own = {option.name: option.values for option in rule.options}
-    return own | ({POOLING: pooling_rules()} if rule.for_weights else {})
 
 
 @dataclass(frozen=True)

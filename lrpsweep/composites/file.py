@@ -1,49 +1,34 @@
 """composite.json: what a sweep recommends, as a file that others can check and use.
 
-Reading it imports no code and unpickles nothing: it is JSON, checked by the models below, from
-which its schema is generated. What a block may hold, they take from the table of rules.
+Reading it imports no code and unpickles nothing: it is JSON, checked by the models below and, of
+each block, by its rule.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    ValidationError,
-    WithJsonSchema,
-    create_model,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
-from lrpsweep.composites.block import NO_STABILIZER, Block, Composite, find_rule, options_of
-from lrpsweep.composites.values import HUGE, as_number
-from lrpsweep.errors import InputError, guess
-from lrpsweep.registry import find_registry
+from lrpsweep.composites.block import NO_STABILIZER, Block, Composite, find_rule
+from lrpsweep.composites.values import HUGE
+from lrpsweep.errors import InputError
 from lrpsweep.results import Verdict
 
 if TYPE_CHECKING:
-    from lrpsweep.attribution.lrp.rules import Parameter, Rule
+    from lrpsweep.attribution.lrp.rules import Option, Rule
 
 VERSION = 1
 LARGEST_FILE = 10 * 2**20
 
 
-def _absent() -> Any:
-    """A key that may be left out, but not be null."""
-
-    def without_default(schema: dict[str, Any]) -> None:
-        del schema["default"]
-
-    return Field(default=None, json_schema_extra=without_default)
+ABSENT: Any = None
+"""The default of a key that may be left out, but not be null: a default is not checked."""
 
 
 class _Part(BaseModel):
@@ -62,10 +47,10 @@ Pixels = Annotated[int, Field(ge=1, le=8000)]
 class ModelSource(_Part):
     """How to find the network again: one of four, and its weights."""
 
-    embedded: str = _absent()
-    torchvision: str = _absent()
-    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] = _absent()
-    python: Annotated[str, Field(min_length=1)] = _absent()
+    embedded: str = ABSENT
+    torchvision: str = ABSENT
+    factory: Annotated[str, Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_]\w*$")] = ABSENT
+    python: Annotated[str, Field(min_length=1)] = ABSENT
     weights: str | None = None
 
 
@@ -84,7 +69,7 @@ class TunedModel(_Part):
     source: ModelSource
     architecture: str
     fingerprint: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    classes: list[str] = _absent()
+    classes: list[str] = ABSENT
     input_size: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_length=2)]
     preprocess: ModelPreprocess
     pixel_low: Triple
@@ -99,12 +84,14 @@ class BlockBounds(_Part):
 
 
 class BlockDocument(_Part):
-    """A block, without what comes from the table of rules: `hyperparameters` and `options`."""
+    """A block. What `hyperparameters` and `options` may hold, the table of rules says."""
 
     block: str
     layers: Annotated[list[str], Field(min_length=1)]
     rule: str
-    bounds: BlockBounds = _absent()
+    hyperparameters: dict[str, Any]
+    options: dict[str, Any] = ABSENT
+    bounds: BlockBounds = ABSENT
 
 
 class SearchScore(_Part):
@@ -126,8 +113,8 @@ class BaselineScore(_Part):
     difference: float
     interval: Limits
     p: float | None
-    p_hochberg: float | None = _absent()
-    p_holm: float | None = _absent()
+    p_hochberg: float | None = ABSENT
+    p_holm: float | None = ABSENT
     better: bool
 
 
@@ -159,7 +146,7 @@ class NominationScore(_Part):
     selection_images: int
     ranges: dict[str, float]
     random_order: dict[str, float]
-    stability: DrawnAgain = _absent()
+    stability: DrawnAgain = ABSENT
 
 
 class ValidationScore(_Part):
@@ -172,13 +159,13 @@ class ValidationScore(_Part):
     sentence: str
     warnings: list[str]
     baselines: list[BaselineScore]
-    look: Annotated[int, Field(ge=1)] = _absent()
-    level: float = _absent()
-    bounds: list[BoundDocument] = _absent()
-    images_for_better: int | None = _absent()
-    images_for_as_good: int | None = _absent()
-    current: str = _absent()
-    scores: dict[str, dict[str, list[float]]] = _absent()
+    look: Annotated[int, Field(ge=1)] = ABSENT
+    level: float = ABSENT
+    bounds: list[BoundDocument] = ABSENT
+    images_for_better: int | None = ABSENT
+    images_for_as_good: int | None = ABSENT
+    current: str = ABSENT
+    scores: dict[str, dict[str, list[float]]] = ABSENT
 
 
 class ScoreDocument(_Part):
@@ -188,8 +175,8 @@ class ScoreDocument(_Part):
     objective: str
     direction: Literal["minimize", "maximize"]
     search: SearchScore
-    nomination: NominationScore = _absent()
-    validation: ValidationScore = _absent()
+    nomination: NominationScore = ABSENT
+    validation: ValidationScore = ABSENT
 
 
 class Parity(_Part):
@@ -199,9 +186,9 @@ class Parity(_Part):
     """
 
     against: str
-    images: Annotated[int, Field(ge=1)] = _absent()
-    largest_relative_difference: Annotated[float, Field(ge=0)] = _absent()
-    not_expressible: str = _absent()
+    images: Annotated[int, Field(ge=1)] = ABSENT
+    largest_relative_difference: Annotated[float, Field(ge=0)] = ABSENT
+    not_expressible: str = ABSENT
 
     @model_validator(mode="after")
     def _one_of_both(self) -> Parity:
@@ -219,11 +206,11 @@ class Provenance(_Part):
 
     study: str
     trial: int | None
-    published: str = _absent()
+    published: str = ABSENT
     values: dict[str, Any]
     spec_hash: str
     seed: int
-    device: str = _absent()
+    device: str = ABSENT
     versions: dict[str, Any]
 
 
@@ -232,67 +219,11 @@ class CompositeDocument(_Part):
 
     schema_version: Literal[1]
     model: TunedModel
-    blocks: Annotated[list[Any], Field(min_length=1)]
+    blocks: Annotated[list[BlockDocument], Field(min_length=1)]
     evaluation: dict[str, Any]
     result: ScoreDocument
-    parity: Parity = _absent()
+    parity: Parity = ABSENT
     provenance: Provenance
-
-
-def _one_of(names: Sequence[str]) -> Any:
-    """The type of a word that is one of these."""
-
-    def check(word: str) -> str:
-        if word not in names:
-            expected = f"one of {', '.join(names)}.{guess(word, names)}".removesuffix(".")
-            raise PydanticCustomError("word", "Input should be {expected}", {"expected": expected})
-        return word
-
-    return Annotated[str, AfterValidator(check), WithJsonSchema({"enum": list(names)})]
-
-
-def _number(parameter: Parameter) -> Any:
-    """The type of a parameter's value: a number in its range, or 'inf'."""
-
-    def check(value: Any) -> Any:
-        number = as_number(value)
-        if number is None or not parameter.allows(number):
-            raise PydanticCustomError(
-                "number", "Input should be {expected}", {"expected": parameter.requirement}
-            )
-        return value
-
-    schema: dict[str, Any] = {"type": "number", "minimum": parameter.low}
-    if parameter.high < HUGE:
-        schema["maximum"] = parameter.high
-    if parameter.infinite:
-        schema = {"anyOf": [schema, {"const": "inf"}]}
-    return Annotated[Any, PlainValidator(check), WithJsonSchema(schema)]
-
-
-def composite_document() -> type[CompositeDocument]:
-    """The model of the whole file, for the rules there are."""
-    rules = find_registry("rule")
-    numbers = {p.name: (_number(p), _absent()) for r in rules.values() for p in r.parameters}
-    words = {
-        option: (_one_of([word for word in variants if word != NO_STABILIZER]), _absent())
-        for rule in rules.values()
-        for option, variants in options_of(rule).items()
-    }
-    fields: dict[str, Any] = {
-        "rule": (_one_of(list(rules)), ...),
-        "hyperparameters": (create_model("Hyperparameters", __base__=_Part, **numbers), ...),  # type: ignore[call-overload]
-        "options": (create_model("Options", __base__=_Part, **words), _absent()),  # type: ignore[call-overload]
-    }
-    block = create_model("CompositeBlock", __base__=BlockDocument, **fields)
-    blocks: Any = (Annotated[list[block], Field(min_length=1)], ...)  # type: ignore[valid-type]
-    return create_model("CompositeFile", __base__=CompositeDocument, blocks=blocks)
-
-
-def composite_schema() -> dict[str, Any]:
-    """The file's JSON schema, for the rules there are."""
-    found = composite_document().model_json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | found
 
 
 def read_composite(path: Path) -> dict[str, Any]:
@@ -324,13 +255,12 @@ def check_composite(document: Any, where: str) -> None:
                 f"{where}: {field}: found {str(value)[:20]}; expected a finite number."
             )
     try:
-        composite_document().model_validate(document)
+        CompositeDocument.model_validate(document)
     except ValidationError as error:
         raise InputError(f"{where}: {_said(error.errors(include_url=False)[0])}") from None
     owner: dict[str, str] = {}
     for i, block in enumerate(document["blocks"]):
-        for fault in _faults(block, owner):
-            raise InputError(f"{where}: blocks.{i}.{fault}")
+        _check_block(block, owner, f"{where}: blocks.{i}")
         owner |= dict.fromkeys(block["layers"], block["block"])
 
 
@@ -354,30 +284,41 @@ def _leaves(value: Any, field: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(inner, f"{field}.{key}" if field else str(key))
 
 
-def _faults(block: Mapping[str, Any], owner: Mapping[str, str]) -> Iterator[str]:
-    """What the block's rule lacks or does not take, and layers that an earlier block owns."""
-    rule = find_rule(block["rule"], "rule")
+def _check_block(block: Mapping[str, Any], owner: Mapping[str, str], place: str) -> None:
+    """Refuses what its rule lacks or does not take, and layers that an earlier block owns."""
+    rule = find_rule(block["rule"], f"{place}.rule")
     given, wanted = block["hyperparameters"], [p.name for p in rule.parameters]
     if set(given) != set(wanted):
-        yield f"hyperparameters: found {_listing(given)}; {_takes(rule, wanted)}"
-    words, known = block.get("options", {}), options_of(rule)
-    if not set(words) <= set(known):
-        yield f"options: found {_listing(words)}; {_takes(rule, known)}"
+        raise InputError(
+            f"{place}.hyperparameters: found {_listing(given)}; {_takes(rule, wanted)}"
+        )
+    for parameter in rule.parameters:
+        parameter.check(given[parameter.name], f"{place}.hyperparameters")
+    words, choices = block.get("options", {}), {o.name: _written(o) for o in rule.choices}
+    if not set(words) <= set(choices):
+        raise InputError(f"{place}.options: found {_listing(words)}; {_takes(rule, choices)}")
+    for name, word in words.items():
+        choices[name].check(word, f"{place}.options")
     bounds = block.get("bounds", {"low": [], "high": []})
     low, high = bounds["low"], bounds["high"]
     if low and not rule.bounded:
-        yield f"bounds: found bounds; {_takes(rule, ())}"
+        raise InputError(f"{place}.bounds: found bounds; {_takes(rule, ())}")
     if len(low) != len(high) or not all(a < b for a, b in zip(low, high, strict=True)):
-        yield (
-            f"bounds: found low {low} and high {high}; expected as many numbers, each low one "
-            "below its high one."
+        raise InputError(
+            f"{place}.bounds: found low {low} and high {high}; expected as many numbers, each low "
+            "one below its high one."
         )
     for n, layer in enumerate(block["layers"]):
         if layer in owner or layer in block["layers"][:n]:
-            yield (
-                f"layers: '{layer}' is in block '{owner.get(layer, block['block'])}' already; "
-                "expected every layer once."
+            raise InputError(
+                f"{place}.layers: '{layer}' is in block '{owner.get(layer, block['block'])}' "
+                "already; expected every layer once."
             )
+
+
+def _written(option: Option) -> Option:
+    """The variants that a file may name: without a stabilizer, its number is 0."""
+    return replace(option, values=tuple(v for v in option.values if v != NO_STABILIZER))
 
 
 def _takes(rule: Rule, names: Iterable[str]) -> str:

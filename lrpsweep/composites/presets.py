@@ -107,10 +107,7 @@ PRESETS: Mapping[str, Preset] = {
         ),
     ),
     "epsilon_plus": Preset(
-        "LRP-EpsilonPlus",
-        f"{KOHLBRENNER}, LRP-CMP α1 without ♭",
-        TINY,
-        (Z_PLUS, HEAD_EPSILON),
+        "LRP-EpsilonPlus", f"{KOHLBRENNER}, LRP-CMP α1 without ♭", TINY, (Z_PLUS, HEAD_EPSILON)
     ),
     "epsilon_plus_flat": Preset(
         "LRP-EpsilonPlusFlat",
@@ -134,11 +131,7 @@ PRESETS: Mapping[str, Preset] = {
         "LRP-EpsilonGammaBox",
         "Montavon et al. 2019, with γ on all convolutions but the first",
         {"gamma": 0.25, "epsilon": 1e-6},
-        (
-            PIXEL_BOX,
-            Block("features", (ALL,), "gamma", {"gamma": "$gamma"}),
-            HEAD_EPSILON,
-        ),
+        (PIXEL_BOX, Block("features", (ALL,), "gamma", {"gamma": "$gamma"}), HEAD_EPSILON),
     ),
     "cmp_alpha1": Preset("LRP-CMP α1", KOHLBRENNER, {}, (Z_PLUS, HEAD_ZERO)),
     "cmp_alpha1_flat": Preset("LRP-CMP α1+♭", KOHLBRENNER, {}, (PIXEL_FLAT, Z_PLUS, HEAD_ZERO)),
@@ -182,10 +175,7 @@ PRESETS: Mapping[str, Preset] = {
         _uniform("alpha_beta", {"alpha": "$alpha"}),
     ),
     "uniform_z_plus": Preset(
-        "Uniform LRP-z⁺",
-        "Montavon et al. 2017; LRP-αβ with α = 1, β = 0",
-        {},
-        _uniform("z_plus"),
+        "Uniform LRP-z⁺", "Montavon et al. 2017; LRP-αβ with α = 1, β = 0", {}, _uniform("z_plus")
     ),
     "uniform_w_square": Preset("Uniform LRP-w²", "Montavon et al. 2017", {}, _uniform("w_square")),
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 HUGE = 1e100
@@ -32,22 +32,6 @@ def names_in(given: object) -> Iterator[str]:
         name = reference(value)
         if name is not None:
             yield name
-
-
-def value_of(given: Any, values: Mapping[str, Any]) -> Any:
-    """What was given, or the value of the searched name that it stands for; in tuples, of each."""
-    if isinstance(given, tuple):
-        return tuple(value_of(factor, values) for factor in given)
-    name = reference(given)
-    return given if name is None else values[name]
-
-
-def number_of(given: Any, values: Mapping[str, Any]) -> float:
-    """A number, a searched one, or the product of several; 'inf' is infinite."""
-    if isinstance(given, tuple):
-        return math.prod(number_of(factor, values) for factor in given)
-    value = value_of(given, values)
-    return math.inf if value == "inf" else float(value)
 
 
 def as_number(value: object) -> float | None:

@@ -31,13 +31,23 @@ from lrpsweep.errors import InputError
 from lrpsweep.report.figures import draw_figures
 from lrpsweep.report.page import render_page
 from lrpsweep.report.scales import format_score, format_value, format_values
-from lrpsweep.results import Recommendation, StudyResults, TrialRecord, TrialResult
+from lrpsweep.report.words import correction_name, interval_name, stability_sentence
+from lrpsweep.results import (
+    Contender,
+    Nomination,
+    Recommendation,
+    StudyResults,
+    TrialRecord,
+    TrialResult,
+)
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Metric
 
 SQLITE = "sqlite:///"
+OUTCOME = ("lrpsweep.verdict", "lrpsweep.recommended", "lrpsweep.nominee", "recommended.")
+"""How the tags begin that tell what came of a study: those of an earlier outcome are taken away."""
 PUBLISHED = {"complete": "FINISHED", "failed": "FAILED"}
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -379,6 +389,9 @@ class _StudyRuns:
         run = self.client.get_run(self.parent)
         news = {k: v for k, v in _study_metrics(results).items() if run.data.metrics.get(k) != v}
         self._log(self.parent, list(_metrics(news, _now())), tags=tags)
+        for tag in run.data.tags:
+            if tag.startswith(OUTCOME) and tag not in tags:
+                self.client.delete_tag(self.parent, tag)
         with tempfile.TemporaryDirectory(prefix="lrpsweep-") as folder:
             _write_artifacts(results, Path(folder))
             self.client.log_artifacts(self.parent, folder)
@@ -495,14 +508,31 @@ def _study_metrics(results: StudyResults) -> dict[str, float]:
     if ranked and ranked[0].result is not None:
         values[f"best/{results.objective}"] = ranked[0].result.value
         values["best/trial"] = ranked[0].number
+    if results.nomination is not None:
+        values |= _nomination_metrics(results.nomination)
     if results.recommendation is not None:
         values |= _validation_metrics(results.objective, results.recommendation)
+    return values
+
+
+def _nomination_metrics(found: Nomination) -> dict[str, float]:
+    values: dict[str, float] = {"nomination/candidates": found.candidates}
+    values |= {f"range/{name}": value for name, value in found.ranges.items()}
+    values |= {f"random order/{name}": value for name, value in found.random.items()}
+    if found.stability is not None:
+        values["stability/same"] = found.stability.same
+        values["stability/region"] = found.stability.region
     return values
 
 
 def _validation_metrics(objective: str, found: Recommendation) -> dict[str, float]:
     values = {f"validation/{objective}": found.mean}
     values |= {"validation/low": found.low, "validation/high": found.high}
+    if found.bounds:
+        values |= {"validation/look": found.look, "validation/level": found.level}
+    for bound in found.bounds:
+        values[f"bound/{bound.measure}: low"] = bound.low
+        values[f"bound/{bound.measure}: percent"] = bound.low_percent
     for one in found.comparisons:
         values[f"difference/{one.baseline}"] = one.difference
         values[f"difference/{one.baseline}: low"] = one.low
@@ -513,40 +543,67 @@ def _validation_metrics(objective: str, found: Recommendation) -> dict[str, floa
 def _study_tags(results: StudyResults) -> dict[str, str]:
     tags = {"lrpsweep.objective": results.objective}
     tags |= {f"lrpsweep.{_metric_name(k)}": str(v) for k, v in results.provenance.items()}
-    found = results.recommendation
+    found, nomination = results.recommendation, results.nomination
+    if nomination is not None:
+        tags["lrpsweep.nominee"] = nomination.nominee.label if nomination.nominee else "nothing"
     if found is not None:
         tags["lrpsweep.verdict"] = found.verdict
-        tags["lrpsweep.recommended_trial"] = str(found.number)
-        tags |= {f"recommended.{_metric_name(k)}": _written(v) for k, v in found.values.items()}
+        tags |= _recommended_tags(found.nominee)
+    return tags
+
+
+def _recommended_tags(one: Contender) -> dict[str, str]:
+    tags = {f"recommended.{_metric_name(k)}": _written(v) for k, v in one.values.items()}
+    if one.number is not None:
+        tags["lrpsweep.recommended_trial"] = str(one.number)
+    if one.published is not None:
+        tags["lrpsweep.recommended_published"] = one.published
     return tags
 
 
 def _note(results: StudyResults, link: str) -> str:
     """What the run's page says first, as Markdown; MLflow shows three lines and hides the rest."""
-    found = results.recommendation
+    found, nomination = results.recommendation, results.nomination
     ranked = results.ranked()
     if found is not None:
-        lines = [f"**{found.verdict.capitalize()}.** {found.sentence}", link]
-        lines += [f"**Warning.** {warning}" for warning in found.warnings]
-        lines += [f"Recommended: trial {found.number}, {format_values(found.values)}."]
-        lines += [_comparison_table(found)] if found.comparisons else []
+        lines = [f"**{found.verdict.capitalize()}.** {found.sentence}", link, *_details(found)]
+    elif nomination is not None and nomination.nominee is not None:
+        lines = [f"Nominated, not validated: {_named(nomination.nominee)}.", link]
+    elif nomination is not None:
+        lines = [f"**Nothing recommended.** {nomination.sentence}", link]
     elif ranked and ranked[0].result is not None:
         score = format_score(ranked[0].result.value)
         lines = [f"Best so far: trial {ranked[0].number}, {results.objective} {score}.", link]
     else:
         lines = ["No trial is complete.", link]
+    if nomination is not None and nomination.nominee is not None:
+        lines.append(nomination.sentence)
+        lines += [stability_sentence(nomination.stability)] if nomination.stability else []
     lines.append("Figures, report, study file and composite are under *Artifacts*.")
     return "\n\n".join(lines)
 
 
+def _named(one: Contender) -> str:
+    return f"{one.label}, {format_values(one.values)}" if one.values else one.label
+
+
+def _details(found: Recommendation) -> Iterator[str]:
+    if found.current:
+        yield found.current
+    yield from (f"**Warning.** {warning}" for warning in found.warnings)
+    yield f"Recommended: {_named(found.nominee)}."
+    if found.comparisons:
+        yield _comparison_table(found)
+
+
 def _comparison_table(found: Recommendation) -> str:
-    head = "| baseline | difference | 95 % interval | p (Holm) |\n| --- | --- | --- | --- |"
+    head = f"| baseline | difference | {interval_name(found)} | p ({correction_name(found)}) |"
     rows = (
         f"| {one.baseline} | {format_score(one.difference)} | {format_score(one.low)} to "
         f"{format_score(one.high)} | {format_value(one.p_adjusted)} |"
         for one in found.comparisons
     )
-    return "\n".join([head, *rows])
+    return "\n".join([head, "| --- | --- | --- | --- |", *rows])
 
 
 def _write_artifacts(results: StudyResults, folder: Path) -> None:

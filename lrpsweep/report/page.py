@@ -5,16 +5,51 @@ from __future__ import annotations
 import base64
 import functools
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from lrpsweep.files import write_atomically
 from lrpsweep.report.figures import FIGURES, draw_figures
 from lrpsweep.report.figures.panels import measure_of
-from lrpsweep.report.scales import format_score, format_short, format_value, format_values
-from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.report.scales import (
+    format_percent,
+    format_score,
+    format_short,
+    format_value,
+    format_values,
+)
+from lrpsweep.report.words import (
+    correction_name,
+    interval_name,
+    is_older,
+    measure_title,
+    nominated_since,
+    shown,
+    shown_as,
+    stability_sentence,
+)
+from lrpsweep.results import (
+    RANDOM_ORDER,
+    Finalist,
+    Nomination,
+    Recommendation,
+    StudyResults,
+    TrialRecord,
+)
+
+TONES = {"better": "good", "better, but behind": "fair", "as good": "fair", "worse": "poor"}
+"""By verdict, how the box around the statement looks; the others are neutral."""
+
+
+class Remarks(NamedTuple):
+    """Of a trial: words for the last column, and whether they are against it."""
+
+    text: str
+    doubtful: bool
 
 
 def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
@@ -24,6 +59,8 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
     """
     ranked = results.ranked()
     failed = tuple(t for t in results.trials if t.state == "failed")
+    chosen = shown(results)
+    remarks = {trial.number: _remarks(trial, results.nomination) for trial in ranked}
     return _template().render(
         results=results,
         objective=measure_of(results).heading,
@@ -31,9 +68,18 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
         ranked=ranked,
         failed=failed,
         others=len(results.trials) - len(ranked) - len(failed),
-        finalist_scores=_finalist_scores(results),
-        chosen=_chosen(results),
-        remarked=any(_remarks(trial) for trial in ranked),
+        tone=TONES.get(results.recommendation.verdict, "") if results.recommendation else "",
+        random_order=RANDOM_ORDER,
+        since=nominated_since(results),
+        words=_words(results.recommendation),
+        validated=_validated(results),
+        columns=_columns(results),
+        sides=_sides(results),
+        chosen=chosen,
+        chosen_as=_capitalised(shown_as(results)) if chosen else "",
+        chosen_result=results.result_of(chosen) if chosen else None,
+        remarks=remarks,
+        remarked=any(remark.text for remark in remarks.values()),
         composite=None
         if results.composite is None
         else json.dumps(results.composite, indent=2, ensure_ascii=False),
@@ -59,9 +105,11 @@ def _template() -> Template:
     )
     environment.filters["number"] = format_value
     environment.filters["score"] = format_score
+    environment.filters["percent"] = format_percent
     environment.filters["short"] = format_short
     environment.filters["hyperparameters"] = format_values
-    environment.filters["remarks"] = _remarks
+    environment.filters["measure"] = measure_title
+    environment.filters["stability"] = stability_sentence
     return environment.get_template("page.html")
 
 
@@ -69,27 +117,77 @@ def _data_url(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
 
 
-def _chosen(results: StudyResults) -> TrialRecord | None:
-    """The recommended trial, else the best one."""
-    found = results.recommendation
-    ranked = results.ranked()
-    if found is None:
-        return ranked[0] if ranked else None
-    return next((trial for trial in ranked if trial.number == found.number), None)
+def _capitalised(text: str) -> str:
+    return text[0].upper() + text[1:]
 
 
-def _remarks(trial: TrialRecord) -> str:
+def _remarks(trial: TrialRecord, nomination: Nomination | None) -> Remarks:
     """What a reader should know of a trial beside its numbers."""
-    remarks = [f"exceeds the constraint of {name}" for name in trial.exceeded]
-    if trial.result is not None and trial.result.unstable:
-        remarks.append(f"unstable: {trial.result.unstable}")
-    if trial.same_as is not None:
-        remarks.append(f"same composite as trial {trial.same_as}")
-    return "; ".join(remarks)
+    assert trial.result is not None
+    doubts = [f"exceeds the constraint of {name}" for name in trial.exceeded]
+    if trial.result.unstable:
+        doubts.append(f"unstable: {trial.result.unstable}")
+    if nomination is not None:
+        doubts += nomination.broken.get(f"trial {trial.number}", ())
+    same = [] if trial.same_as is None else [f"same composite as trial {trial.same_as}"]
+    return Remarks("; ".join(dict.fromkeys([*doubts, *same])), bool(doubts))
 
 
-def _finalist_scores(results: StudyResults) -> tuple[str, ...]:
-    """The scores that any finalist has, in the order in which they first appear."""
-    if results.recommendation is None:
-        return ()
-    return tuple(dict.fromkeys(s for one in results.recommendation.finalists for s in one.scores))
+def _words(found: Recommendation | None) -> dict[str, str | bool]:
+    """How the comparisons were made: earlier versions did otherwise."""
+    if found is None:
+        return {}
+    return {
+        "older": is_older(found),
+        "interval": interval_name(found),
+        "correction": correction_name(found),
+        "images": _images_needed(found),
+    }
+
+
+def _images_needed(found: Recommendation) -> str:
+    """How many validation images would show more; empty where nothing more is left to show."""
+    wanted = {"better": found.images_for_better, "as good": found.images_for_as_good}
+    if found.verdict == "better" or not any(wanted.values()):
+        return ""
+    parts = []
+    for word, count in wanted.items():
+        if count is None:
+            parts.append(f"{word}: more images will not show it")
+        elif count <= found.validation_images:
+            parts.append(f"{word}: these {found.validation_images}")
+        else:
+            parts.append(f"{word}: about {count} (with 80 %)")
+    return "; ".join(parts)
+
+
+def _validated(results: StudyResults) -> list[Finalist]:
+    """All that was looked at on the validation images, best first: they are stored as they came."""
+    found, name = results.recommendation, results.objective
+    sign = measure_of(results).sign
+    return sorted(
+        found.finalists if found else (),
+        key=lambda one: sign * one.scores.get(name, sign * math.inf),
+    )
+
+
+def _columns(results: StudyResults) -> dict[str, tuple[str, ...]]:
+    """The measures that the tables of finalists and of validated composites have."""
+    nomination, found = results.nomination, results.recommendation
+    finalists = nomination.finalists if nomination else ()
+    return {
+        "search": tuple(nomination.ranges) if nomination else (),
+        "selection": _measures(one.selection for one in finalists),
+        "validation": _measures(one.scores for one in found.finalists) if found else (),
+    }
+
+
+def _measures(scores: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
+    """The measures that any has a score of, in the order in which they first appear."""
+    return tuple(dict.fromkeys(name for one in scores for name in one))
+
+
+def _sides(results: StudyResults) -> tuple[str, ...]:
+    """The measures beside the objective that decide who may be nominated."""
+    ranges = results.nomination.ranges if results.nomination else {}
+    return tuple(name for name in ranges if name != results.objective)

@@ -29,13 +29,18 @@ def format_value(value: Any) -> str:
 
 
 def format_score(value: float) -> str:
-    """Always four digits, so that a column of them lines up: '5.410', '−0.1200'; NaN is '—'."""
-    return NOTHING if math.isnan(value) else f"{value:#.4g}".replace("-", "−")
+    """Always four digits, to line up in a column: '5.410', '−0.1200'; '—' where not finite."""
+    return f"{value:#.4g}".replace("-", "−") if math.isfinite(value) else NOTHING
 
 
 def format_short(value: float) -> str:
     """Two digits, for errors and p-values."""
     return NOTHING if math.isnan(value) else f"{value:.2g}"
+
+
+def format_percent(value: float) -> str:
+    """A share in per cent, with its sign: '+2.1 %'."""
+    return f"{value:+.1f} %".replace("-", "−") if math.isfinite(value) else NOTHING
 
 
 def format_values(values: Any) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import PlainValidator, StringConstraints, ValidationError, create_model
 
-from lrpsweep.composites.block import NO_STABILIZER, Block, Composite, options_of
+from lrpsweep.composites.block import NO_STABILIZER, Block, Composite
 from lrpsweep.composites.presets import PRESETS, preset
 from lrpsweep.composites.selectors import DEFAULT_BLOCK, depth_names, is_selector
 from lrpsweep.composites.values import HUGE, NAME, as_number, names_in, reference
@@ -25,21 +25,31 @@ from lrpsweep.study.problems import Place, Problem, found, missing, problems_of,
 from lrpsweep.study.space import Search, meanings
 
 if TYPE_CHECKING:
-    from lrpsweep.attribution.lrp.rules import Parameter, Rule
+    from lrpsweep.attribution.lrp.rules import Option, Parameter, Rule
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """Which numbers there may be, where no Parameter of a rule says so."""
+    """Which values there may be, where no setting of a rule says so."""
 
     requirement: str
-    allows: Callable[[float], bool]
+    allows: Callable[[Any], bool]
 
 
-DECAY = Allowed("a number from 0 to 1", lambda value: 0 <= value <= 1)
+def _is_share(value: Any) -> bool:
+    number = as_number(value)
+    return number is not None and 0 <= number <= 1
+
+
+def _is_count(value: Any) -> bool:
+    number = as_number(value)
+    return number is not None and number >= 0 and number.is_integer()
+
+
+DECAY = Allowed("a number from 0 to 1", _is_share)
 """What a decaying parameter is multiplied by, from depth to depth: it may not grow."""
 
-DEPTH = Allowed("whole numbers of at least 0", lambda value: value >= 0 and value.is_integer())
+DEPTH = Allowed("whole numbers of at least 0", _is_count)
 """A number of layers from the images on."""
 
 PLACE = ("composite",)
@@ -53,7 +63,7 @@ def _selectors(value: Any) -> tuple[str, ...]:
         raise expected(
             "a layer name, a leaf index, a type such as Conv2d, a range "
             "'first..last' or 'first..end', a depth such as 'depth 3' or 'depth 1..$n', or a list "
-            "of those",
+            "of those"
         )
     return texts
 
@@ -79,7 +89,7 @@ def _hyper(value: Any) -> float | str:
     return number + 0.0  # -0.0 becomes 0.0
 
 
-Bound = Annotated[tuple[float, ...], PlainValidator(_bound)]
+Edge = Annotated[tuple[float, ...], PlainValidator(_bound)]
 Hyper = Annotated[float | str, PlainValidator(_hyper)]
 """A hyperparameter in a study: a float (γ may be inf) or '$name' of a searched one."""
 
@@ -96,8 +106,8 @@ class BlockText(Frozen):
     layers: Annotated[tuple[str, ...], PlainValidator(_selectors)] = ()
     rule: Word
     decay: Hyper | None = None
-    low: Bound | None = None
-    high: Bound | None = None
+    low: Edge | None = None
+    high: Edge | None = None
 
 
 def _rules() -> Registry[Rule]:
@@ -108,9 +118,8 @@ def _parameters(rules: Iterable[Rule]) -> dict[str, Parameter]:
     return {p.name: p for rule in rules for p in rule.parameters}
 
 
-def _options(rules: Iterable[Rule]) -> dict[str, tuple[str, ...]]:
-    """Option to its variants, the usual one first."""
-    return {name: words for rule in rules for name, words in options_of(rule).items()}
+def _options(rules: Iterable[Rule]) -> dict[str, Option]:
+    return {option.name: option for rule in rules for option in rule.choices}
 
 
 def block_text() -> type[BlockText]:
@@ -170,7 +179,7 @@ def _preset_value(
         for factor, named in enumerate(given if isinstance(given, tuple) else (given,))
         if named == f"${key}"
     )
-    yield from _number(place, next(ranges, DECAY), value, search)
+    yield from _value(place, next(ranges, DECAY), value, search)
 
 
 def _parse_blocks(raw: tuple[Any, ...], search: Search) -> tuple[Composite | None, list[Problem]]:
@@ -197,16 +206,14 @@ def _parse_blocks(raw: tuple[Any, ...], search: Search) -> tuple[Composite | Non
 
 def _block(text: BlockText) -> Block:
     """The block, without what is usual anyway."""
-    rules = _rules().values()
-    options = _options(rules)
-    numbers = {name: getattr(text, name) for name in _parameters(rules)}
-    words = {name: getattr(text, name) for name in options}
+    given, rules = text.model_dump(exclude_none=True), _rules().values()
+    parameters, options = _parameters(rules), _options(rules)
     return Block(
         text.block,
         text.layers,
         text.rule,
-        {name: value for name, value in numbers.items() if value is not None},
-        {o: v for o, v in words.items() if v not in (None, options[o][0])},
+        {key: value for key, value in given.items() if key in parameters},
+        {k: word for k, word in given.items() if k in options and word != options[k].usual},
         (text.low, text.high) if text.low and text.high else None,
         text.decay,
     )
@@ -229,7 +236,7 @@ def _depth(place: Place, value: float | str, search: Search) -> Iterator[Problem
         ints = f"an int, or a choice of {DEPTH.requirement}"
         yield Problem(place, f"found '{value}', a range of all numbers; expected {ints}.")
     else:
-        yield from _number(place, DEPTH, value, search)
+        yield from _value(place, DEPTH, value, search)
 
 
 def _rule(place: Place, text: BlockText, search: Search) -> Iterator[Problem]:
@@ -249,15 +256,20 @@ def _rule(place: Place, text: BlockText, search: Search) -> Iterator[Problem]:
     besides = [*(["decay"] if decays else []), *(["low", "high"] if bounded else [])]
     yield from _foreign(place, text, [*sorted(parameters), *besides, *sorted(options)])
     if text.decay is not None and decays:
-        yield from _number((*place, "decay"), DECAY, text.decay, search)
+        yield from _value((*place, "decay"), DECAY, text.decay, search)
     if bounded:
         yield from _bounds(place, text)
-    for name in sorted(parameters):
-        yield from _needed((*place, name), parameters[name], text, search)
-    for option in sorted(options):
-        word = getattr(text, option)
+    for name, parameter in sorted(parameters.items()):
+        value = getattr(text, name)
+        if value is not None:
+            yield from _value((*place, name), parameter, value, search)
+        elif parameter.default is None:
+            reason = f"'$name' of a searched one, because the rule is {shown(text.rule)}"
+            yield missing((*place, name), f"{parameter.requirement}, or {reason}")
+    for name, option in sorted(options.items()):
+        word = getattr(text, name)
         if word is not None:
-            yield from _word((*place, option), word, options[option], search)
+            yield from _word((*place, name), word, option.values, search)
 
 
 def _bounds(place: Place, text: BlockText) -> Iterator[Problem]:
@@ -286,50 +298,34 @@ def _foreign(place: Place, text: BlockText, known: Collection[str]) -> Iterator[
         yield found((*place, "stabilizer"), given["stabilizer"], f"nothing: {reason}")
 
 
-def _needed(
-    place: Place, parameter: Parameter, text: BlockText, search: Search
-) -> Iterator[Problem]:
-    value = getattr(text, parameter.name)
-    if value is not None:
-        yield from _number(place, parameter, value, search)
-    elif parameter.default is None:
-        reason = f"because the rule is {shown(text.rule)}"
-        yield missing(place, f"{parameter.requirement}, or '$name' of a searched one, {reason}")
+def _word(place: Place, word: str, known: Collection[str], search: Search) -> Iterator[Problem]:
+    """One of the known words, or the '$name' of a choice of them."""
+    name, allowed = reference(word), Allowed(f"one of {', '.join(known)}", known.__contains__)
+    if name is not None and name in search and not search[name].listed:
+        each = f"a choice, each {allowed.requirement}"
+        yield Problem(place, f"found '{word}', a range of numbers; expected {each}.")
+    else:
+        yield from _value(place, allowed, word, search, known)
 
 
-def _number(
-    place: Place, allowed: Allowed | Parameter, value: float | str, search: Search
+def _value(
+    place: Place,
+    allowed: Allowed | Parameter,
+    value: float | str,
+    search: Search,
+    known: Collection[str] = (),
 ) -> Iterator[Problem]:
-    """A number, or the '$name' of what may be searched as one."""
+    """A value, or the '$name' of what may be searched as one. known: words to guess from."""
     name = reference(value)
     if name is not None and name not in search:
         yield Problem(place, _unknown_name(str(value), search))
         return
-    for extreme in (value,) if name is None else search[name].extremes:
-        number = as_number(extreme)
-        if number is None or not allowed.allows(number):
-            may_be = "" if name is None else f"'{value}', which may be "
-            said = f"found {may_be}{shown(extreme)}; expected {allowed.requirement}."
-            yield Problem(place, said)
-            return
-
-
-def _word(place: Place, word: str, known: Collection[str], search: Search) -> Iterator[Problem]:
-    """One of the known words, or the '$name' of a choice of them."""
-    name, allowed = reference(word), f"one of {', '.join(known)}"
-    if name is not None and name not in search:
-        yield Problem(place, _unknown_name(word, search))
-        return
-    words = meanings(word, search)
-    unknown = [value for value in words if value not in known]
-    if not words:
-        yield Problem(
-            place, f"found '{word}', a range of numbers; expected a choice, each {allowed}."
-        )
-    elif unknown:
-        may_be = "" if name is None else f", which may be {shown(unknown[0])}"
-        near = guess(str(unknown[0]), known)
-        yield Problem(place, f"found '{word}'{may_be}; expected {allowed}.{near}")
+    meant = (value,) if name is None else search[name].extremes
+    wrong = [extreme for extreme in meant if not allowed.allows(extreme)]
+    if wrong:
+        may_be = "" if name is None else f"'{value}', which may be "
+        said = f"found {may_be}{shown(wrong[0])}; expected {allowed.requirement}."
+        yield Problem(place, said + guess(str(wrong[0]), known))
 
 
 def _unknown_name(value: str, search: Search) -> str:

@@ -95,8 +95,15 @@ def place_name(place: Place, raw: Any) -> str:
 def problems_of(
     error: ValidationError, part: Place = (), model: type[BaseModel] = StudyFile
 ) -> list[Problem]:
-    """Pydantic's findings in our words. part: of the file, which is a `model`."""
-    return [_problem(details, part, model) for details in error.errors(include_url=False)]
+    """Pydantic's findings in our words. part: of the file, which is a `model`.
+
+    A default that hangs on another field cannot be made where that one is wrong: no finding.
+    """
+    return [
+        _problem(details, part, model)
+        for details in error.errors(include_url=False)
+        if details["type"] != "default_factory_not_called"
+    ]
 
 
 def _problem(details: ErrorDetails, part: Place, model: type[BaseModel]) -> Problem:

@@ -67,6 +67,7 @@ def _relative_paths(study: StudySpec) -> dict[str, str]:
     is_file = weights is not None and Path(weights).suffix in (".safetensors", ".pt", ".pth")
     paths = {f"data.{field}": getattr(study.data, field) for field in ("folder", "csv", "root")}
     paths["model.weights"] = weights if is_file else None
+    paths["current"] = study.current if Path(study.current or "").suffix == ".json" else None
     return {
         field: text
         for field, text in paths.items()

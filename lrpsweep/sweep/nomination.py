@@ -18,6 +18,9 @@ from lrpsweep.results import Axis, Contender, Finalist, Nomination, Stability
 
 FINALISTS = 5
 DRAWS = 200
+ENDS = (AUC_MORF, AUC_LERF)
+"""Most and least relevant first: a heatmap that means something beats a random order from both."""
+
 REGION = 0.2
 """What counts as the same region of the space: at most this share of each axis away."""
 
@@ -37,7 +40,7 @@ class Criteria:
     @property
     def ends(self) -> tuple[Measure, ...]:
         """What has to beat a random order."""
-        return (AUC_MORF, AUC_LERF) if self.floor else ()
+        return ENDS if self.floor else ()
 
     @property
     def measures(self) -> tuple[Measure, ...]:

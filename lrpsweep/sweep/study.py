@@ -10,7 +10,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from lrpsweep.errors import InputError, WorkError
+from lrpsweep.evaluation import MEASURES
 from lrpsweep.results import Direction, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, axes, difference, parse_study, write_study
 from lrpsweep.sweep.execution import (
@@ -45,10 +48,13 @@ from lrpsweep.sweep.storage import (
     read_results,
     study_url,
 )
-from lrpsweep.sweep.validation import Conclusion, Proof, scorings_left
+from lrpsweep.sweep.validation import Conclusion, Proof, power, scorings_left
 
 ExecutorName = Literal["ray", "local"]
 REASONS_SHOWN = 3
+TRIALS_FOR_POWER = 10
+LAST = "validation"
+NOTHING_YET = "So far no trial is better than a random order."
 
 
 class SweepFailedError(WorkError):
@@ -297,6 +303,7 @@ class _Run:
         self._plan = plan
         self._observer = observer
         self._spent: list[float] = []
+        self._scored: list[np.ndarray] = []
         self._timed_at = 0.0
         self.workers = 1
         self.search = TrialSource(
@@ -358,6 +365,7 @@ class _Run:
 
     def _searched(self, record: TrialRecord, outcome: Outcome | None) -> None:
         self._observer.told(record)
+        self._say_power(record)
         if outcome is not None:
             if not self._spent:
                 self._timed_at = time.monotonic()
@@ -379,6 +387,18 @@ class _Run:
                 seconds_left=self._seconds_left(self.planned - done),
             )
         )
+
+    def _say_power(self, record: TrialRecord) -> None:
+        """What the validation images can show, once there are some trials in this run."""
+        if record.result is None or record.same_as is not None:
+            return
+        self._scored.append(record.result.scores)
+        measure, images = MEASURES[self._plan.spec.objective], len(self._plan.proof.images(LAST))
+        if len(self._scored) == TRIALS_FOR_POWER and images and measure.chance is not None:
+            scores = measure.sign * np.stack(self._scored)
+            best = float(measure.sign * measure.chance - scores.mean(1).min())
+            look = len(self._store.get("looks") or ()) + 1
+            self._observer.started(power(scores, best, images, look) or NOTHING_YET)
 
     def _watched(self, stage: Stage, planned: int) -> Callable[[Outcome], None]:
         finished: list[Outcome] = []

@@ -33,7 +33,7 @@ from lrpsweep.results import (
 )
 from lrpsweep.study import StudySpec
 from lrpsweep.sweep.execution import JobSource, Outcome
-from lrpsweep.sweep.nomination import FINALISTS, Ballot, Criteria, nominate
+from lrpsweep.sweep.nomination import ENDS, FINALISTS, Ballot, Criteria, nominate
 from lrpsweep.sweep.scoring import Scoring, ScoringList, means, scoring_of
 from lrpsweep.sweep.search import Stage
 from lrpsweep.sweep.statement import Compared, Statement, power_sentence, state, state_current
@@ -276,23 +276,35 @@ class Conclusion:
         self, ballot: Ballot, nomination: Nomination, say: Callable[[str], None]
     ) -> None:
         """What the validation images can show, from what the search images have shown."""
-        objective, images = self._rule.objective, len(self._proof.images("validation"))
-        scale = nomination.ranges[objective.name]
-        sigma = paired_deviation(ballot, objective)
-        look = len(self._store.get("looks") or ()) + 1
-        if scale > 0 and sigma is not None:
-            say("Validation: " + power_sentence(100 * sigma / scale, images, level_of(look)))
+        objective = self._rule.objective
+        said = power(
+            objective.sign * ballot.scores[objective.name],
+            nomination.ranges[objective.name],
+            len(self._proof.images("validation")),
+            len(self._store.get("looks") or ()) + 1,
+        )
+        if said:
+            say(said)
 
 
-def paired_deviation(ballot: Ballot, objective: Measure) -> float | None:
+def power(scores: np.ndarray, range_: float, images: int, look: int) -> str:
+    """What the validation images can show, from scores (C, N) of candidates, low ones better.
+
+    range_: R of the objective. '' where too little is known.
+    """
+    if range_ <= 0 or min(scores.shape) < 2:
+        return ""
+    sigma = 100 * paired_deviation(scores) / range_
+    return "Validation: " + power_sentence(sigma, images, level_of(look))
+
+
+def paired_deviation(scores: np.ndarray) -> float:
     """How much the gain of one good candidate on another differs between images: the median.
 
-    Of the better half of the candidates, each against the best. None: too few to say.
+    scores: (C, N), both at least 2, low ones better. Of the better half of the candidates, each
+    against the best.
     """
-    scores = objective.sign * ballot.scores[objective.name]
-    order = np.argsort(scores.mean(1))[: max(2, len(scores) // 2)]
-    if len(order) < 2 or scores.shape[1] < 2:
-        return None
+    order = np.argsort(scores.mean(1), kind="stable")[: max(2, len(scores) // 2)]
     return float(np.median(np.std(scores[order[1:]] - scores[order[0]], axis=1, ddof=1)))
 
 
@@ -456,7 +468,7 @@ class _Conclusions:
         random = self._done.results.get(RANDOM_ORDER)
         if random is None:
             return
-        for measure in dict.fromkeys((self._rule.objective, *self._rule.ends)):
+        for measure in dict.fromkeys((self._rule.objective, *ENDS)):
             if measure.name not in random.measures:
                 continue
             ours = float(self._ours.measures[measure.name].mean())
@@ -519,6 +531,8 @@ class _Conclusions:
 
 def scorings_left(spec: StudySpec, proof: Proof, trials: int) -> float:
     """About how many trials' time the conclusion takes, before the search says who is nominated."""
+    if spec.version == 1 and not (proof.baselines and proof.images("validation")):
+        return 0
     search = max(1, len(proof.images("search")))
     literature = len(proof.baselines) + 1 if spec.version > 1 else 1
     selection = (FINALISTS + 1) * len(proof.images("selection")) / search

@@ -291,19 +291,21 @@ def _prepared(spec: StudySpec, device: str, given: Given, begun_on: Mapping[str,
 
 
 def _check_needs(spec: StudySpec, split: Split) -> None:
-    """Raises InputError when the objective needs what there is not."""
-    needs = MEASURES.find(spec.objective, "objective").needs
-    for order in needs.orders:
-        try:
-            PROTOCOLS[spec.evaluation.protocol].order(order)
-        except InputError as error:
-            raise InputError(f"objective: '{spec.objective}' needs an {error}") from error
-    parts = split.parts.values()
-    if needs.masks and any(part.masks is None for part in parts if len(part.images)):
-        raise InputError(
-            f"objective: '{spec.objective}' needs the object's pixels in every image, which this "
-            "data does not know; expected `data: {embedded: scenes}`, or another objective"
-        )
+    """Raises InputError when the objective or a guard needs what there is not."""
+    for name in (*spec.objectives, *spec.guards):
+        field = "guards" if name in spec.guards else "objective"
+        needs = MEASURES.find(name, field).needs
+        for order in needs.orders:
+            try:
+                PROTOCOLS[spec.evaluation.protocol].order(order)
+            except InputError as error:
+                raise InputError(f"{field}: '{name}' needs an {error}") from error
+        parts = split.parts.values()
+        if needs.masks and any(part.masks is None for part in parts if len(part.images)):
+            raise InputError(
+                f"{field}: '{name}' needs the object's pixels in every image, which this data does "
+                "not know; expected `data: {embedded: scenes}`, or another measure"
+            )
 
 
 def _split(

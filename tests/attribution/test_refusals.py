@@ -28,7 +28,7 @@ ZERO = LayerRule("zero")
         (LayerRule("gamma", {"gamma": -float("inf")}), "gamma: found -inf; expected a number"),
         (LayerRule("gamma", {"gamma": "0.1"}), "gamma: found '0.1'; expected a number"),
         (LayerRule("gamma", {"gamma": 10**400}), "gamma: found 10+; expected a number"),
-        (LayerRule("gamma"), "gamma: found nothing; expected a number"),
+        (LayerRule("gamma"), "gamma: missing; expected a number"),
         (LayerRule("epsilon", {"epsilon": -1e-3}), "epsilon: found -0.001; expected a number"),
         (LayerRule("epsilon", {"epsilon": float("inf")}), "epsilon: found inf; expected a number"),
         (LayerRule("zero", {"stabilizer": -1.0}), "stabilizer: found -1.0; expected a number"),

@@ -29,10 +29,8 @@ from lrpsweep.attribution.lrp.rules import (
     RULES,
     LayerRule,
     canonical,
-    keeps_shape,
     mixes_images,
     resolve,
-    rules_table,
 )
 
 LOW, HIGH = -2.5, 2.75
@@ -244,8 +242,11 @@ def test_every_rule_is_tested_here():
 @pytest.mark.parametrize("name", RULES)
 def test_a_function_takes_the_settings_that_its_rule_lists(name):
     rule = RULES[name]
-    parameters = inspect.signature(rule.function).parameters.values()
-    found = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    parameters = inspect.signature(rule.function).parameters
+    found = {p.name: p.default for p in parameters.values() if p.kind is p.KEYWORD_ONLY}
+    if "how" in parameters:
+        divide = inspect.signature(Balance.divide).parameters
+        found |= {name: divide[name].default for name in ("stabilizer", "stabilize")}
     required = {parameter.name: inspect.Parameter.empty for parameter in rule.parameters}
     usual = {option.name: option.values[0] for option in rule.options}
     assert found == required | usual | ({"bounds": None} if rule.bounded else {})
@@ -281,7 +282,7 @@ def test_flat_gives_the_same_to_every_input_that_a_unit_reads(case, hyper):
 def test_pass_is_for_layers_that_keep_the_shape_and_leaves_relevance_alone(case):
     found, _ = explained("pass", case, {})
     assert found is case.relevance
-    if keeps_shape(case.layer):
+    if not RULES["pass"].refusal(case.layer):
         assert case.relevance.shape == case.x.shape
 
 
@@ -301,7 +302,7 @@ def test_pass_is_for_layers_that_keep_the_shape_and_leaves_relevance_alone(case)
     ],
 )
 def test_which_layers_keep_the_shape(layer, keeps):
-    assert keeps_shape(layer) == keeps
+    assert (RULES["pass"].refusal(layer) is None) == keeps
 
 
 @pytest.mark.parametrize("rule", ["zero", "epsilon", "gamma", "alpha_beta", "z_plus"])
@@ -538,6 +539,21 @@ def test_only_one_option_mixes_images():
 
 
 DOCS = Path(__file__).parents[2]
+
+
+def described(parameter):
+    default = "" if parameter.default is None else f"; {parameter.default:g} if not given"
+    return f"`{parameter.name}` ({parameter.requirement}{default})"
+
+
+def rules_table():
+    """The rules in Markdown: name, title, parameters with range and default, options."""
+    lines = ["| rule | | parameters | options |", "|---|---|---|---|"]
+    for rule in RULES.values():
+        parameters = "; ".join(map(described, rule.parameters))
+        options = "; ".join(f"`{o.name}`: {', '.join(o.values)}" for o in rule.options)
+        lines.append(f"| `{rule.name}` | {rule.title} | {parameters} | {options} |")
+    return "\n".join(lines)
 
 
 def test_the_table_in_the_docs_is_that_of_the_rules():

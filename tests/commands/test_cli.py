@@ -101,6 +101,7 @@ def test_status_reads_the_database_alone(ran):
     done = lrpsweep("status", "small", "--json", cwd=ran)
     status = json.loads(done.stdout)
     assert status["complete"] == status["planned"] == 7
+    assert status["nominee"]
     assert status["verdict"]
 
 

@@ -17,7 +17,7 @@ from lrpsweep.commands.explain import load_composite
 from lrpsweep.commands.picture import explain_image
 from lrpsweep.composites.file import composite_of, read_composite
 from lrpsweep.errors import InputError
-from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.results import StudyResults, TrialRecord, contender
 from lrpsweep.study import ModelSpec, load_study
 from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.context import Chunk, Task, prepare
@@ -41,7 +41,7 @@ def document(context):
     results = StudyResults(
         "small", "auc_morf", "minimize", (record,), 1, (), context.spec.text, "0" * 64
     )
-    return composite_document(context, results, record)
+    return composite_document(context, results, contender(record))
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_bounds_and_decay_of_a_study_are_in_the_file(small_study):
     candidate = tuned(values)
     record = TrialRecord(3, "complete", values, result=run_trial(context, Task(candidate)))
     results = StudyResults("s", "auc_morf", "minimize", (record,), 1, (), "", "0" * 64)
-    document = json.loads(json.dumps(composite_document(context, results, record)))
+    document = json.loads(json.dumps(composite_document(context, results, contender(record))))
     assert document["blocks"][0]["bounds"] == {"low": [-3.0], "high": [4.0]}
     early = [b for b in document["blocks"] if b["block"].startswith("early")]
     assert [b["block"] for b in early] == ["early.1", "early.2", "early.3"]
@@ -246,7 +246,7 @@ def test_the_file_says_where_its_model_came_from_but_no_folder(context, fields, 
     context = dataclasses.replace(context, spec=spec)
     record = TrialRecord(3, "complete", VALUES, result=run_trial(context, Task(tuned(VALUES))))
     results = StudyResults("small", "auc_morf", "minimize", (record,), 1, (), spec.text, "0" * 64)
-    write_composite(composite_document(context, results, record), tmp_path / "some.json")
+    write_composite(composite_document(context, results, contender(record)), tmp_path / "some.json")
     assert read_composite(tmp_path / "some.json")["model"]["source"] == source
 
 
@@ -278,7 +278,7 @@ def test_a_recommendation_is_written_with_its_intervals(context, document):
     found = study.recommendation
     record = next(t for t in study.complete if t.number == found.number)
     record = dataclasses.replace(record, values=VALUES)
-    written = composite_document(context, study, record)["result"]["validation"]
+    written = composite_document(context, study, contender(record))["result"]["validation"]
     assert written["verdict"] == found.verdict
     assert [b["baseline"] for b in written["baselines"]] == [c.baseline for c in found.comparisons]
     assert written["interval"] == [found.low, found.high]
@@ -290,9 +290,9 @@ def test_a_single_validation_image_is_written_without_an_interval(context, docum
     study = one_validation_image(fabricate_study())
     record = next(t for t in study.complete if t.number == study.recommendation.number)
     record = dataclasses.replace(record, values=VALUES)
-    write_composite(composite_document(context, study, record), tmp_path / "one.json")
+    write_composite(composite_document(context, study, contender(record)), tmp_path / "one.json")
     written = read_composite(tmp_path / "one.json")["result"]["validation"]
     assert written["interval"] == [None, None]
     assert written["mean"] == study.recommendation.mean
     first = written["baselines"][0]
-    assert (first["interval"], first["p"], first["p_holm"]) == ([None, None], None, None)
+    assert (first["interval"], first["p"], first["p_hochberg"]) == ([None, None], None, None)

@@ -229,5 +229,5 @@ def test_max_pools_may_have_a_block_of_their_own(vgg16):
 
 
 def test_a_parameter_without_a_value_is_named():
-    with pytest.raises(InputError, match=r"composite\.a\.gamma: missing; expected a number"):
+    with pytest.raises(InputError, match=r"composite\.a\.gamma: missing; expected a number of"):
         Block("a", ("0",), "gamma").bind({})

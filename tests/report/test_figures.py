@@ -8,6 +8,8 @@ import pytest
 from fabricated import (
     AXES,
     FAILED,
+    LITERATURE,
+    concluded_study,
     conditional_study,
     fabricate_study,
     illustrations,
@@ -60,7 +62,7 @@ def test_the_contour_marks_trials_best_literature_and_failures(study: StudyResul
     assert len(line(figure, "trial")) == 48
     best = study.ranked()[0]
     expected = [np.log10(best.values[axis.name]) for axis in AXES]
-    assert line(figure, "best")[0] == pytest.approx(expected)
+    assert line(figure, "nominee")[0] == pytest.approx(expected)
     failed = study.trials[FAILED].values
     assert line(figure, "failed")[0] == pytest.approx([np.log10(failed[a.name]) for a in AXES])
     assert {text.get_text() for text in figure.axes[0].texts} == {"LRP-0", "LRP-Tutorial"}
@@ -163,7 +165,7 @@ def test_curves_show_the_best_trial_over_the_share_of_patches(study: StudyResult
     figure = drawn(figure_curves(study))
     best = study.ranked()[0].result
     assert best is not None
-    assert line(figure, "best (") == pytest.approx(np.stack([100 * best.flipped, best.curve], 1))
+    assert line(figure, "nominee (") == pytest.approx(np.stack([100 * best.flipped, best.curve], 1))
     assert len(line(figure, "LRP-Tutorial")) == 17
     (band,) = figure.axes[0].collections
     assert band.get_paths()[0].get_extents().ymax == pytest.approx(best.curve_high.max())
@@ -174,7 +176,7 @@ def test_heatmaps_stand_beside_their_images_on_one_scale_a_row(study: StudyResul
     assert shown is not None
     figure = drawn(figure_heatmaps(study))
     first = figure.axes[:4]
-    assert [p.get_title() for p in first][2:] == ["best composite", "EpsilonGammaBox"]
+    assert [p.get_title() for p in first][2:] == ["nominee\n(trial 39)", "EpsilonGammaBox"]
     assert np.array_equal(first[0].images[0].get_array(), shown.images[0])
     assert np.array_equal(first[1].images[0].get_array(), shown.halfway[0])
     assert first[2].images[0].get_clim() == first[3].images[0].get_clim()
@@ -219,6 +221,106 @@ def test_the_validation_figure_has_a_row_for_every_baseline(study: StudyResults)
     interval = figure.axes[0].containers[0].lines[2][0].get_segments()[0][:, 0]
     assert interval == pytest.approx([found.comparisons[0].low, found.comparisons[0].high])
     assert "left of zero: the nominee is better" in figure.axes[0].get_xlabel()
+
+
+PUBLISHED = {**LITERATURE, "epsilon_gamma_box": 1.2}
+CONCLUDED = {
+    "nominee": concluded_study(),
+    "published": concluded_study(PUBLISHED, validated=1.2),
+    "nothing": concluded_study(chance=0.6),
+    "not validated": concluded_study(validated=None),
+    "too many looks": concluded_study(look=12),
+}
+
+
+@pytest.mark.parametrize("kind", CONCLUDED)
+def test_every_end_of_a_study_has_its_figures(kind: str) -> None:
+    study = CONCLUDED[kind]
+    expected = set(FIGURES) - (set() if study.recommendation else {"validation"})
+    assert set(draw_figures(study)) == expected
+
+
+def test_the_validation_figure_says_how_it_was_tested() -> None:
+    figure = drawn(figure_validation(CONCLUDED["nominee"]))
+    (panel, *_) = figure.axes
+    for words in ("92 % interval for each row alone", "p ≤ 0.04 (Hochberg)", "right of zero"):
+        assert words in panel.get_xlabel()
+    assert panel.get_title().endswith("literature: better")
+    study = CONCLUDED["nominee"]
+    assert study.nomination is not None
+    margin = 0.05 * study.nomination.ranges["srg"]
+    dashed = [line for line in panel.lines if line.get_linestyle() == "--"]
+    assert [line.get_xdata()[0] for line in dashed] == pytest.approx([-margin])
+
+
+def test_marks_are_filled_where_the_nominee_is_better() -> None:
+    study = concluded_study(validated=1.95, look=3)
+    found = study.recommendation
+    assert found is not None
+    panel = drawn(figure_validation(study)).axes[0]
+    filled = [bar.lines[0].get_markerfacecolor() != "white" for bar in panel.containers]
+    assert filled == [one.better for one in found.comparisons] == [True, False, True]
+
+
+def test_intervals_without_ends_are_not_drawn() -> None:
+    figure = drawn(figure_validation(CONCLUDED["too many looks"]))
+    low, high = figure.axes[0].get_xlim()
+    assert np.isfinite([low, high]).all()
+    assert "undecided" in figure.axes[0].get_title()
+
+
+def test_results_of_earlier_versions_say_how_those_tested(study: StudyResults) -> None:
+    label = drawn(figure_validation(study)).axes[0].get_xlabel()
+    assert "95 % interval" in label
+    assert "p < 0.05 (Holm)" in label
+    assert "dashed" not in label
+
+
+def test_a_published_nominee_has_no_star_but_is_named() -> None:
+    for figure in (figure_contour, figure_slices):
+        panels = drawn(figure(CONCLUDED["published"]))
+        assert "epsilon_gamma_box is nominated, which is no trial" in panels.get_suptitle()
+        assert not [x for p in panels.axes for x in p.lines if x.get_marker() == "*"]
+
+
+def test_without_a_nominee_the_star_is_on_the_best_trial() -> None:
+    study = CONCLUDED["nothing"]
+    best = study.ranked()[0]
+    star = line(drawn(figure_contour(study)), f"best (trial {best.number})")
+    assert star[0] == pytest.approx([np.log10(best.values[axis.name]) for axis in AXES])
+
+
+def test_the_star_is_on_the_nominee_and_not_on_the_best(study: StudyResults) -> None:
+    assert study.recommendation is not None
+    second = study.ranked()[1]
+    found = dataclasses.replace(study.recommendation, number=second.number, values=second.values)
+    star = line(drawn(figure_contour(dataclasses.replace(study, recommendation=found))), "nominee")
+    assert star[0] == pytest.approx([np.log10(second.values[axis.name]) for axis in AXES])
+
+
+def test_curves_from_both_ends_stand_beside_a_random_order() -> None:
+    study = CONCLUDED["nominee"]
+    panel = drawn(figure_curves(study)).axes[0]
+    styles = {str(x.get_label()).rpartition(" ")[0]: x.get_linestyle() for x in panel.lines}
+    assert styles == {
+        "nominee (trial 39): AUC (MoRF)": "-",
+        "nominee (trial 39): AUC (LeRF)": "--",
+        "LRP-Tutorial: AUC (MoRF)": "-",
+        "LRP-Tutorial: AUC (LeRF)": "--",
+        "random": ":",
+    }
+    result = study.trials[39].result
+    assert result is not None
+    lerf = line(drawn(figure_curves(study)), "nominee (trial 39): AUC (LeRF)")
+    assert lerf[:, 1] == pytest.approx(result.curves["lerf"])
+
+
+def test_the_curves_of_a_published_nominee_are_its_own() -> None:
+    study = CONCLUDED["published"]
+    figure = drawn(figure_curves(study))
+    expected = study.literature["epsilon_gamma_box"].curve
+    assert line(figure, "nominee (epsilon_gamma_box)")[:, 1] == pytest.approx(expected)
+    assert len([x for x in figure.axes[0].lines if "epsilon_gamma_box" in str(x.get_label())]) == 2
 
 
 def test_a_study_without_results_has_no_figures() -> None:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fabricated import FAILED, conditional_study, fabricate_study
+from fabricated import FAILED, LITERATURE, concluded_study, conditional_study, fabricate_study
 from mlflow import MlflowClient
 
 from lrpsweep.errors import InputError
@@ -150,6 +150,51 @@ def test_the_parent_run_carries_verdict_and_recommendation(store: Store) -> None
     assert run.data.metrics["validation/auc_morf"] == 3.4
     assert run.data.metrics["difference/LRP-Tutorial: low"] == -0.55
     assert run.data.metrics["trials/failed"] == 1
+
+
+def published_run(study: StudyResults, uri: str) -> Any:
+    few = tuple(trial for trial in study.trials if trial.number in NUMBERS)
+    small = dataclasses.replace(study, trials=few, planned=len(few), illustrations=None)
+    return MlflowClient(uri).get_run(publish(small, tracking_uri=uri)).data
+
+
+def test_nomination_and_statement_are_published(tmp_path: Path) -> None:
+    study = concluded_study(current="Better than what you use today (epsilon_plus).", look=2)
+    assert study.nomination is not None
+    assert study.nomination.stability is not None
+    data = published_run(study, default_uri(tmp_path))
+    assert data.tags["lrpsweep.nominee"] == "trial 39"
+    assert data.tags["lrpsweep.verdict"] == "better"
+    assert data.tags["lrpsweep.recommended_trial"] == "39"
+    assert data.metrics["stability/same"] == study.nomination.stability.same
+    assert data.metrics["range/srg"] == study.nomination.ranges["srg"]
+    assert data.metrics["validation/look"] == 2
+    assert study.recommendation is not None
+    (bound, guard) = study.recommendation.bounds
+    assert data.metrics["bound/srg: low"] == bound.low
+    assert data.metrics["bound/auc_morf: percent"] == guard.low_percent
+    note = data.tags["mlflow.note.content"]
+    for words in (study.recommendation.sentence, "today", "99 % interval | p (Hochberg)"):
+        assert words in note
+
+
+def test_tags_of_an_earlier_outcome_are_taken_away(tmp_path: Path) -> None:
+    uri = default_uri(tmp_path)
+    assert "recommended.early.gamma" in published_run(concluded_study(), uri).tags
+    published = concluded_study({**LITERATURE, "epsilon_gamma_box": 1.2}, validated=1.2)
+    tags = published_run(published, uri).tags
+    assert tags["lrpsweep.recommended_published"] == "epsilon_gamma_box"
+    assert not {"lrpsweep.recommended_trial", "recommended.early.gamma"} & tags.keys()
+    tags = published_run(concluded_study(chance=0.6), uri).tags
+    assert tags["lrpsweep.nominee"] == "nothing"
+    assert "lrpsweep.verdict" not in tags
+    assert tags["mlflow.note.content"].startswith("**Nothing recommended.** None of the 51")
+
+
+def test_a_nominee_that_was_not_compared_is_published_as_such(tmp_path: Path) -> None:
+    tags = published_run(concluded_study(validated=None), default_uri(tmp_path)).tags
+    assert tags["mlflow.note.content"].startswith("Nominated, not validated: trial 39, early.gamma")
+    assert "lrpsweep.verdict" not in tags
 
 
 def test_a_view_with_the_trials_best_first_is_linked_from_the_parent_run(store: Store) -> None:

@@ -7,10 +7,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from fabricated import conditional_study, fabricate_study, one_validation_image
+from fabricated import (
+    LITERATURE,
+    concluded_study,
+    conditional_study,
+    fabricate_study,
+    one_validation_image,
+)
 
 from lrpsweep.report.page import render_page, write_report
-from lrpsweep.results import StudyResults, TrialRecord
+from lrpsweep.results import Contender, StudyResults, TrialRecord
 
 PIXEL = b"\x89PNG\r\n\x1a\n"
 HOSTILE = '<script>alert("x")</script><img src=x onerror=alert(1)>\'"&'
@@ -42,7 +48,7 @@ def page(study: StudyResults) -> str:
 
 def test_the_verdict_comes_first(page: str) -> None:
     body = page[page.index("<body") :]
-    order = ["EpsilonGammaBox is as good", "SRG is worse", "Recommended", "<figure", "Study</h2>"]
+    order = ["EpsilonGammaBox is as good", "SRG is worse", "The nominee", "<figure", "Study</h2>"]
     assert [body.index(words) for words in order] == sorted(body.index(words) for words in order)
 
 
@@ -147,13 +153,13 @@ def test_trials_without_remarks_have_no_column_for_them(page: str) -> None:
 
 def test_the_balance_of_the_recommended_trial_is_told_block_by_block(page: str) -> None:
     found = rows(page)
-    assert "Trial 39, mean over the search images. Bias" in page
+    assert "Nominee (trial 39), mean over the search images. Bias" in page
     assert found["late"] == ["late", "0.07", "0", "1e-07", "0.11"]
 
 
 def test_a_study_without_a_recommendation_says_so() -> None:
     page = render_page(fabricate_study(recommendation=None), {})
-    assert "Not validated." in page
+    assert "Not validated</p>" in page
     assert "trial 39" in page
 
 
@@ -163,6 +169,123 @@ def test_a_single_validation_image_has_no_interval(study: StudyResults) -> None:
     row = next(r for r in page.split("<tr>") if "LRP-Decreasing-γ" in r)
     assert "<td>— to —</td><td>—</td><td>—</td>" in row
     assert not re.search(r"\bnan\b", page)
+
+
+@pytest.fixture(scope="module")
+def concluded() -> StudyResults:
+    return concluded_study(current="No different from what you use today (epsilon_plus).")
+
+
+def test_the_statement_comes_first_with_what_is_used_today(concluded: StudyResults) -> None:
+    found = concluded.recommendation
+    assert found is not None
+    page = render_page(concluded, {})
+    top = page[page.index("</header>") : page.index("<h2>")]
+    assert found.verdict == "better"
+    assert '<div class="verdict good">' in top
+    assert found.sentence in top
+    assert "No different from what you use today" in top
+
+
+@pytest.mark.parametrize(
+    ("validated", "look", "verdict", "tone"),
+    [(1.95, 3, "as good", "fair"), (3.0, 1, "worse", "poor"), (1.5, 12, "undecided", "")],
+)
+def test_a_verdict_has_a_colour(validated: float, look: int, verdict: str, tone: str) -> None:
+    page = render_page(concluded_study(validated=validated, look=look), {})
+    assert f'<div class="verdict {tone}"><p class="kind">{verdict}</p>' in page
+
+
+def test_how_the_nominee_was_chosen_is_told(concluded: StudyResults) -> None:
+    nomination = concluded.nomination
+    assert nomination is not None
+    assert nomination.stability is not None
+    page = render_page(concluded, {})
+    section = page[page.index("How it was chosen") : page.index("Against the literature")]
+    assert nomination.sentence in section
+    assert f"the same region in {100 * nomination.stability.region:.0f} %" in section
+    found = rows(section)
+    (best, *_) = nomination.finalists
+    expected = [f"{scores['srg']:#.4g}" for scores in (best.scores, best.selection)]
+    assert [found["trial 39"][2], found["trial 39"][5]] == expected
+    assert found["random order"][2:5] == ["0.000", "7.770", "7.770"]
+    assert found["range"][3] == f"{nomination.ranges['auc_morf']:#.4g}"
+
+
+def test_bounds_rows_and_images_needed_are_listed(concluded: StudyResults) -> None:
+    page = render_page(concluded, {})
+    start = page.index("Against the literature")
+    bounds = rows(page[start : page.index("image by image")])
+    assert bounds["SRG"][1:] == [
+        "objective", "0.7151", "+9.3 %", "7.694", "5 %", "epsilon_gamma_box"
+    ]  # fmt: skip
+    assert bounds["AUC (MoRF)"][1] == "guard"
+    assert "tested at 4 %, look 1" in page
+    head = rows(page[page.index("image by image") :])["baseline"]
+    assert head[3:6] == ["92 % interval", "p", "p (Hochberg)"]
+    assert "would show it" not in page
+    behind = render_page(concluded_study(validated=1.95), {})
+    assert "would show it better: more images will not show it; as good: these 40." in behind
+
+
+def test_a_random_order_stands_beside_the_validated(concluded: StudyResults) -> None:
+    page = render_page(concluded, {})
+    found = rows(page[page.index("On the validation images") :])
+    assert found["composite"][2:] == ["SRG", "AUC (MoRF)", "AUC (LeRF)"]
+    order = [
+        label for label in found if label in LITERATURE or label in ("trial 39", "random order")
+    ]
+    assert order[:2] == ["trial 39", "epsilon_gamma_box"]
+    assert order[-1] == "random order"
+    assert found["random order"][2] == "0.000"
+    assert found["trial 39"][1] == "early.gamma = 0.1585, late.gamma = 0.02512"
+
+
+def test_trials_below_the_floor_are_marked(concluded: StudyResults) -> None:
+    page = render_page(concluded, {})
+    found = rows(page[page.index("Trials</h2>") : page.index("Failed</h3>")])
+    assert found["0 †"][-1] == "AUC (MoRF) is 8.52, no better than the 7.77 of a random order"
+    assert found["39"][-1] == ""
+    assert found["trial"][5:7] == ["AUC (MoRF)", "AUC (LeRF)"]
+
+
+def test_a_published_nominee_has_a_name_and_no_hyperparameters() -> None:
+    study = concluded_study({**LITERATURE, "epsilon_gamma_box": 1.2}, validated=1.2)
+    page = render_page(study, {})
+    assert "Tuning found nothing better than epsilon_gamma_box" in page
+    assert "better: a published composite</p>" in page
+    assert "epsilon_gamma_box, as published" in page
+    assert '<th class="text">hyperparameter</th>' not in page
+    assert '<tr class="best"><td>' not in page, "no trial is the nominee"
+
+
+def test_nothing_recommended_says_why() -> None:
+    page = render_page(concluded_study(chance=0.6), {})
+    assert "Nothing recommended</p><p>None of the 51 candidates keeps the floor" in page
+    assert "Why nothing was chosen" in page
+    assert "The nominee" not in page
+    assert "epsilon_plus: AUC (MoRF) is 6.87, no better than the 3.67 of a random order." in page
+
+
+def test_a_nominee_that_was_not_compared_is_not_called_recommended() -> None:
+    page = render_page(concluded_study(validated=None), {})
+    assert "Not validated</p><p>Nominated: trial 39" in page
+
+
+def test_a_nominee_that_changed_since_is_told(concluded: StudyResults) -> None:
+    nomination = concluded.nomination
+    assert nomination is not None
+    other = Contender("epsilon_plus", published="epsilon_plus")
+    later = dataclasses.replace(nomination, nominee=other)
+    page = render_page(dataclasses.replace(concluded, nomination=later), {})
+    assert "Nominated since then: epsilon_plus, which is not validated yet." in page
+
+
+def test_results_of_earlier_versions_keep_their_words(page: str) -> None:
+    assert "p (Holm)" in page
+    assert "95 % BCa intervals" in page
+    assert "at least better" not in page
+    assert "How it was chosen" not in page
 
 
 @pytest.mark.parametrize("trials", [(), (TrialRecord(0, "failed", {}, reason="boom"),)])

@@ -30,7 +30,7 @@ def test_values_are_written_short(value: object, text: str) -> None:
 
 
 def test_scores_keep_their_digits() -> None:
-    assert [format_score(v) for v in (5.41, -0.12)] == ["5.410", "−0.1200"]
+    assert [format_score(v) for v in (5.41, -0.12, -math.inf)] == ["5.410", "−0.1200", "—"]
 
 
 def test_zero_lies_at_its_place_on_a_logarithmic_axis() -> None:

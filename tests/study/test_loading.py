@@ -19,6 +19,7 @@ from lrpsweep.study import (
     Preprocess,
     StudySpec,
     bundled_studies,
+    identity,
     load_study,
     parse_study,
 )
@@ -38,7 +39,8 @@ def test_every_bundled_study_loads(name):
 def test_the_quickstart_has_49_trials_and_what_the_tour_promises():
     spec = load_study(bundled_studies()["quickstart"])
     assert [d.points for d in spec.search.values()] == [7, 7]
-    assert (spec.data.split.search, spec.data.split.validation) == (32, 32)
+    split = spec.data.split
+    assert (split.search, split.selection, split.validation) == (32, 16, 64)
     assert spec.evaluation.patch == 4
 
 
@@ -127,7 +129,32 @@ BAD = {
     "missing key": (["data.split={search: 1}"], "data.split.validation: missing"),
     "wrong type": (["data.split.search=many"], "search.* found 'many'; expected a whole number"),
     "truth is no number": (["evaluation.patch=true"], "patch.*found true; expected a whole number"),
-    "version": (["version=2"], "version.*: found 2; expected 1"),
+    "version": (["version=3"], "version.*: found 3; expected 1 or 2"),
+    "guards of version 1": (
+        ["objective=srg", "guards={auc_morf: 2.5}"],
+        "guards.*: found .*; expected nothing, or `version: 2`",
+    ),
+    "a floor of version 1": (["floor=true"], "floor.*: found true; expected nothing, or `version"),
+    "what is used today in version 1": (["current=tutorial"], "current.*; expected nothing, or `v"),
+    "selection images of version 1": (
+        ["data.split.selection=2"],
+        "data.split.selection.*: found 2; expected nothing, or `version: 2`",
+    ),
+    "a guard on the objective": (
+        ["version=2", "objective=srg", "guards={srg: 2}"],
+        "guards.srg.*: found 'srg'; expected other measures: this one is the objective",
+    ),
+    "a guard that no heatmap changes": (
+        ["version=2", "guards={auc_random: 2}"],
+        "guards.auc_random.*: found 'auc_random'; expected measures that a heatmap changes",
+    ),
+    "a guard of no measure": (["version=2", "guards={morf: 2}"], "guards.* found 'morf'; expected"),
+    "a guard of nothing": (["version=2", "guards={auc_morf: 0}"], "guards.auc_morf.*more than 0"),
+    "a guard of all": (["version=2", "guards={auc_morf: 101}"], "guards.auc_morf.*at most 100"),
+    "no preset is used today": (
+        ["version=2", "current=tutoria"],
+        "current.*: found 'tutoria'; expected one of .*, or the path of a composite.json.*Did you",
+    ),
     "name that is no file name": (
         ["name=../../etc"],
         "name.*: found '../../etc'; expected letters",
@@ -548,6 +575,34 @@ def test_no_error_shows_a_password():
 def test_addresses_without_a_password_keep_the_text():
     text = f"{STUDY}run: {{tracking_uri: http://host:5000/a}}  # mine\n"
     assert study(text=text).text == text
+
+
+def test_version_2_guards_and_keeps_a_floor_unless_the_study_says_otherwise():
+    assert (study().objective, study().guards, study().floor) == ("auc_morf", {}, False)
+    assert study().recorded == ("auc_morf",)
+    new = study("version=2")
+    assert (new.objective, new.guards, new.floor) == ("srg", {"auc_morf": 2.5}, True)
+    assert new.recorded == ("srg", "auc_morf", "auc_lerf")
+    other = study("version=2", "objective=hot_spot", "guards={auc_lerf: 10}", "floor=false")
+    assert (other.guards, other.floor) == ({"auc_lerf": 10.0}, False)
+    assert other.recorded == ("hot_spot", "auc_lerf", "auc_morf", "srg")
+    assert study("version=2", "objective=auc_morf").guards == {}
+
+
+def test_guards_floor_and_parts_make_a_study_of_version_2_another_one():
+    def hashed(*overrides: str) -> str:
+        spec = study("version=2", *overrides)
+        return identity(spec, fingerprint="", image_ids=[], image_hashes=[], targets=[])[0]
+
+    changes = [
+        "guards={auc_morf: 5}",
+        "floor=false",
+        "data.split.selection=2",
+        "objective=auc_lerf",
+    ]
+    assert len({hashed(), *(hashed(change) for change in changes)}) == 5
+    same = ["data.split.validation=99", "baselines=[tutorial]", "current=tutorial"]
+    assert {hashed(change) for change in same} == {hashed()}
 
 
 def test_an_objective_that_no_heatmap_changes_is_refused():

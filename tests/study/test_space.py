@@ -235,6 +235,11 @@ def test_no_stabilizer_is_one_of_zero():
     assert (block.values["stabilizer"], block.options) == (0.0, {})
 
 
+def test_a_stabilizer_that_is_not_searched_needs_no_value():
+    (block,) = bound(conditional().composite, {"rule": "zero", "s": "none"})
+    assert (block.values, block.options) == ({"stabilizer": 0.0}, {})
+
+
 def test_a_preset_keeps_the_values_of_the_literature():
     spec = study("composite={preset: decreasing_gamma, gamma2: $g}")
     blocks = bound(spec.composite, {"g": 0.75})

@@ -9,7 +9,7 @@ import pytest
 from lrpsweep.study import bundled_studies, identity, load_study, parse_study
 
 BUNDLED = {
-    "quickstart": "ac7b414e3630529245a97590ff52fee0",
+    "quickstart": "1ffa64fa1924ca2043dab81ebd785dae",
     "thesis-decreasing-lerf": "c45c478cc221713db9a5ef9b84eb3861",
     "thesis-decreasing-morf": "ab7052cd4269010fb5bc88ee3a9cf26e",
     "thesis-decreasing-random": "7c790472e0cb0095ab60ee9dbfa22352",
@@ -84,6 +84,17 @@ def test_a_bundled_study_keeps_its_hash(name):
         targets=[0, 1],
     )
     assert found[:32] == BUNDLED[name]
+
+
+def test_the_quickstart_of_version_1_keeps_its_hash():
+    found, _ = identity(
+        load_study(Path(__file__).parent.parent / "stored" / "quickstart-0.1.yaml"),
+        fingerprint="0" * 64,
+        image_ids=["a", "b"],
+        image_hashes=["1", "2"],
+        targets=[0, 1],
+    )
+    assert found[:32] == "ac7b414e3630529245a97590ff52fee0"
 
 
 def test_every_bundled_study_is_pinned():

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lrpsweep.evaluation import MEASURES
 from lrpsweep.results import Candidate, TrialResult
 from lrpsweep.study import identity, parse_study
 from lrpsweep.sweep.study import Plan
@@ -22,12 +23,13 @@ def result(
     device: str = "cpu",
     hot_spot: float = 0.5,
     unstable: str = "",
+    objective: str = "auc_morf",
     **others: list[float],
 ) -> dict[str, Any]:
-    """A trial with these scores of the objective, auc_morf, and of other measures."""
+    """A trial with these scores of auc_morf, and of other measures."""
     measures = {"auc_morf": scores} | others
     found = TrialResult(
-        objectives=("auc_morf",),
+        objectives=(objective,),
         measures={name: np.asarray(values) for name, values in measures.items()},
         curve=np.linspace(1, 0, 3),
         curve_low=np.linspace(1, 0, 3) - 0.1,
@@ -59,8 +61,11 @@ class Build:
     or with which preset. version: of the study: trials of later ones record both orders.
     """
 
-    def __init__(self, seconds: float = 0.0, version: int = 1, **faults: str) -> None:
+    def __init__(
+        self, seconds: float = 0.0, version: int = 1, objective: str = "auc_morf", **faults: str
+    ) -> None:
         self.seconds = seconds
+        self.objective = objective
         self.version = version
         self.faults = faults
 
@@ -73,7 +78,8 @@ class Build:
         if settings.get("preset") in self.faults and not task.get("control"):
             raise ValueError("a bad preset")
         if task.get("control"):
-            return both_ends([1.0 + 0.01 * i for i in range(4)], [1.0 + 0.01 * i for i in range(4)])
+            chance = [1.0 + 0.01 * i for i in range(4)]
+            return both_ends(chance, chance, objective=self.objective)
         values = settings.get("values") or {"x": 0.9, "y": 0.9}
         value = (values["x"] - 0.3) ** 2 + (values.get("y", 0.0) - 0.1) ** 2
         fault = self.faults.get(f"x{values['x']:g}".replace(".", "_"))
@@ -87,8 +93,9 @@ class Build:
             case "exit":
                 os._exit(3)
         scores = [value + 0.01 * i for i in range(4)]
-        if len(task.get("objectives", ())) > 1 or self.version > 1:
-            return both_ends(scores, [2 - score for score in scores], hot_spot=1 - values["x"])
+        if len(task.get("objectives", ())) > 1 or self.version > 1 or self.objective != "auc_morf":
+            lerf = [2 - score for score in scores]
+            return both_ends(scores, lerf, hot_spot=1 - values["x"], objective=self.objective)
         return result(scores, hot_spot=1 - values["x"])
 
 
@@ -104,7 +111,8 @@ version: {version}
 name: {name}
 model: {{embedded: scenes}}
 data: {{embedded: scenes, split: {{search: 4, validation: 4, seed: 0}}}}
-objective: auc_morf
+objective: {objective}
+{floor}
 search:
   x: {{linear: [0.0, 1.0], points: {points}}}
   y: {{linear: [0.0, 1.0], points: {points}}}
@@ -133,6 +141,8 @@ def plan(
     baselines: tuple[str, ...] = (),
     constraints: str = "{}",
     version: int = 1,
+    objective: str = "auc_morf",
+    floor: bool = True,
     parts: dict[str, tuple[str, ...]] | None = None,
     current: tuple[str, Candidate] | None = None,
     **changes: Any,
@@ -144,6 +154,8 @@ def plan(
         patch=patch,
         constraints=constraints,
         version=version,
+        objective=objective,
+        floor="" if floor else "floor: false",
         sampler=sampler,
         seed=seed,
         storage="null" if storage is None else json.dumps(storage),
@@ -155,15 +167,16 @@ def plan(
     )
     return Plan(
         spec=spec,
-        direction="minimize",
+        direction=MEASURES[objective].direction,
         identity=canonical,
         spec_hash=spec_hash,
         proof=Proof(
             method="lrp",
             parts=parts or {"search": ("a 0",) * 4, "validation": ("b 0",) * 4},
+            baselines={name: Candidate("lrp", {"preset": name}) for name in baselines},
             current=current,
         ),
-        build=build or Build(version=version),
+        build=build or Build(version=version, objective=objective),
         literature=literature or {},
         **changes,
     )

@@ -14,7 +14,7 @@ import pytest
 from quadratic import Build, NotMounted, plan, result
 
 from lrpsweep.errors import InputError
-from lrpsweep.results import StudyResults, TrialRecord, TrialResult
+from lrpsweep.results import Recommendation, StudyResults, TrialRecord, TrialResult
 from lrpsweep.study import Choice, Fixed, Int, Space, load_study, parse_study
 from lrpsweep.sweep.samplers.mirror import distributions
 from lrpsweep.sweep.search import Estimate, Progress, Silent
@@ -209,7 +209,7 @@ def test_the_direction_is_that_of_the_objective_when_trials_began(runs_dir: Path
     low = plan(trials=5, baselines=("one",))
     with pytest.raises(InterruptedError):
         run_study(low, runs_dir=runs_dir, executor="local", observer=observer)
-    high = replace(low, direction="maximize")
+    high = plan(trials=5, baselines=("one",), objective="auc_lerf")
     results = run_study(high, runs_dir=runs_dir, executor="local")
     assert results.direction == "maximize"
     highest = max(results.complete, key=lambda trial: trial.result.value if trial.result else 0)
@@ -261,17 +261,23 @@ def test_the_nominee_is_validated_once_and_again_when_trials_grew(runs_dir: Path
     grown = run_study(
         plan(trials=8, baselines=baselines), runs_dir=runs_dir, executor="local", observer=third
     )
-    # 3 finalists and 2 baselines by 3 measures, and one random order.
-    assert [p.stage for p in first.progress] == ["search"] * 7 + ["validation"] * 16
+    # A random order on the search images; nominee, baselines and a random order on the validation
+    # images; nominee and strongest baseline under another perturbation.
+    assert [p.stage for p in first.progress] == [
+        *["search"] * 7,
+        "literature",
+        *["validation"] * (4 + 2),
+    ]
     assert second.progress == []
-    assert [p.stage for p in third.progress] == ["search"] + ["validation"] * 16
+    new_nominee = grown.recommendation.number != again.recommendation.number
+    assert [p.stage for p in third.progress] == ["search", *["validation"] * (2 * new_nominee)]
     for results in (again, grown):
         found = results.recommendation
         assert found is not None
         assert found.number == results.ranked()[0].number
         assert [c.baseline for c in found.comparisons] == ["one", "two"]
         assert found.validation_images == 4
-        assert found.verdict == "not decided"  # too few images
+        assert found.verdict == "undecided"  # too few images
 
 
 def test_a_baseline_that_failed_is_tried_again_by_the_next_run(runs_dir: Path) -> None:
@@ -284,18 +290,25 @@ def test_a_baseline_that_failed_is_tried_again_by_the_next_run(runs_dir: Path) -
     assert second is not None
     assert [c.baseline for c in first.comparisons] == ["one"]
     assert [c.baseline for c in second.comparisons] == ["one", "two"]
-    assert not any("looked at" in warning for warning in second.warnings)
+    assert second.look == 1
 
 
-def test_a_grown_study_says_how_often_its_validation_images_were_looked_at(runs_dir: Path) -> None:
-    told = []
-    for trials in (3, 4, 5):
-        study = plan(trials=trials, baselines=("one",))
+def test_a_look_with_another_nominee_or_more_images_is_counted_and_paid_for(
+    runs_dir: Path,
+) -> None:
+    """Trial 0 is at x = 0, y = 0; a grid's later points come nearer to the best one."""
+
+    def judged(points: int, images: int = 4) -> Recommendation:
+        parts = {"search": ("a 0",) * 4, "validation": ("b 0",) * images}
+        study = plan(trials=points, seed=1, baselines=("one",), version=2, parts=parts)
         found = run_study(study, runs_dir=runs_dir, executor="local").recommendation
         assert found is not None
-        told.append([w.split(";")[0] for w in found.warnings if "looked at" in w])
-    sentence = "These validation images have been looked at {} times"
-    assert told == [[], [sentence.format(2)], [sentence.format(3)]]
+        return found
+
+    seen = [judged(2), judged(2), judged(12), judged(12, images=5)]
+    assert seen[0].number != seen[2].number
+    assert [found.look for found in seen] == [1, 1, 2, 3]
+    assert [found.level for found in seen] == [0.04, 0.04, 0.005, 0.0025]
 
 
 def test_without_validation_images_there_is_no_recommendation(runs_dir: Path) -> None:
@@ -330,7 +343,7 @@ def test_an_equal_composite_is_answered_from_the_database(runs_dir: Path) -> Non
     results = run_study(study, runs_dir=runs_dir, executor="local", observer=observer)
     assert results.planned == len(results.complete) == 9
     assert [trial.same_as for trial in results.trials] == [None, 0, 0, *[None] * 6]
-    assert len([t for t in tasks if t.get("split") != "validation"]) == 7
+    assert len([t for t in tasks if "split" not in t]) == 7
     first, second = results.trials[0].result, results.trials[1].result
     assert first is not None
     assert second is not None

@@ -1,149 +1,275 @@
-"""What is said about a nominee on the validation images, and what speaks against it."""
+"""From the end of a search to what may be said, on a study without images."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from quadratic import result
+from quadratic import Build, both_ends, plan
 
-from lrpsweep.results import Candidate, Recommendation, StudyResults, TrialRecord, TrialResult
-from lrpsweep.study import EvaluationSpec
-from lrpsweep.sweep.execution import Outcome
-from lrpsweep.sweep.validation import Validation, measurements
+from lrpsweep.results import RANDOM_ORDER, Candidate, StudyResults
+from lrpsweep.sweep.study import SweepFailedError, run_study
 
 IMAGES = 24
-BASELINES = {name: Candidate("lrp", {"preset": name}) for name in ("one", "two")}
 SPREAD = np.linspace(-0.01, 0.01, IMAGES)
+PARTS = {"search": ("s 0",) * IMAGES, "validation": ("v 0",) * IMAGES}
 
 
-def judge(
-    objective: str = "auc_morf",
-    *,
-    failed: tuple[str, ...] = (),
-    looks: int = 1,
-    exceeded: tuple[str, ...] = (),
-    unstable: str = "",
-    **scores: Mapping[str, float],
-) -> Recommendation:
-    """The recommendation when composites have these mean scores: `ours`, `one`, `two`, `random`.
+class Fixed(Build):
+    """Scores by who is scored: MoRF and LeRF of a trial by its x, of a preset by its name.
 
-    A measure that is not given is 1 (random: 2), in the nominee 0.5.
+    random: both of a random order. on: scores on other parts of the images, by part.
     """
-    searched = TrialResult.from_json(result([0.1, 0.2], unstable=unstable))
-    trial = TrialRecord(7, "complete", {"x": 0.5}, searched, exceeded=exceeded)
-    direction: Any = "minimize" if objective == "auc_morf" else "maximize"
-    study = StudyResults("s", objective, direction, (trial,), 1, (), "", "")
-    validation = Validation(study, "lrp", BASELINES, EvaluationSpec())
 
-    def outcome(name: str) -> Outcome:
-        if name in failed:
-            return Outcome(reason="no memory")
-        label, measure = name.split(": ")
-        label = "ours" if label == "trial 7" else label
-        default = 0.5 if label == "ours" else 1.0
-        mean = scores.get(label, {}).get(measure, 2.0 if "random" in measure else default)
-        return Outcome(result=result(list(mean + SPREAD)))
+    def __init__(
+        self,
+        scores: dict[Any, tuple[float, float]],
+        objective: str = "srg",
+        random: float = 1.0,
+        on: dict[str, dict[Any, tuple[float, float]]] | None = None,
+        unstable: tuple[Any, ...] = (),
+        broken: tuple[tuple[str, Any], ...] = (),
+    ) -> None:
+        super().__init__(objective=objective)
+        self.scores, self.random, self.on = scores, random, on or {}
+        self.unstable, self.broken_ones = unstable, broken
+        self.asked: list[dict[str, Any]] = []
 
-    outcomes = {name: outcome(name) for name in validation.jobs()}
-    return validation.recommend(outcomes, looks)
+    def run(self, task: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(task)
+        settings, split = task["candidate"]["settings"], task.get("split", "search")
+        who = settings.get("preset") or settings["values"]["x"]
+        if (split, who) in self.broken_ones and not task.get("control"):
+            raise ValueError("no memory")
+        morf, lerf = self.on.get(split, {}).get(who, self.scores[who])
+        if task.get("control"):
+            morf = lerf = self.random
+        if task.get("perturbation"):
+            morf, lerf = self.on.get(task["perturbation"], {}).get(who, (morf, lerf))
+        where = "features.3: z near zero" if who in self.unstable else ""
+        return both_ends(
+            list(morf + SPREAD),
+            list(lerf - SPREAD),
+            objective=self.objective,
+            unstable=where,
+            hot_spot=0.1,
+        )
 
 
-def test_nothing_is_said_against_a_nominee_that_is_ahead_everywhere() -> None:
-    found = judge(ours={"auc_lerf": 3.0})
-    assert found.verdict == "better"
+def conclude(tmp_path: Path, build: Fixed, **changes: Any) -> StudyResults:
+    """A study of version 2 over x in 0, 0.5 and 1, against the published ones."""
+    presets = tuple(name for name in build.scores if isinstance(name, str))
+    asked: dict[str, Any] = {
+        "sampler": "grid",
+        "points": 3,
+        "version": 2,
+        "objective": build.objective,
+        "parts": PARTS,
+        "baselines": presets,
+        "meaning": lambda values: values["x"],
+    }
+    return run_study(plan(build=build, **asked | changes), runs_dir=tmp_path, executor="local")
+
+
+GOOD = {0.0: (0.5, 1.5), 0.5: (0.4, 1.8), 1.0: (0.9, 1.1), "one": (0.6, 1.4), "two": (0.5, 1.3)}
+
+
+def test_a_nominee_ahead_of_all_is_better_and_its_scores_are_kept(tmp_path: Path) -> None:
+    build = Fixed(GOOD)
+    results = conclude(tmp_path, build)
+    found = results.recommendation
+    assert found is not None
+    assert (found.verdict, found.values["x"], found.published) == ("better", 0.5, None)
     assert found.warnings == ()
+    assert {bound.measure for bound in found.bounds} == {"srg", "auc_morf"}
+    label = f"trial {found.number}"
+    assert set(found.scores) == {label, "one", "two", RANDOM_ORDER}
+    assert found.scores[label]["srg"] == pytest.approx(1.4 - 2 * SPREAD)
+    assert found.scores[RANDOM_ORDER]["auc_lerf"] == pytest.approx(1.0 - SPREAD)
+    assert set(results.literature) == {"one", "two"}
+    assert results.random is not None
+    # The random order is taken once for each part of the images.
+    assert [t["split"] for t in build.asked if t.get("control")] == ["search", "validation"]
 
 
-@pytest.mark.parametrize("label", ["trial 7", "one"])
-@pytest.mark.parametrize("measure", ["auc_lerf", "auc_random", "auc_morf (mean)"])
-def test_a_side_measurement_that_failed_keeps_nothing_from_being_recommended(
-    label: str, measure: str
+def test_a_published_nominee_is_the_recommendation(tmp_path: Path) -> None:
+    results = conclude(tmp_path, Fixed(GOOD | {"one": (0.3, 2.0)}))
+    found = results.recommendation
+    assert found is not None
+    assert (found.number, found.published, found.values) == (None, "one", {})
+    assert found.sentence.startswith("Tuning found nothing better than one")
+    assert [c.baseline for c in found.comparisons] == ["two"]
+    assert results.nominee is not None
+    assert results.result_of(results.nominee) is results.literature["one"]
+
+
+def test_a_trial_that_is_published_counts_once_and_is_not_compared_with_itself(
+    tmp_path: Path,
 ) -> None:
-    found = judge(failed=(f"{label}: {measure}",), ours={"auc_lerf": 3.0})
-    assert found.verdict == "better"
+    build = Fixed(GOOD | {"one": GOOD[0.5]})
+    results = conclude(tmp_path, build, literature={"one": {"x": 0.5, "y": 0.0}})
+    assert results.nomination is not None
+    assert results.nomination.candidates == 4  # three trials, one of them published, and `two`
+    found = results.recommendation
+    assert found is not None
+    assert (found.number, found.published) == (0, "one")
+    assert [c.baseline for c in found.comparisons] == ["two"]
+    searched = [t["candidate"]["settings"] for t in build.asked if t.get("split") == "search"]
+    assert {"preset": "one"} not in searched
 
 
-def test_a_failed_srg_of_nominee_or_baseline_is_not_compared() -> None:
-    """Caught: a KeyError, with a baseline's SRG above zero and the nominee's missing."""
-    found = judge(failed=("trial 7: auc_lerf",), one={"auc_lerf": 3.0})
-    assert not any("SRG" in warning for warning in found.warnings)
-    assert "srg" not in found.finalists[0].scores
-
-
-def test_srg_is_compared_with_the_best_srg_of_the_literature() -> None:
-    # `one` is the strongest by MoRF, `two` by SRG.
-    found = judge(
-        ours={"auc_lerf": 3.0},
-        one={"auc_morf": 0.9, "auc_lerf": 2.0},
-        two={"auc_morf": 1.5, "auc_lerf": 5.0},
+def test_a_published_name_of_a_repeated_trial_is_that_of_the_one_it_repeats(
+    tmp_path: Path,
+) -> None:
+    """(0.5, 0) runs first without being published; (0.5, 1), which is, repeats it."""
+    results = conclude(
+        tmp_path, Fixed(GOOD | {"one": GOOD[0.5]}), literature={"one": {"x": 0.5, "y": 1.0}}
     )
-    assert found.warnings == ("SRG (LeRF − MoRF) is 2.5, below the 3.5 of two.",)
+    assert results.nominee is not None
+    assert results.nominee.published == "one"
 
 
 @pytest.mark.parametrize(
-    ("objective", "ours", "warning"),
+    ("current", "said"),
     [
-        ("auc_morf", {"auc_morf": 0.5, "auc_random": 0.4}, "auc_morf is 0.5, no better than the"),
-        ("auc_lerf", {"auc_lerf": 3.0, "auc_random": 4.0}, "auc_lerf is 3, no better than the 4"),
-        (
-            "srg",
-            {"srg": -0.1, "auc_lerf": 0.4},
-            "srg is -0.1, no better than the 0 of a random order",
-        ),
+        ("one", "Better than what you use today (one): "),
+        ("mine.json", "Better than what you use today (mine.json): "),
     ],
 )
-def test_a_random_order_that_does_as_well_is_warned_of(
-    objective: str, ours: dict[str, float], warning: str
+def test_what_is_used_today_gets_a_sentence_of_its_own(
+    tmp_path: Path, current: str, said: str
 ) -> None:
-    assert warning in " ".join(judge(objective, ours=ours).warnings)
+    build = Fixed(GOOD | {"mine": (0.7, 1.2)})
+    candidate = Candidate("lrp", {"preset": "one" if current == "one" else "mine"})
+    found = conclude(
+        tmp_path, build, current=(current, candidate), baselines=("one", "two")
+    ).recommendation
+    assert found is not None
+    assert found.current.startswith(said)
+    assert [c.baseline for c in found.comparisons] == ["one", "two"]
+    scored = [t["candidate"] for t in build.asked if t.get("split") == "validation"]
+    # Once, and, where it is the strongest of the literature, under another perturbation.
+    assert scored.count({"method": "lrp", "settings": candidate.settings}) == 1 + (current == "one")
 
 
-def test_a_second_look_at_the_same_images_is_told() -> None:
-    assert judge(ours={"auc_lerf": 3.0}, looks=1).warnings == ()
-    (warning,) = judge(ours={"auc_lerf": 3.0}, looks=3).warnings
-    assert warning.startswith("These validation images have been looked at 3 times; ")
+def test_what_is_used_today_may_be_the_nominee(tmp_path: Path) -> None:
+    build = Fixed(GOOD | {"one": (0.3, 2.0)})
+    current = ("one", Candidate("lrp", {"preset": "one"}))
+    found = conclude(tmp_path, build, current=current).recommendation
+    assert found is not None
+    assert found.current == "It is what you use today (one)."
 
 
-def test_the_second_perturbation_is_one_that_the_protocol_has() -> None:
-    def last(**evaluation: Any) -> str | None:
-        return measurements("auc_morf", EvaluationSpec(**evaluation))[-1].perturbation
-
-    assert last() == "mean"
-    assert last(perturbation="uniform") == "telea"
-    assert last(protocol="thesis") == "uniform"
-    assert last(protocol="thesis", perturbation="uniform") == "telea"
+def test_nothing_that_keeps_the_floor_is_told_and_is_no_error(tmp_path: Path) -> None:
+    results = conclude(tmp_path, Fixed(dict.fromkeys(GOOD, (1.2, 1.4))))
+    assert results.recommendation is None
+    assert results.nominee is None
+    assert results.nomination is not None
+    assert results.nomination.sentence.endswith("nothing is recommended.")
 
 
-def test_an_unstable_nominee_and_one_beyond_all_bounds_are_warned_of() -> None:
-    found = judge(ours={"auc_lerf": 3.0}, unstable="features.12: z comes near zero")
+def test_without_a_floor_the_best_is_nominated_and_warned_of(tmp_path: Path) -> None:
+    build = Fixed({who: (1.2, 1.4 + (who == 0.5)) for who in GOOD})
+    found = conclude(tmp_path, build, floor=False).recommendation
+    assert found is not None
+    assert found.values["x"] == 0.5
     assert found.warnings == (
-        "The nominee's explanations are unstable: features.12: z comes near zero.",
-    )
-    found = judge(ours={"auc_lerf": 3.0}, exceeded=("hot_spot", "unexplained"))
-    assert found.warnings == (
-        "No trial keeps all constraints; the nominee exceeds that of hot_spot and unexplained.",
+        "AUC (MoRF) is 1.2 on the validation images, no better than the 1 of a random order.",
     )
 
 
-def test_a_composite_is_a_finalist_once_and_one_within_the_bounds_is_nominated() -> None:
-    def trial(number: int, value: float, **what: Any) -> TrialRecord:
-        found = TrialResult.from_json(result([value, value]))
-        return TrialRecord(number, "complete", {"x": value}, found, **what)
-
-    trials = (
-        trial(0, 0.1, exceeded=("hot_spot",)),
-        trial(1, 0.3, same_as=2),
-        trial(2, 0.3),
-        trial(3, 0.2),
-    )
-    study = StudyResults("s", "auc_morf", "minimize", trials, 4, (), "", "")
-    assert [t.number for t in study.ranked()] == [3, 2, 1, 0]
-    names = Validation(study, "lrp", {}, EvaluationSpec()).jobs()
-    assert list(dict.fromkeys(name.split(":")[0] for name in names)) == [
-        "trial 3",
-        "trial 2",
-        "trial 0",
+def test_the_selection_images_choose(tmp_path: Path) -> None:
+    """x = 0 is within the guard of the best here, and better there."""
+    searched = GOOD | {0.0: (0.401, 1.7)}
+    there = {0.0: (0.4, 2.5), 0.5: (0.4, 1.5)}
+    build = Fixed(searched, on={"selection": there})
+    parts = PARTS | {"selection": ("c 0",) * IMAGES}
+    results = conclude(tmp_path, build, parts=parts)
+    assert results.nominee is not None
+    assert results.nominee.values["x"] == 0.0
+    assert results.nomination is not None
+    assert results.nomination.selection_images == IMAGES
+    assert [t["split"] for t in build.asked if t.get("control")] == [
+        "search",
+        "selection",
+        "validation",
     ]
+
+
+def test_an_unstable_nominee_is_none(tmp_path: Path) -> None:
+    results = conclude(tmp_path, Fixed(GOOD, unstable=(0.5,)))
+    assert results.nominee is not None
+    assert results.nominee.values["x"] == 0.0
+    assert results.nomination is not None
+    assert ("unstable: features.3: z near zero",) in results.nomination.broken.values()
+
+
+def test_a_baseline_that_fails_is_told_and_not_compared(tmp_path: Path) -> None:
+    found = conclude(tmp_path, Fixed(GOOD, broken=(("validation", "two"),))).recommendation
+    assert found is not None
+    assert [c.baseline for c in found.comparisons] == ["one"]
+    assert found.warnings == (
+        "two could not be scored (ValueError: no memory), so it was not compared.",
+    )
+
+
+def test_a_nominee_that_fails_on_the_validation_images_stops_the_run(tmp_path: Path) -> None:
+    with pytest.raises(SweepFailedError, match=r"trial \d failed on the validation images: Value"):
+        conclude(tmp_path, Fixed(GOOD, broken=(("validation", 0.5),)))
+
+
+def test_a_ranking_that_another_perturbation_turns_round_is_warned_of(tmp_path: Path) -> None:
+    found = conclude(tmp_path, Fixed(GOOD, on={"mean": {"one": (0.1, 3.0)}})).recommendation
+    assert found is not None
+    assert found.warnings == (
+        "Measured as srg with perturbation mean, one is ahead: the ranking flips.",
+    )
+
+
+def test_what_was_scored_is_not_scored_again_after_an_interruption(tmp_path: Path) -> None:
+    broken = Fixed(GOOD, broken=(("validation", 0.5),))
+    with pytest.raises(SweepFailedError):
+        conclude(tmp_path, broken)
+    mended = Fixed(GOOD)
+    found = conclude(tmp_path, mended).recommendation
+    assert found is not None
+    assert found.look == 1
+    settings = [(t["split"], t["candidate"]["settings"], t["perturbation"]) for t in mended.asked]
+    # Nothing but the nominee is missing, and what comes after it.
+    assert [one[0] for one in settings] == ["validation"] * 3
+    assert settings[0][1]["values"]["x"] == 0.5
+    assert [one[2] for one in settings] == [None, "mean", "mean"]
+
+
+def test_a_study_without_validation_images_has_a_nominee(tmp_path: Path) -> None:
+    results = conclude(tmp_path, Fixed(GOOD), parts={"search": PARTS["search"]})
+    assert results.recommendation is None
+    assert results.nominee is not None
+    assert results.nominee.values["x"] == 0.5
+
+
+def test_version_1_nominates_its_best_trial_by_the_objective_alone(tmp_path: Path) -> None:
+    """Which breaks the floor, and is behind a published composite."""
+    scores: Any = {0.0: (0.1, 0.2), 0.5: (0.2, 1.8), 1.0: (0.9, 1.1), "one": (0.05, 1.4)}
+    build = Fixed(scores, "auc_morf")
+    results = conclude(tmp_path, build, version=1)
+    found = results.recommendation
+    assert found is not None
+    assert (found.values["x"], found.published) == (0.0, None)
+    assert found.verdict == "worse"
+    assert [bound.measure for bound in found.bounds] == ["auc_morf"]
+    assert results.literature == {}
+    assert found.warnings == (
+        "AUC (LeRF) is 0.2 on the validation images, no better than the 1 of a random order.",
+        "SRG (LeRF − MoRF) is 0.1, below the 1.35 of one.",
+    )
+
+
+def test_jobs_name_what_is_to_be_measured(tmp_path: Path) -> None:
+    build = Fixed(GOOD)
+    conclude(tmp_path, build)
+    job = next(t for t in build.asked if t.get("split") == "validation")
+    assert job["objectives"] == ["srg", "auc_morf", "auc_lerf"]
+    assert not job["control"]

@@ -8,6 +8,7 @@ import pytest
 from lrpsweep.report.illustrations import read_illustrations, write_illustrations
 from lrpsweep.results import Illustrations
 from lrpsweep.study import parse_study
+from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.context import Context, prepare
 from lrpsweep.trial.illustrate import illustrate
 
@@ -52,7 +53,7 @@ def test_illustrations_are_read_as_they_were_written(
     columns: tuple[object, ...],
 ) -> None:
     context = prepared(small_study, overrides)
-    made = illustrate(context, context.some_values, "uniform_epsilon")
+    made = illustrate(context, tuned(context.some_values), "uniform_epsilon")
     found = kept(made, tmp_path / "heatmaps.npz")
     assert found.grid_names == names
     assert found.grid_rows == (rows if "rule" in names else pytest.approx(rows))
@@ -76,12 +77,12 @@ def test_the_grid_shows_what_the_best_composite_depends_on(small_study: Path) ->
             "gamma: $g, epsilon: $e}",
         ],
     )
-    made = illustrate(context, {"rule": "zero"}, "uniform_epsilon")
+    made = illustrate(context, tuned({"rule": "zero"}), "uniform_epsilon")
     assert made.grid_names == ("rule",)
     assert made.grid_rows == ("zero", "gamma", "epsilon")
     np.testing.assert_allclose(made.grid[0, 0], made.best[0], atol=1e-6)
     assert np.abs(made.grid[1, 0] - made.grid[0, 0]).max() > 1e-4
-    made = illustrate(context, {"rule": "epsilon", "e": 1.0}, "uniform_epsilon")
+    made = illustrate(context, tuned({"rule": "epsilon", "e": 1.0}), "uniform_epsilon")
     assert made.grid_names == ("rule", "e")
     np.testing.assert_allclose(made.grid[2, 1], made.best[0], atol=1e-6)
 

@@ -98,22 +98,17 @@ class BackwardPass:
         self, place: int, arriving: Arriving, pending: dict[int, Arriving], balance: Balance
     ) -> None:
         step = self.forward.steps[place]
-        if (
-            step.operation == CONSTANT
-        ):  # a parameter or number that was added: a bias by another name
+        if step.operation == CONSTANT:  # a parameter or number that was added: it is a bias
             balance.bias += per_image(arriving.relevance)
             return
-        if step.weighted:
-            lower = [self._weighted(place, arriving, balance)]
-        else:
-            lower = self._unweighted(place, arriving, balance)
+        lower = (self._weighted if step.weighted else self._unweighted)(place, arriving, balance)
         if self.watch is not None:
             self.watch(step.name, arriving.relevance, [part.relevance for part in lower])
         for source, part in zip(step.relevant_sources, lower, strict=True):
             before = pending.get(source)
             pending[source] = part if before is None else _both(before, part)
 
-    def _weighted(self, place: int, arriving: Arriving, balance: Balance) -> Arriving:
+    def _weighted(self, place: int, arriving: Arriving, balance: Balance) -> list[Arriving]:
         """By the layer's rule, (N, *out) -> (N, *in)."""
         forward, chosen = self.forward, self.rules[place]
         arriving = Arriving(forward.channels_first(place, arriving.relevance), arriving.rectified)
@@ -123,7 +118,7 @@ class BackwardPass:
         check_shapes(
             f"layer '{forward.steps[place].name}': the rule {rule.name}", [lower], [record.x]
         )
-        return Arriving(forward.channels_last(place, lower), rule.keeps_support)
+        return [Arriving(forward.channels_last(place, lower), rule.keeps_support)]
 
     def _unweighted(self, place: int, arriving: Arriving, balance: Balance) -> list[Arriving]:
         """By the operation's rule, if it takes one, else by its kind."""

@@ -138,8 +138,7 @@ class Engine:
         network computes something else than its layers one by one.
         """
         self.check_batch(images, targets)
-        bounded = self.bounds is not None
-        resolved = assign_rules(self.steps, rules, pixels_bounded=bounded)
+        resolved = assign_rules(self.steps, rules, pixels_bounded=self.bounds is not None)
         forward = self._forward(images, key)
         self.check_classes(targets, forward.output)
         keep = key is not None and watch is None
@@ -251,9 +250,8 @@ class Engine:
         not show, as a tensor overwritten under two names. What differs is measured image by image,
         by its largest score; one without any, by the batch's.
         """
-        wrong = (
-            f"{type(self.net).__name__}: its forward pass does more than can be traced: its output"
-        )
+        name = type(self.net).__name__
+        wrong = f"{name}: its forward pass does more than can be traced: its output"
         advice = (
             "Expected a network without tensors that are overwritten while they are used "
             "elsewhere; after a change of weights through `.data`, call `forget()`"
@@ -331,11 +329,9 @@ def _check_targets(targets: Tensor, images: int) -> None:
         *(torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
     )
     if not whole or targets.ndim not in (1, 2) or len(targets) != images or not targets.numel():
-        found = (
-            f"{targets.dtype} of shape {tuple(targets.shape)}"
-            if isinstance(targets, Tensor)
-            else repr(targets)
-        )
+        found = repr(targets)
+        if isinstance(targets, Tensor):
+            found = f"{targets.dtype} of shape {tuple(targets.shape)}"
         raise InputError(
             f"targets: found {found}; expected a tensor of whole numbers, ({images},) or "
             f"({images}, T), classes of the images"
@@ -344,12 +340,9 @@ def _check_targets(targets: Tensor, images: int) -> None:
 
 def _check_mode(steps: Sequence[Step]) -> None:
     for step in steps:
-        if (
-            step.operation in (AFFINE, IDENTITY)
-            and step.module is not None
-            and step.module.training
-        ):
+        module = step.module if step.operation in (AFFINE, IDENTITY) else None
+        if module is not None and module.training:
             raise InputError(
-                f"layer '{step.name}' of type {type(step.module).__name__} is in training mode; "
+                f"layer '{step.name}' of type {type(module).__name__} is in training mode; "
                 "expected a network in eval mode: call `net.eval()` first"
             )

@@ -47,9 +47,5 @@ class Explanation:
     def balance(self) -> Mapping[str, float]:
         """Mean over the scores of each part's size relative to the score's: never negative."""
         size = self.score.abs().clamp(min=torch.finfo(torch.float32).tiny)
-        parts = {
-            "bias": self.bias,
-            "stabilizer": self.stabilizer,
-            "unexplained": self.unexplained,
-        }
-        return {name: float((part.abs() / size).mean()) for name, part in parts.items()}
+        parts = ("bias", "stabilizer", "unexplained")
+        return {name: float((getattr(self, name).abs() / size).mean()) for name in parts}

@@ -11,6 +11,8 @@ from typing import Any
 from torch import nn
 
 from lrpsweep.attribution.lrp.operations.operation import WEIGHTED
+from lrpsweep.errors import InputError, guess
+from lrpsweep.registry import find_registry
 
 Settings = Mapping[str, Any]
 """What a rule's function is called with, by name: floats, words, and `bounds`."""
@@ -32,8 +34,12 @@ class Parameter:
     default: float | None = None
     decays: bool = False
 
-    def allows(self, value: float) -> bool:
-        """Whether the parameter may have this value."""
+    def allows(self, value: object) -> bool:
+        """Whether the parameter may have this value: a number in its range, or 'inf'."""
+        if isinstance(value, str):
+            return self.infinite and value == "inf"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
         most = min(self.high, sys.float_info.max)
         return self.infinite if value == math.inf else self.low <= value <= most
 
@@ -43,6 +49,12 @@ class Parameter:
         if math.isfinite(self.high):
             return f"a number from {self.low:g} to {self.high:g}"
         return f"a number of at least {self.low:g}{', or inf' if self.infinite else ''}"
+
+    def check(self, value: Any, place: str) -> float:
+        """The value as a number. Raises InputError, which begins with `place`, for a wrong one."""
+        if not self.allows(value):
+            raise _refusal(self, value, place)
+        return float(value)
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,31 @@ class Option:
     name: str
     values: tuple[str, ...]
     mixes_images: tuple[str, ...] = ()
+
+    @property
+    def usual(self) -> str:
+        """The variant that it has where none is given."""
+        return self.values[0]
+
+    def allows(self, value: object) -> bool:
+        """Whether it is one of the variants."""
+        return value in self.values
+
+    @property
+    def requirement(self) -> str:
+        """What `allows` asks for, in words."""
+        return f"one of {', '.join(self.values)}"
+
+    def check(self, value: Any, place: str) -> str:
+        """The value as a word. Raises InputError, which begins with `place`, for a wrong one."""
+        if not self.allows(value):
+            raise _refusal(self, value, place, guess(str(value), self.values))
+        return str(value)
+
+
+def _refusal(setting: Parameter | Option, value: object, place: str, near: str = "") -> InputError:
+    found = "missing" if value is None else f"found {value!r}"
+    return InputError(f"{place}.{setting.name}: {found}; expected {setting.requirement}.{near}")
 
 
 @dataclass(frozen=True)
@@ -103,3 +140,32 @@ class Rule:
     def for_weights(self) -> bool:
         """Whether it is for layers with weights."""
         return self.on == WEIGHTED
+
+    @property
+    def choices(self) -> tuple[Option, ...]:
+        """What a block may choose: the options, and the rule of max pools that read its layers."""
+        pools = tuple(rule.name for rule in find_registry("rule").values() if rule.pooling)
+        return (*self.options, *([Option("pooling", pools)] if self.for_weights else []))
+
+    def resolve(self, given: Settings, place: str) -> Settings:
+        """All of its settings: what is not given has its default.
+
+        place: where the rule stands, for messages. `stabilize` 'none' is a stabilizer of 0. Raises
+        InputError for a setting that there is not, and for a value that it may not have.
+        """
+        known = [*(p.name for p in self.parameters), *(o.name for o in self.options)]
+        known += ["bounds"] if self.bounded else []
+        for name in given:
+            if name not in known:
+                raise InputError(
+                    f"{place}.{name}: the rule {self.name} has no such setting; expected one of "
+                    f"{', '.join(known) or 'none'}.{guess(name, known)}"
+                )
+        found: dict[str, Any] = {
+            **{p.name: p.check(given.get(p.name, p.default), place) for p in self.parameters},
+            **{o.name: o.check(given.get(o.name, o.usual), place) for o in self.options},
+            **({"bounds": given["bounds"]} if "bounds" in given else {}),
+        }
+        if found.get("stabilize") == "none":
+            found |= {"stabilize": "signed", "stabilizer": 0.0}
+        return found

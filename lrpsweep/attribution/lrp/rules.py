@@ -4,6 +4,9 @@ In every rule x is the layer's input, w and b its weights, z = Σ_j x_j w_jk + b
 R_k the relevance that arrives there. ⁺ and ⁻ are positive and negative parts. A contribution has a
 sign of its own: z⁺ = x⁺w⁺ + x⁻w⁻ and z⁻ = x⁺w⁻ + x⁻w⁺ (sums over j, without bias).
 
+Every rule gets the record of its layer, the relevance that arrives, the balance, and its settings
+by name; `how` are those that `Balance.divide` takes, stabilizer and stabilize.
+
 Every rule but `pass` divides by a denominator that `Balance.divide` keeps away from zero, and that
 balance writes down what bias and stabilizer take, so that an explanation accounts for its whole
 score. A norm rule (contributions x_j over their sum) is not among them: where there are weights,
@@ -13,7 +16,7 @@ contributions are x_j w_jk and it is LRP-0; it is what the engine does at sums a
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -32,21 +35,13 @@ from lrpsweep.attribution.lrp.rule import Parameter as Parameter
 from lrpsweep.attribution.lrp.rule import Rule as Rule
 from lrpsweep.attribution.lrp.rule import Settings
 from lrpsweep.attribution.zennit import translation
-from lrpsweep.errors import InputError, guess
 from lrpsweep.registry import Registry
 
 
-def zero(
-    record: Record,
-    arriving: Arriving,
-    balance: Balance,
-    *,
-    stabilizer: float,
-    stabilize: str = "signed",
-) -> Tensor:
+def zero(record: Record, arriving: Arriving, balance: Balance, **how: Any) -> Tensor:
     """LRP-0: R_j = Σ_k x_j w_jk / z_k · R_k. On a ReLU network, gradient × input."""
     z, sign = _output(record, arriving)
-    s = balance.divide(arriving.relevance, z, record.bias, stabilizer, sign, stabilize)
+    s = balance.divide(arriving.relevance, z, record.bias, sign=sign, **how)
     return record.pull(record.weight, s).mul_(record.x)
 
 
@@ -102,9 +97,8 @@ def gamma(
     balance: Balance,
     *,
     gamma: float,
-    stabilizer: float,
     bias: str = "scaled",
-    stabilize: str = "signed",
+    **how: Any,
 ) -> Tensor:
     """LRP-γ, generalized: contributions of z's own sign count 1 + γ times.
 
@@ -116,14 +110,14 @@ def gamma(
     set_bias_to_zero), which then may have the other sign, or none. With these two, γ = inf is no
     limit of large γ where z has its sign from the bias alone: there nothing is passed on.
     """
-    divide = partial(balance.divide, stabilizer=stabilizer, stabilize=stabilize)
+    divide = partial(balance.divide, arriving.relevance, **how)
     z, sign = _output(record, arriving)
     total = _gamma_total(record, z, sign, gamma, bias)
     taken = partial(_taken, record.bias, gamma, bias)
     if sign is not None:
-        s = divide(arriving.relevance, total, taken(sign), sign=None if bias == "dropped" else sign)
+        s = divide(z=total, bias=taken(sign), sign=None if bias == "dropped" else sign)
         return record.signed_pull(lambda side: _favoured(record.weight, gamma, side), s)
-    s = divide(arriving.relevance, total, None)
+    s = divide(z=total, bias=None)
     above, below = where_positive(s, z), where_negative(s, z)
     balance.take_bias(above, taken(1))
     balance.take_bias(below, taken(-1))
@@ -169,25 +163,18 @@ def _favoured(weight: Tensor, gamma: float, sign: int) -> Tensor:
 
 
 def alpha_beta(
-    record: Record,
-    arriving: Arriving,
-    balance: Balance,
-    *,
-    alpha: float,
-    stabilizer: float,
-    stabilize: str = "signed",
+    record: Record, arriving: Arriving, balance: Balance, *, alpha: float, **how: Any
 ) -> Tensor:
     """LRP-αβ with β = α − 1: R_j = Σ_k (α (x_j w_jk)⁺/z_k⁺ − β (x_j w_jk)⁻/z_k⁻) R_k.
 
     The denominators include b⁺ and b⁻. Source: Bach et al. 2015, eq. 60, with the sign of β as in
     Montavon et al. 2019 (α − β = 1, β ≥ 0).
     """
-    divide = partial(balance.divide, stabilizer=stabilizer, stabilize=stabilize)
-    positive = _alpha_beta_branch(record, alpha * arriving.relevance, divide, sign=1)
+    branch = partial(_alpha_beta_branch, record, balance, **how)
+    positive = branch(relevance=alpha * arriving.relevance, sign=1)
     if _is_1(alpha):
         return positive
-    share = (1 - alpha) * arriving.relevance
-    return positive + _alpha_beta_branch(record, share, divide, sign=-1)
+    return positive + branch(relevance=(1 - alpha) * arriving.relevance, sign=-1)
 
 
 def _is_1(alpha: float) -> bool:
@@ -195,26 +182,17 @@ def _is_1(alpha: float) -> bool:
 
 
 def _alpha_beta_branch(
-    record: Record, relevance: Tensor, divide: Callable[..., Tensor], *, sign: int
+    record: Record, balance: Balance, relevance: Tensor, *, sign: int, **how: Any
 ) -> Tensor:
     bias = None if record.bias is None else part(record.bias, sign)
     z = record.plus if sign > 0 else record.minus
-    s = divide(relevance, z, bias, sign=sign)
+    s = balance.divide(relevance, z, bias, sign=sign, **how)
     return record.signed_pull(lambda side: part(record.weight, sign * side), s)
 
 
-def z_plus(
-    record: Record,
-    arriving: Arriving,
-    balance: Balance,
-    *,
-    stabilizer: float,
-    stabilize: str = "signed",
-) -> Tensor:
+def z_plus(record: Record, arriving: Arriving, balance: Balance, **how: Any) -> Tensor:
     """LRP-z⁺, which is LRP-αβ with α = 1, β = 0. Source: Montavon et al. 2017."""
-    return alpha_beta(
-        record, arriving, balance, alpha=1.0, stabilizer=stabilizer, stabilize=stabilize
-    )
+    return alpha_beta(record, arriving, balance, alpha=1.0, **how)
 
 
 def z_box(
@@ -222,9 +200,8 @@ def z_box(
     arriving: Arriving,
     balance: Balance,
     *,
-    stabilizer: float,
-    stabilize: str = "signed",
     bounds: tuple[Sequence[float], Sequence[float]] | None = None,
+    **how: Any,
 ) -> Tensor:
     """LRP-z^B for inputs within [l, h]: z = f(x) − f⁺(l) − f⁻(h), numerators alike.
 
@@ -235,52 +212,36 @@ def z_box(
         low, high = (record.per_channel(bound) for bound in bounds)
         record = replace(record, low=low, high=high)
     sign = 1 if record.within else None
-    s = balance.divide(arriving.relevance, record.boxed, None, stabilizer, sign, stabilize)
+    s = balance.divide(arriving.relevance, record.boxed, None, sign=sign, **how)
     low, high = record.bounds
     pulled_low = record.pull(record.weight.clamp(min=0), s).mul_(low)
     pulled_high = record.pull(record.weight.clamp(max=0), s).mul_(high)
     return record.pull(record.weight, s).mul_(record.x).sub_(pulled_low).sub_(pulled_high)
 
 
-def w_square(
-    record: Record,
-    arriving: Arriving,
-    balance: Balance,
-    *,
-    stabilizer: float,
-    stabilize: str = "signed",
-) -> Tensor:
+def w_square(record: Record, arriving: Arriving, balance: Balance, **how: Any) -> Tensor:
     """LRP-w²: R_j = Σ_k w_jk² / Σ_i w_ik² · R_k, whatever the inputs are.
 
     Padding counts as no input; the bias takes nothing (zennit's adds b² to the denominator unless
     told not to). Source: Montavon et al. 2017.
     """
-    divide = partial(balance.divide, stabilizer=stabilizer, stabilize=stabilize)
-    return _by_weight(record, arriving.relevance, divide, record.weight.square())
+    return _by_weight(record, arriving, balance, record.weight.square(), **how)
 
 
-def flat(
-    record: Record,
-    arriving: Arriving,
-    balance: Balance,
-    *,
-    stabilizer: float,
-    stabilize: str = "signed",
-) -> Tensor:
+def flat(record: Record, arriving: Arriving, balance: Balance, **how: Any) -> Tensor:
     """LRP-♭: every input a unit reads gets the same share. Source: Lapuschkin et al. 2019.
 
     Padding counts as no input; the bias takes nothing.
     """
-    divide = partial(balance.divide, stabilizer=stabilizer, stabilize=stabilize)
-    return _by_weight(record, arriving.relevance, divide, torch.ones_like(record.weight))
+    return _by_weight(record, arriving, balance, torch.ones_like(record.weight), **how)
 
 
 def _by_weight(
-    record: Record, relevance: Tensor, divide: Callable[..., Tensor], weight: Tensor
+    record: Record, arriving: Arriving, balance: Balance, weight: Tensor, **how: Any
 ) -> Tensor:
     """R_j = Σ_k v_jk / Σ_i v_ik · R_k for a `weight` v ≥ 0."""
-    z = record.push(torch.ones_like(record.x[:1]), weight).expand_as(relevance)
-    return record.pull(weight, divide(relevance, z, None, sign=1))
+    z = record.push(torch.ones_like(record.x[:1]), weight).expand_as(arriving.relevance)
+    return record.pull(weight, balance.divide(arriving.relevance, z, None, sign=1, **how))
 
 
 def unchanged(record: Record, arriving: Arriving, balance: Balance) -> Tensor:
@@ -288,14 +249,9 @@ def unchanged(record: Record, arriving: Arriving, balance: Balance) -> Tensor:
     return arriving.relevance
 
 
-def keeps_shape(layer: nn.Module) -> bool:
-    """Whether a layer's output always has the shape of its input, as `pass` asks for."""
-    weights = weights_of(layer)
-    return weights is not None and weights.keeps_shape(layer)
-
-
 def _changes_shape(layer: nn.Module) -> str | None:
-    if keeps_shape(layer):
+    weights = weights_of(layer)
+    if weights is not None and weights.keeps_shape(layer):
         return None
     return (
         "whose output has another shape than its input; expected pass on layers that keep the shape"
@@ -338,69 +294,63 @@ STABILIZE = Option("stabilize", ("signed", "unsigned", "clip", "none"))
 BIAS = Option("bias", ("scaled", "kept", "dropped"))
 FORM = Option("form", ("signed", "unsigned", "rms", "rms_batch"), mixes_images=("rms_batch",))
 
-RULES: Registry[Rule] = Registry(
-    "rule",
-    (
-        Rule(
-            *("zero", zero, "LRP-0", (STABILIZER,), (STABILIZE,)),
-            keeps_support=True,
-            zennit=translation.of_class("Epsilon", named="epsilon"),
-        ),
-        Rule(
-            *("epsilon", epsilon, "LRP-ε", (EPSILON, STABILIZER), (FORM,)),
-            keeps_support=True,
-            same_as=_zero_if_epsilon_changes_nothing,
-            zennit=translation.epsilon,
-        ),
-        Rule(
-            *("gamma", gamma, "generalised LRP-γ", (GAMMA, STABILIZER), (BIAS, STABILIZE)),
-            keeps_support=True,
-            same_as=_zero_if_gamma_is_0,
-            zennit=translation.gamma,
-        ),
-        Rule(
-            *("alpha_beta", alpha_beta, "LRP-αβ", (ALPHA, STABILIZER), (STABILIZE,)),
-            keeps_support=True,
-            same_as=_z_plus_if_alpha_is_1,
-            zennit=translation.alpha_beta,
-        ),
-        Rule(
-            *("z_plus", z_plus, "LRP-z⁺", (STABILIZER,), (STABILIZE,)),
-            keeps_support=True,
-            zennit=translation.of_class("ZPlus"),
-        ),
-        Rule(
-            *("z_box", z_box, "LRP-z^B", (STABILIZER,), (STABILIZE,)),
-            bounded=True,
-            zennit=translation.z_box,
-        ),
-        Rule(
-            *("w_square", w_square, "LRP-w²", (STABILIZER,), (STABILIZE,)),
-            zennit=translation.of_class("WSquare", zero_params=["bias"]),
-        ),
-        Rule(
-            *("flat", flat, "LRP-♭", (STABILIZER,), (STABILIZE,)),
-            zennit=translation.of_class("Flat"),
-        ),
-        Rule(
-            *("pass", unchanged, "relevance unchanged"),
-            refusal=_changes_shape,
-            zennit=translation.unchanged,
-        ),
-        Rule(
-            *("winner", winner, "winner takes all"),
-            on=MAX_POOL.name,
-            pooling=True,
-            zennit=lambda settings: None,
-        ),
-        Rule(
-            *("sum", window_sum, "shares of the window's sum"),
-            on=MAX_POOL.name,
-            pooling=True,
-            refusal=_has_gaps,
-        ),
+_DIVIDES = ((STABILIZER,), (STABILIZE,))
+"""Parameters and options of rules that have no others."""
+
+_RULES = (
+    Rule(
+        *("zero", zero, "LRP-0", *_DIVIDES),
+        keeps_support=True,
+        zennit=translation.of_class("Epsilon", named="epsilon"),
+    ),
+    Rule(
+        *("epsilon", epsilon, "LRP-ε", (EPSILON, STABILIZER), (FORM,)),
+        keeps_support=True,
+        same_as=_zero_if_epsilon_changes_nothing,
+        zennit=translation.epsilon,
+    ),
+    Rule(
+        *("gamma", gamma, "generalised LRP-γ", (GAMMA, STABILIZER), (BIAS, STABILIZE)),
+        keeps_support=True,
+        same_as=_zero_if_gamma_is_0,
+        zennit=translation.gamma,
+    ),
+    Rule(
+        *("alpha_beta", alpha_beta, "LRP-αβ", (ALPHA, STABILIZER), (STABILIZE,)),
+        keeps_support=True,
+        same_as=_z_plus_if_alpha_is_1,
+        zennit=translation.alpha_beta,
+    ),
+    Rule(
+        *("z_plus", z_plus, "LRP-z⁺", *_DIVIDES),
+        keeps_support=True,
+        zennit=translation.of_class("ZPlus"),
+    ),
+    Rule("z_box", z_box, "LRP-z^B", *_DIVIDES, bounded=True, zennit=translation.z_box),
+    Rule(
+        *("w_square", w_square, "LRP-w²", *_DIVIDES),
+        zennit=translation.of_class("WSquare", zero_params=["bias"]),
+    ),
+    Rule("flat", flat, "LRP-♭", *_DIVIDES, zennit=translation.of_class("Flat")),
+    Rule(
+        *("pass", unchanged, "relevance unchanged"),
+        refusal=_changes_shape,
+        zennit=translation.unchanged,
+    ),
+    Rule(
+        *("winner", winner, "winner takes all"),
+        on=MAX_POOL.name,
+        pooling=True,
+        zennit=lambda settings: None,
+    ),
+    Rule(
+        *("sum", window_sum, "shares of the window's sum"),
+        on=MAX_POOL.name,
+        pooling=True,
+        refusal=_has_gaps,
     ),
 )
+RULES: Registry[Rule] = Registry("rule", _RULES)
 """Every rule: what a study may name, with its parameters' ranges and its options.
 
 Of the rules for one kind of operation without weights, the first is what it gets if none is given.
@@ -414,46 +364,9 @@ def default_rule(kind: str) -> LayerRule | None:
 
 
 def resolve(given: LayerRule, place: str) -> LayerRule:
-    """The rule with all of its settings: what is not given has its default.
-
-    place: where the rule stands, for messages. `stabilize` 'none' is a stabilizer of 0. Raises
-    InputError for a rule or setting that there is not, and for a value that it may not have.
-    """
+    """The rule with all of its settings, by `Rule.resolve`."""
     rule = RULES.find(given.rule, f"{place}.rule")
-    settings = dict(given.settings)
-    bounds = {"bounds": settings.pop("bounds")} if rule.bounded and "bounds" in settings else {}
-    known = [*(p.name for p in rule.parameters), *(o.name for o in rule.options)]
-    for name in settings:
-        if name not in known:
-            expected = ", ".join([*known, *(["bounds"] if rule.bounded else [])]) or "none"
-            raise InputError(
-                f"{place}.{name}: the rule {rule.name} has no such setting; expected one of "
-                f"{expected}.{guess(name, known)}"
-            )
-    numbers = {p.name: _number(p, settings.get(p.name, p.default), place) for p in rule.parameters}
-    words = {o.name: _word(o, settings.get(o.name, o.values[0]), place) for o in rule.options}
-    if words.get(STABILIZE.name) == "none":
-        words[STABILIZE.name], numbers[STABILIZER.name] = STABILIZE.values[0], 0.0
-    return replace(given, settings={**numbers, **words, **bounds})
-
-
-def _number(parameter: Parameter, value: Any, place: str) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not parameter.allows(value):
-        found = "nothing" if value is None else repr(value)
-        raise InputError(
-            f"{place}.{parameter.name}: found {found}; expected {parameter.requirement}"
-        )
-    return float(value)
-
-
-def _word(option: Option, value: Any, place: str) -> str:
-    if value not in option.values:
-        raise InputError(
-            f"{place}.{option.name}: found {value!r}; expected one of "
-            f"{', '.join(option.values)}.{guess(str(value), option.values)}"
-        )
-    return str(value)
+    return replace(given, settings=rule.resolve(given.settings, place))
 
 
 def canonical(given: LayerRule) -> Hashable:
@@ -470,18 +383,3 @@ def mixes_images(given: LayerRule) -> bool:
     """Whether an image's relevance depends on the batch it is in."""
     options = RULES[given.rule].options
     return any(given.settings.get(option.name) in option.mixes_images for option in options)
-
-
-def rules_table() -> str:
-    """The rules as a Markdown table: name, title, parameters with range and default, options."""
-    lines = ["| rule | | parameters | options |", "|---|---|---|---|"]
-    for rule in RULES.values():
-        parameters = "; ".join(_described(parameter) for parameter in rule.parameters)
-        options = "; ".join(f"`{o.name}`: {', '.join(o.values)}" for o in rule.options)
-        lines.append(f"| `{rule.name}` | {rule.title} | {parameters} | {options} |")
-    return "\n".join(lines)
-
-
-def _described(parameter: Parameter) -> str:
-    default = "" if parameter.default is None else f"; {parameter.default:g} if not given"
-    return f"`{parameter.name}` ({parameter.requirement}{default})"

@@ -291,7 +291,7 @@ class _Network:
         settings = arguments(node)
         operation = find_call(called(node), settings)
         if operation in (JOIN, STACK):
-            return self._join(node, operation)
+            return self._join(node, operation, settings)
         if operation in (SUM, DIFFERENCE):
             return self._sum(node, operation)
         if operation in (PRODUCT, QUOTIENT):
@@ -338,9 +338,9 @@ class _Network:
         with torch.no_grad():
             return step.run(*(self._constant(source) for source in step.sources))
 
-    def _join(self, node: fx.Node, operation: Operation) -> Step | None:
+    def _join(self, node: fx.Node, operation: Operation, settings: dict[str, Any]) -> Step | None:
         """A concatenation, of channels above all; never of images."""
-        parts, dim = _joined(*node.args, **node.kwargs)
+        parts, dim = settings["tensors"], settings.get("axis", settings.get("dim", 0))
         if dim == 0 or not isinstance(dim, int):
             return None
         sources = self._parts(parts) if isinstance(parts, fx.Node) else self._placed(parts)
@@ -481,7 +481,3 @@ def _nodes(value: Any) -> list[fx.Node]:
     found: list[fx.Node] = []
     fx.node.map_arg(value, found.append)
     return found
-
-
-def _joined(tensors: Any, dim: Any = 0, axis: Any = None) -> tuple[Any, Any]:
-    return tensors, dim if axis is None else axis

@@ -206,11 +206,7 @@ def explain(net: nn.Module, images: Tensor, targets: Tensor) -> Tensor:
 
 
 def certify(
-    net: nn.Module,
-    rules: Mapping[str, LayerRule],
-    bounds: Ends,
-    images: Tensor,
-    targets: Tensor,
+    net: nn.Module, rules: Mapping[str, LayerRule], bounds: Ends, images: Tensor, targets: Tensor
 ) -> dict[str, Any] | None:
     """How far zennit's relevance of these images is from lrpsweep's, in float64.
 

@@ -28,7 +28,7 @@ FIGURES: dict[str, Plate] = {
     "validation": Plate(
         figure_validation,
         "Against the literature",
-        "Mean paired difference on the validation images, none of which any trial has seen.",
+        "Mean paired difference on the validation images, on which nothing was chosen.",
     ),
     "contour": Plate(
         figure_contour,
@@ -46,7 +46,9 @@ FIGURES: dict[str, Plate] = {
     "curves": Plate(
         figure_curves,
         "Perturbation curves",
-        "The AUC averages over the steps (dots), which need not be evenly spaced on this axis.",
+        "The AUC averages over the steps (dots), which need not be evenly spaced on this axis. "
+        "MoRF: the patches called most relevant go first; LeRF: the least relevant (dashed). Where "
+        "both are there, the published composite shown is the best one on the search images.",
     ),
     "heatmaps": Plate(
         figure_heatmaps,

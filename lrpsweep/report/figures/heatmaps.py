@@ -14,13 +14,14 @@ from lrpsweep.report.heatmap import (
     new_figure,
 )
 from lrpsweep.report.scales import format_value, plain
+from lrpsweep.report.words import shown_as
 from lrpsweep.results import StudyResults
 
 MAX_IMAGES = 6
 
 
 def figure_heatmaps(results: StudyResults) -> Figure | None:
-    """Images, the best composite's and a baseline's heatmaps, and the half perturbed image."""
+    """Images, the nominee's and a baseline's heatmaps, and the half perturbed image."""
     shown = results.illustrations
     if shown is None or not len(shown.ids):
         return None
@@ -36,9 +37,10 @@ def figure_heatmaps(results: StudyResults) -> Figure | None:
         draw_heatmap(panel[3], shown.baseline[row], limit)
         colour_bar(figure, [panel[2], panel[3]], limit, relevance_label(results))
         panel[0].set_ylabel(plain(shortened(image_id)), fontsize=8)
-    titles = ("image", "half of the steps perturbed", "best composite", shown.baseline_name)
+    ours = shown_as(results).replace(" (", "\n(", 1)
+    titles = ("image", "half of the steps\nperturbed", ours, shown.baseline_name)
     for panel, title in zip(panels[0], titles, strict=True):
-        panel.set_title(plain(title), fontsize=10)
+        panel.set_title("\n".join(map(plain, title.splitlines())), fontsize=10)
     figure.suptitle(plain(f"{results.name}: heatmaps (colours: one scale a row)"))
     return figure
 

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from lrpsweep.evaluation import MEASURES, Measure, Needs
 from lrpsweep.report.scales import plain, positions
+from lrpsweep.report.words import shown, shown_as
 from lrpsweep.results import Axis, StudyResults, TrialRecord
 
 BLUE, ORANGE, GREEN, RED, PINK, GREY = (
@@ -88,12 +89,19 @@ def mark_best(
     y: np.ndarray,
     **style: Any,
 ) -> None:
-    """A star on the best trial, if it is one of those whose places are x and y."""
-    best = results.ranked()[0].number
-    label = f"best (trial {best})"
+    """A star on the nominee, or else the best, if it is one of the trials at the places x and y."""
+    one, label = shown(results), plain(shown_as(results))
     for trial, px, py in zip(trials, x, y, strict=True):
-        if trial.number == best:
+        if one is not None and trial.number == one.number:
             panel.plot(px, py, "*", color="white", markeredgecolor="black", label=label, **style)
+
+
+def outside_note(results: StudyResults) -> str:
+    """A line for the title where no star can be drawn: the nominee is no trial."""
+    nominee = results.nominee
+    if nominee is None or nominee.number is not None:
+        return ""
+    return f"\n{plain(nominee.label)} is nominated, which is no trial"
 
 
 def mark_exceeding(

@@ -2,85 +2,124 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from lrpsweep.evaluation import MEASURES
 from lrpsweep.report.figures.panels import (
     BLUE,
+    GREY,
     LINES,
+    ORANGE,
+    measure_of,
     objective_label,
-    objective_name,
     trial_values,
 )
 from lrpsweep.report.heatmap import new_figure
 from lrpsweep.report.scales import format_value, plain
-from lrpsweep.results import StudyResults
+from lrpsweep.report.words import shown, shown_as
+from lrpsweep.results import RANDOM_ORDER, StudyResults, TrialResult
 
 
 def figure_curves(results: StudyResults) -> Figure | None:
-    """Perturbation curves of the best trial, with its quartiles, and of published composites.
+    """Perturbation curves of the nominee, of published composites and of a random order.
 
-    None without a complete trial, or when the objective is made of no curve.
+    With curves from both ends, of the strongest published composite alone. None without a complete
+    trial, or when no measure is made of a curve.
     """
-    ranked = results.ranked()
-    best = ranked[0].result if ranked else None
+    one = shown(results)
+    best = results.result_of(one) if one else None
     if best is None or not len(best.curve):
         return None
-    figure = new_figure(7.2, 4.6)
+    figure = new_figure(7.2, 5.2)
     panel = figure.subplots()
-    share = 100 * best.flipped
+    _draw_curves(panel, best, shown_as(results), "-", BLUE, marker="o", markersize=3.5, zorder=3)
     panel.fill_between(
-        share,
+        100 * best.flipped,
         best.curve_low,
         best.curve_high,
         color=BLUE,
         alpha=0.18,
         linewidth=0,
-        label="best: middle half of the images",
+        label="middle half of the images",
     )
-    named = [trial for trial in ranked if trial.literature is not None][: len(LINES)]
-    for trial, (style, colour) in zip(named, LINES, strict=False):
-        assert trial.result is not None
-        panel.plot(
-            100 * trial.result.flipped,
-            trial.result.curve,
-            style,
-            color=colour,
-            label=plain(f"{trial.literature}: {format_value(trial.result.value)}"),
-        )
-    panel.plot(
-        share,
-        best.curve,
-        "o-",
-        color=BLUE,
-        markersize=3.5,
-        label=f"best (trial {ranked[0].number}): {format_value(best.value)}",
-    )
+    others = _published(results)
+    if best.curves:
+        for name, result in others[:1]:
+            _draw_curves(panel, result, name, "-", ORANGE)
+    else:
+        for (name, result), (style, colour) in zip(others, LINES, strict=False):
+            _draw_curves(panel, result, name, style, colour)
+    if results.random is not None and len(results.random.curve):
+        random = results.random
+        panel.plot(100 * random.flipped, random.curve, ":", color=GREY, label=RANDOM_ORDER)
     score = results.provenance.get("score")
     panel.set_xlabel("patches perturbed [%]")
     panel.set_ylabel(plain(f"score of the explained class [{score}]" if score else "class score"))
     panel.set_xlim(0, 100)
     panel.grid(color="#e5e5e5")
-    handles, labels = panel.get_legend_handles_labels()
-    order = [len(labels) - 1, *range(len(labels) - 1)]
-    panel.legend(
-        [handles[n] for n in order],
-        [labels[n] for n in order],
-        title=plain(objective_name(results)),
-        framealpha=0.9,
-        edgecolor="none",
-    )
+    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
     panel.set_title(plain(f"{results.name}: perturbation curves, mean over the search images"))
     return figure
 
 
+def _published(results: StudyResults) -> list[tuple[str, TrialResult]]:
+    """Published composites other than the nominee, by name, best first on the search images."""
+    found = dict(results.literature)
+    for trial in results.complete:
+        if trial.literature is not None and trial.result is not None:
+            found.setdefault(trial.literature, trial.result)
+    one = shown(results)
+    own = one.published if one else None
+    sign = measure_of(results).sign
+    return sorted(
+        ((name, result) for name, result in found.items() if name != own),
+        key=lambda named: sign * named[1].value,
+    )
+
+
+def _draw_curves(
+    panel: Axes, result: TrialResult, label: str, style: str, colour: str, **more: Any
+) -> None:
+    """A line for every order that was looked at; dashed from the second on."""
+    for number, (order, curve) in enumerate(_curves(result)):
+        panel.plot(
+            100 * result.flipped,
+            curve,
+            "--" if number else style,
+            color=colour,
+            label=plain(f"{label}: {_area(result, order)}"),
+            **more,
+        )
+
+
+def _curves(result: TrialResult) -> Iterator[tuple[str, np.ndarray]]:
+    """Mean curves by order, that of the objective first."""
+    measures = [MEASURES[name] for name in result.objectives if name in MEASURES]
+    orders = [order for measure in measures for order in measure.needs.orders]
+    yield (orders or [""])[0], result.curve
+    yield from result.curves.items()
+
+
+def _area(result: TrialResult, order: str) -> str:
+    """The score of the measure that is made of this order alone, with its title."""
+    for name, scores in result.measures.items():
+        if name in MEASURES and MEASURES[name].needs.orders == (order,):
+            return f"{MEASURES[name].title} {format_value(float(np.mean(scores)))}"
+    return format_value(result.value)
+
+
 def figure_distribution(results: StudyResults) -> Figure | None:
     """How the objective is distributed over the trials; None without a complete trial."""
-    ranked = results.ranked()
-    if not ranked:
+    one = shown(results)
+    if one is None:
         return None
-    values = trial_values(ranked)
+    values = trial_values(results.complete)
     figure = new_figure(7.2, 4.2)
     panel = figure.subplots()
     spread = np.ptp(values) > 1e-12 * max(1.0, float(np.abs(values).max()))
@@ -99,21 +138,17 @@ def figure_distribution(results: StudyResults) -> Figure | None:
         label="trial",
         clip_on=False,
     )
-    panel.axvline(
-        float(values[0]),
-        color=BLUE,
-        linewidth=2.2,
-        label=f"best (trial {ranked[0].number}): {format_value(values[0])}",
-    )
-    named = [trial for trial in ranked if trial.literature is not None][: len(LINES)]
-    for trial, (style, colour) in zip(named, LINES, strict=False):
-        assert trial.result is not None
+    best = results.result_of(one)
+    if best is not None:
+        label = plain(f"{shown_as(results)}: {format_value(best.value)}")
+        panel.axvline(best.value, color=BLUE, linewidth=2.2, label=label)
+    for (name, result), (style, colour) in zip(_published(results), LINES, strict=False):
         panel.axvline(
-            trial.result.value,
+            result.value,
             linestyle=style,
             color=colour,
             linewidth=1.8,
-            label=plain(f"{trial.literature}: {format_value(trial.result.value)}"),
+            label=plain(f"{name}: {format_value(result.value)}"),
         )
     panel.set_xlabel(objective_label(results))
     panel.set_ylabel("trials")

@@ -35,14 +35,10 @@ def _sum(propagation: Propagation) -> list[Arriving]:
 
 def divided(propagation: Propagation, bias: Tensor | None) -> Tensor:
     """R / z, where z is what the step gives. bias: (C,), a part of z that gets its share."""
-    rectified = (
-        propagation.forward.rectified.get(propagation.place)
-        if propagation.arriving.rectified
-        else None
-    )
-    z, sign = (
-        (propagation.step.run(*propagation.given), None) if rectified is None else (rectified, 1)
-    )
+    known = propagation.forward.rectified if propagation.arriving.rectified else {}
+    rectified = known.get(propagation.place)
+    z = propagation.step.run(*propagation.given) if rectified is None else rectified
+    sign = None if rectified is None else 1
     return propagation.balance.divide(propagation.relevance, z, bias, propagation.stabilizer, sign)
 
 

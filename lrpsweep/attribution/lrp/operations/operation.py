@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -14,53 +14,26 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from lrpsweep.attribution.lrp.balance import Arriving, Balance
 from lrpsweep.errors import InputError
 
+if TYPE_CHECKING:
+    from lrpsweep.attribution.lrp.forward import ForwardPass
+    from lrpsweep.attribution.lrp.graph import Step
+
 WEIGHTED = "weighted"
 """The kind of all layers with weights, whatever they compute: a composite's rule decides."""
-
-
-class TracedStep(Protocol):
-    """What a backward function may ask of a step; see `graph.Step`."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def operation(self) -> Operation: ...  # noqa: D102
-    @property
-    def sources(self) -> tuple[int, ...]: ...  # noqa: D102
-    @property
-    def relevant_sources(self) -> tuple[int, ...]: ...  # noqa: D102
-    @property
-    def run(self) -> Callable[..., Any]: ...  # noqa: D102
-    @property
-    def module(self) -> nn.Module | None: ...  # noqa: D102
-    @property
-    def dim(self) -> int: ...  # noqa: D102
-    def settings(self, given: Sequence[Any]) -> dict[str, Any]: ...  # noqa: D102
-
-
-class BatchValues(Protocol):
-    """What a backward function may ask of a batch's forward pass; see `forward.ForwardPass`."""
-
-    given: dict[int, tuple[Tensor, ...]]
-    rectified: dict[int, Tensor]
-
-    @property
-    def steps(self) -> Sequence[TracedStep]: ...  # noqa: D102
-    def cached(self, place: int, compute: Callable[[], Tensor]) -> Tensor: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
 class Propagation:
     """Relevance about to go back through the step at `place`. stabilizer: of its denominators."""
 
-    forward: BatchValues
+    forward: ForwardPass
     place: int
     arriving: Arriving
     balance: Balance
     stabilizer: float
 
     @property
-    def step(self) -> TracedStep:
+    def step(self) -> Step:
         """The step."""
         return self.forward.steps[self.place]
 

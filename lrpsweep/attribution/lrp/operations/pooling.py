@@ -94,12 +94,11 @@ def winner(propagation: Propagation) -> list[Arriving]:
 def _largest(settings: Mapping[str, Any], x: Tensor, n: int) -> Tensor:
     """Where each maximum came from: its index among a map's places, shaped as the output."""
     if "output_size" in settings:
-        found: Tensor = ADAPTIVE_MAX_POOLS[n - 1](x, settings["output_size"], return_indices=True)[
-            1
-        ]
+        found = ADAPTIVE_MAX_POOLS[n - 1](x, settings["output_size"], return_indices=True)
     else:
-        found = MAX_POOLS[n - 1](x, *_window(settings, n), return_indices=True)[1]
-    return found
+        found = MAX_POOLS[n - 1](x, *_window(settings, n), return_indices=True)
+    indices: Tensor = found[1]
+    return indices
 
 
 def _to_places(relevance: Tensor, indices: Tensor, x: Tensor, n: int) -> Tensor:

@@ -1,0 +1,56 @@
+"""How results are called on the page, in figures and in MLflow."""
+
+from __future__ import annotations
+
+from lrpsweep.evaluation import MEASURES
+from lrpsweep.results import Contender, Recommendation, Stability, StudyResults, contender
+
+
+def shown(results: StudyResults) -> Contender | None:
+    """The nominee; where nothing may be nominated, the best trial; None without a complete one."""
+    ranked = results.ranked()
+    return (results.nominee or contender(ranked[0])) if ranked else None
+
+
+def shown_as(results: StudyResults) -> str:
+    """What `shown` gives, as a legend calls it: 'nominee (trial 5)'."""
+    one = shown(results)
+    assert one is not None
+    nominated = results.nominee is not None and (results.nomination or results.recommendation)
+    return f"{'nominee' if nominated else 'best'} ({one.label})"
+
+
+def nominated_since(results: StudyResults) -> Contender | None:
+    """A nominee that is not the one which was last compared on the validation images."""
+    found, nomination = results.recommendation, results.nomination
+    nominee = nomination.nominee if nomination else None
+    return nominee if found and nominee and nominee.label != found.nominee.label else None
+
+
+def measure_title(name: str) -> str:
+    """The title of a measure; its name where its plugin is missing."""
+    return MEASURES[name].title if name in MEASURES else name
+
+
+def is_older(found: Recommendation) -> bool:
+    """Whether a version before 0.2 stored it: with 95 % BCa intervals and Holm's p."""
+    return bool(found.comparisons) and not found.bounds
+
+
+def interval_name(found: Recommendation) -> str:
+    """Of the intervals of its comparisons: '92 % interval'."""
+    level = 0.025 if is_older(found) else found.level
+    return f"{100 * (1 - 2 * level):.6g} % interval"
+
+
+def correction_name(found: Recommendation) -> str:
+    """Whose correction its p-values have."""
+    return "Holm" if is_older(found) else "Hochberg"
+
+
+def stability_sentence(found: Stability) -> str:
+    """How often the search images, drawn again, nominate the same."""
+    return (
+        f"Search images drawn again {found.draws} times nominate the same composite in "
+        f"{100 * found.same:.0f} %, the same region in {100 * found.region:.0f} %."
+    )
