@@ -251,7 +251,7 @@ class Conclusion:
 
     def _scored(self, stage: Stage, jobs: list[Scoring]) -> Steps[ScoringList]:
         source = ScoringList(self._store, jobs)
-        source.on_outcome = self._watch(stage, len(source))
+        source.on_outcome = self._watch(stage, source.waiting)
         if not source.finished:
             yield source
         self.failed = self.failed or bool(source.failed)
