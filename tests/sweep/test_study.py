@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import random
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +22,7 @@ from lrpsweep.sweep.samplers import SAMPLERS
 from lrpsweep.sweep.samplers.mirror import distributions
 from lrpsweep.sweep.search import Estimate, Progress, Silent, TrialSource
 from lrpsweep.sweep.storage import create_store, study_url
-from lrpsweep.sweep.study import SweepFailedError, as_they_are, load_results, run_study
+from lrpsweep.sweep.study import Plan, SweepFailedError, as_they_are, load_results, run_study
 
 
 class Noting(Silent):
@@ -100,25 +101,51 @@ def test_twenty_trials_are_the_same_as_seven_a_kill_and_thirteen(
     assert points(resumed) == points(straight)
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS)
-def test_with_a_lag_trials_are_the_same_on_any_workers_and_after_a_kill(
-    drive: Callable[..., Any], runs_dir: Path, two_workers: None, sampler: str
-) -> None:
-    options: dict[str, Any] = {"sampler": sampler, "trials": 20, "points": 5, "economy": "{lag: 4}"}
-    straight = run_study(plan(**options), runs_dir=runs_dir / "straight", executor="local")
-    four = plan(**options, workers=4, build=Uneven())
-    assert points(run_study(four, runs_dir=runs_dir / "four")) == points(straight)
+def work(study: Plan, runs_dir: Path, workers: int, trials: int = 20) -> list[dict[str, Any]]:
+    """The points of a study after so many trials of workers of any speed; then it is killed."""
+    spec, chance = study.spec, random.SystemRandom()
+    store = create_store(study_url(None, runs_dir, spec.name, spec.base), spec.name, "minimize")
+    store.release()
+    source = TrialSource(store, spec, {}, "lrp", as_they_are, lambda record, outcome: None)
+    running: list[Job] = []
+    while not source.finished and len(store.history()) - len(running) < trials:
+        while len(running) < workers and (task := source.next()) is not None:
+            running.append(task)
+        task = running.pop(chance.randrange(len(running)))
+        source.done(task, Outcome(study.build()(task)))
+    store.close()
+    return [dict(trial.params) for trial in source.history]
 
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_with_a_lag_trials_are_the_same_on_workers_of_any_speed_and_after_a_kill(
+    runs_dir: Path, sampler: str
+) -> None:
+    study = plan(sampler=sampler, trials=20, points=5, economy="{lag: 4}")
+    straight = work(study, runs_dir / "one", workers=1, trials=99)
+    assert work(study, runs_dir / "four", workers=4, trials=99) == straight
+    begun = work(study, runs_dir / "killed", workers=4, trials=7)
+    assert begun == straight[: len(begun)]
+    assert work(study, runs_dir / "killed", workers=4, trials=99) == straight
+
+
+def test_with_a_lag_a_killed_study_goes_on_with_the_same_trials_on_four_workers(
+    drive: Callable[..., Any], runs_dir: Path, two_workers: None
+) -> None:
+    options: dict[str, Any] = {"sampler": "cmaes", "trials": 20, "economy": "{lag: 4}"}
     killed = drive(seconds=0.05, **options)
     killed.wait_for("search 7")
     os.kill(killed.process.pid, signal.SIGKILL)
     killed.process.wait()
+    four = plan(**options, workers=4, build=Uneven())
     assert 7 <= len(load_results(four.spec, runs_dir).complete) < 20
-    assert points(run_study(four, runs_dir=runs_dir)) == points(straight)
+    resumed = run_study(four, runs_dir=runs_dir)
+    straight = run_study(plan(**options), runs_dir=runs_dir / "straight", executor="local")
+    assert points(resumed) == points(straight)
 
 
 def test_a_trial_waits_for_those_that_it_is_proposed_from(runs_dir: Path) -> None:
-    """Caught by hand: the last of the trials that may run at once ends first."""
+    """Also where the last of those that may run at once ends first."""
     study = plan(sampler="tpe", trials=9, economy="{lag: 2}")
     store = create_store(study_url(None, runs_dir, "quadratic", runs_dir), "quadratic", "minimize")
     source = TrialSource(store, study.spec, {}, "lrp", as_they_are, lambda record, outcome: None)
