@@ -176,7 +176,12 @@ def _passwords(study: StudyFile) -> Iterator[Problem]:
 
 def _sampling(study: StudyFile) -> Iterator[Problem]:
     number = f"a number: the sampler is {study.sampler.name}"
-    if not find_registry("sampler")[study.sampler.name].exhaustive:
+    sampler = find_registry("sampler")[study.sampler.name]
+    for name, dimension in free(study.search).items() if sampler.numeric else ():
+        if dimension.listed:
+            numbers = f"a range of numbers, or another sampler: {sampler.name} knows no choices"
+            yield found(("search", name), dimension.text(), numbers)
+    if not sampler.exhaustive:
         if study.trials is None:
             yield missing(("trials",), number)
         return

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ PROPOSED: Mapping[str, Dimension] = {
 }
 MOST_SEARCHED, MOST_SELECTED, MOST_VALIDATED = 32, 16, 64
 LEAST_TO_SELECT = 40  # images, below which none are spared for the selection
-MOST_GRID_NAMES = 2
+MOST_GRID_POINTS = 49
+TRIALS_PER_NAME, FEWEST_TRIALS = 20, 40
 
 _TEMPLATE = """\
 # Check it with `lrpsweep validate`, then `lrpsweep run`. All keys: see the README.
@@ -107,6 +109,8 @@ evaluation: {{patch: {patch}}}    # pixels; the rest as in protocol `default`
 objective: srg    # LeRF − MoRF; or auc_lerf, auc_morf; the direction is known
 guards: {{auc_morf: 2.5}}    # per cent of the range by which the nominee may be behind the best
 {sampler}
+# A trial is proposed from all results but those of the 8 before it: up to 8 workers find the same.
+economy: {{lag: 8}}
 run: {{device: auto, cpus: 1, gpus: 0, cache_gb: 2}}    # changes no result
 """
 
@@ -120,9 +124,7 @@ composite:    # from the pixels to the class scores; rules: {rules}
 def blocks_text(blocks: Sequence[Block]) -> str:
     """The part of a study that says what is searched: `search` and `composite`."""
     return _BLOCKS.format(
-        search="\n".join(
-            f"  {n}: {_range(PROPOSED[n.rpartition('.')[2]])}" for n in _names(blocks)
-        ),
+        search="\n".join(f"  {name}: {_flow(_proposed(name).text())}" for name in _names(blocks)),
         rules=", ".join(rule.name for rule in find_registry("rule").values() if rule.for_weights),
         composite="\n".join(f"  - {_flow(_block(block))}" for block in blocks),
     )
@@ -160,7 +162,6 @@ def init_text(
     images: how many there are; `shared_out` divides them.
     """
     search, selection, validation = shared_out(images)
-    few = len(_names(blocks)) <= MOST_GRID_NAMES
     return _TEMPLATE.format(
         name=_flow(name),
         model=_flow(model.model_dump(exclude_unset=True)),
@@ -171,14 +172,23 @@ def init_text(
         validation=validation,
         blocks=blocks_text(blocks),
         patch=patch,
-        sampler="sampler: {name: grid, seed: 0}    # or tpe, random: these want `trials: N`"
-        if few
-        else "sampler: {name: tpe, seed: 0}    # or random, grid\ntrials: 100",
+        sampler=_sampler(_names(blocks)),
     )
 
 
-def _range(dimension: Dimension) -> str:
-    return _flow(dimension.text())
+def _sampler(names: Collection[str]) -> str:
+    """A grid where that is small, else so many trials that each of the names gets its share."""
+    if math.prod(len(_proposed(name).grid()) for name in names) <= MOST_GRID_POINTS:
+        return "sampler: {name: grid, seed: 0}    # or tpe, gp, cmaes, …: these want `trials: N`"
+    trials = max(FEWEST_TRIALS, TRIALS_PER_NAME * len(names))
+    return (
+        f"sampler: {{name: tpe, seed: 0}}    # or gp, cmaes, nsga2, qmc, random\ntrials: {trials}"
+    )
+
+
+def _proposed(name: str) -> Dimension:
+    """Where to search for what a proposed block names, as 'BLOCK.PARAMETER'."""
+    return PROPOSED[name.rpartition(".")[2]]
 
 
 def _block(block: Block) -> dict[str, Any]:

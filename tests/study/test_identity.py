@@ -53,6 +53,7 @@ def test_defaults_that_are_written_out_change_nothing():
         "composite.early.stabilizer=1.0e-6",
         "composite.early.stabilize=signed",
         "constraints={}",
+        "economy={}",
     )
     assert of(same)[0] == of(study())[0]
     preset = "composite={preset: tutorial, gamma: $g"
@@ -73,6 +74,7 @@ def test_defaults_that_are_written_out_change_nothing():
         ),
         (["sampler.seed=1"], "sampler.seed: was 0, is 1"),
         (["constraints.hot_spot=0.2"], "constraints: is new, {hot_spot: 0.2}"),
+        (["economy={lag: 8}"], "economy: is new, {lag: 8}"),
         (["composite.early.decay=0.5"], "composite.early.decay: is new, 0.5"),
         (["baselines=[tutorial]"], "baselines: is new, ['tutorial']"),
         (["composite.early.bias=kept"], "composite.early.bias: is new, 'kept'"),

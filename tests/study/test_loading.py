@@ -462,6 +462,12 @@ BAD = {
         "evaluation.steps.*found 3; expected nothing",
     ),
     "trials of a grid": (["trials=3"], "trials.*: found 3; expected nothing: a grid"),
+    "a choice for cmaes": (
+        ["search.g={choice: [0.1, 0.2]}", "sampler.name=cmaes", "trials=20"],
+        r"search.g: found {choice: \[0.1, 0.2\]}; expected a range of numbers, or another sampler: "
+        "cmaes knows no choices",
+    ),
+    "a lag below zero": (["economy={lag: -1}"], "economy.lag: found -1; expected"),
     "no trials": (["sampler.name=tpe"], "trials: missing; expected a number: the sampler is tpe"),
     "patch of nothing": (["evaluation.patch=0"], "evaluation.patch.*found 0; expected at least 1"),
     "text and path are not keys": (["text=a"], "text.*unknown key"),

@@ -15,6 +15,7 @@ from lrpsweep.study import (
     propose_block,
     resolve_path,
     write_study,
+    writing,
 )
 from lrpsweep.study.writing import shared_out
 from lrpsweep.study.yaml_text import read_yaml
@@ -65,7 +66,23 @@ def test_many_hyperparameters_are_not_put_on_a_grid(tmp_path):
         ),
     )
     assert list(spec.search) == ["early.gamma", "late.gamma", "head.epsilon", "last.alpha"]
-    assert (spec.sampler.name, spec.trials) == ("tpe", 100)
+    assert (spec.sampler.name, spec.trials) == ("tpe", 80)
+
+
+@pytest.mark.parametrize(
+    ("names", "sampler", "trials"), [(1, "grid", None), (2, "grid", None), (3, "tpe", 60)]
+)
+def test_a_grid_is_proposed_where_it_is_small(names, sampler, trials):
+    blocks = [propose_block(f"b{n}", (f"features.{n}",), "gamma") for n in range(names)]
+    found = proposed(Path("mine.yaml"), blocks=(*blocks, propose_block("head", ("end",), "zero")))
+    assert (found.sampler.name, found.trials) == (sampler, trials)
+    assert found.economy.lag == 8
+
+
+def test_few_hyperparameters_that_need_no_grid_get_forty_trials(monkeypatch):
+    monkeypatch.setattr(writing, "MOST_GRID_POINTS", 6)
+    spec = proposed(Path("mine.yaml"), blocks=(*PROPOSED[1:2], *PROPOSED[3:]))
+    assert (list(spec.search), spec.sampler.name, spec.trials) == (["early.gamma"], "tpe", 40)
 
 
 @pytest.mark.parametrize(

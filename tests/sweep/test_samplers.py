@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 from collections.abc import Sequence
 from typing import Any
@@ -100,7 +101,7 @@ def test_no_point_is_proposed_twice(name: str) -> None:
     assert len(set(points)) == 30
 
 
-@pytest.mark.parametrize("name", ["random", "tpe"])
+@pytest.mark.parametrize("name", [name for name in SAMPLERS if name != "grid"])
 def test_another_seed_proposes_other_points(name: str) -> None:
     assert ask(name, 5)[0] != ask(name, 5, seed=4)[0]
 
@@ -147,6 +148,40 @@ def test_tpe_looks_where_the_good_trials_were() -> None:
     assert statistics.median(distances[20:]) < statistics.median(distances[:10]) / 1.5
 
 
+PLANE = {name: Linear(linear=(0.0, 1.0)) for name in "xy"}
+
+
+def distances(name: str, seed: int) -> list[float]:
+    """From the optimum, of thirty trials."""
+    proposals = SAMPLERS[name].proposals(space(PLANE), seed, "minimize")
+    trials: list[Asked] = []
+    for _ in range(30):
+        params = next(iter(proposals(trials)))
+        value = (params["x"] - 0.3) ** 2 + (params["y"] - 0.1) ** 2
+        trials.append(Asked(params, "complete", value))
+    return [math.sqrt(trial.value or 0) for trial in trials]
+
+
+@pytest.mark.parametrize(("name", "seeds"), [("tpe", 8), ("gp", 2), ("cmaes", 8), ("nsga2", 20)])
+def test_a_sampler_that_learns_comes_nearer_to_the_optimum_than_chance(
+    name: str, seeds: int
+) -> None:
+    """Caught: CMA-ES and NSGA-II that forget what they noted are no better than chance."""
+
+    def mean(sampler: str) -> float:
+        return statistics.mean(d for seed in range(seeds) for d in distances(sampler, seed)[20:])
+
+    assert mean(name) < 0.9 * mean("random")
+
+
+def test_the_points_of_qmc_are_one_in_each_part_of_the_space() -> None:
+    proposals = SAMPLERS["qmc"].proposals(space(PLANE), 0, "minimize")
+    points: list[Any] = []
+    for _ in range(16):
+        points.append(next(iter(proposals([Asked(point) for point in points]))))
+    assert len({(int(4 * point["x"]), int(4 * point["y"])) for point in points}) == 16
+
+
 def test_running_and_failed_trials_do_not_break_a_proposal() -> None:
     history = [
         *ask("tpe", 12),
@@ -181,7 +216,7 @@ def wander(name: str, count: int) -> list[Asked]:
     return trials
 
 
-@pytest.mark.parametrize("name", ["random", "tpe"])
+@pytest.mark.parametrize("name", ["random", "qmc", "tpe", "gp", "nsga2"])
 def test_a_point_has_the_names_that_its_composite_depends_on(name: str) -> None:
     trials = wander(name, 30)
     assert {trial.params["rule"] for trial in trials} == set(NAMES)
