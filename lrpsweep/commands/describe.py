@@ -28,7 +28,7 @@ from lrpsweep.sweep.validation import expected_power
 from lrpsweep.trial.candidates import check_layers, title_of, tuned
 from lrpsweep.trial.classes import predictions
 from lrpsweep.trial.context import Context
-from lrpsweep.trial.literature import baselines, current, literature_points
+from lrpsweep.trial.literature import baselines, current, literature_points, starts
 
 PATCHES_A_SIDE = 28
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -42,18 +42,20 @@ def describe_study(context: Context) -> dict[str, Any]:
     """Facts about a prepared study, by name; with them the first `images` and `warnings`."""
     spec, model = context.spec, context.model
     search = context.split.search
-    literature = literature_points(context)
+    literature, first = literature_points(context), starts(context)
+    looked = predicted(context)
     composite = context.composite(tuned(context.some_values))
     return {
         "model": f"{model.name}, weights {model.fingerprint[:12]}",
         "input": f"{search.images.shape[1]} × {search.images.shape[2]} pixels",
         "images": _counted(context.split),
         "blocks": ", ".join(_described(composite)),
-        "trials": planned_trials(spec, literature),
+        "trials": planned_trials(spec, literature, first.points),
         "composites of the literature in the space": _titles(literature),
         "baselines on the validation images": _titles(baselines(context)),
         **_nominated(context),
-        **predicted(context),
+        **looked,
+        "warnings": [*looked["warnings"], *first.warnings],
     }
 
 

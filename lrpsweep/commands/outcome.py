@@ -21,7 +21,7 @@ from lrpsweep.sweep.study import load_results
 from lrpsweep.trial.candidates import candidate_of
 from lrpsweep.trial.context import Context, Given, prepare
 from lrpsweep.trial.illustrate import illustrate
-from lrpsweep.trial.literature import baselines
+from lrpsweep.trial.literature import baselines, starts
 
 
 def write_outcome(context: Context, results: StudyResults, runs_dir: Path) -> StudyResults:
@@ -116,6 +116,7 @@ def study_identity(context: Context) -> tuple[str, dict[str, Any]]:
         image_hashes=[mark for split in splits for mark in split.hashes],
         targets=[target for part in parts for target in context.targets[part].tolist()],
         operations=context.operations,
+        starts=starts(context).points,
     )
 
 

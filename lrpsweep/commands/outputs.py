@@ -61,6 +61,7 @@ def study_inputs(spec: StudySpec, runs_dir: Path) -> dict[Path, str]:
         (data.root, "one of the study's images"),
         (data.csv, "the study's table of images"),
         (model.weights, "the study's weights"),
+        *((path, "a composite that the study starts from") for path in spec.start_from or ()),
     ):
         if text is not None:
             with contextlib.suppress(InputError):  # of a variable that is not set: nothing is read

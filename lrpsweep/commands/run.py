@@ -33,7 +33,13 @@ from lrpsweep.sweep.study import (
 from lrpsweep.sweep.validation import Proof
 from lrpsweep.trial.candidates import named, tuned_method
 from lrpsweep.trial.context import Context, Given, prepare
-from lrpsweep.trial.literature import baselines, composite_key, current, literature_points
+from lrpsweep.trial.literature import (
+    baselines,
+    composite_key,
+    current,
+    literature_points,
+    starts,
+)
 from lrpsweep.trial.worker import build_runner
 
 PACKAGES = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "optuna", "ray")
@@ -56,6 +62,7 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
         ),
         build=partial(build_runner, context.pack(), device),
         literature=literature_points(context),
+        starts=starts(context).points,
         meaning=partial(composite_key, context),
         device=device,
         provenance={
@@ -95,7 +102,7 @@ def run(
     given = Given(model, images, allow_code)
     begun = images_begun_on(spec, runs_dir)
     context = prepare(spec, "cpu" if address is not None else device, given, begun)
-    for warning in predicted(context)["warnings"]:
+    for warning in (*predicted(context)["warnings"], *starts(context).warnings):
         observer.started(f"Warning: {warning}")
     plan = plan_study(spec, context, device)
     with _tracked(plan, tracking_uri, observer) as (watched, finish):

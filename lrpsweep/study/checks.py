@@ -24,6 +24,7 @@ def problems_between(study: StudyFile) -> Iterator[Problem]:
     yield from parse_composite(study.composite, study.search)[1]
     yield from unused_names(study.composite, study.search)
     yield from _baselines(study.baselines or ())
+    yield from _starts(study.start_from or ())
     yield from _rule(study)
     yield from _evaluation(study)
     yield from _sampling(study)
@@ -108,6 +109,12 @@ def _one_baseline(place: Place, name: str, besides: str = "") -> Iterator[Proble
     if name not in known:
         expected = f"one of {', '.join(known)}{besides and f', {besides}'}.{guess(name, known)}"
         yield Problem(place, f"found '{name}'; expected {expected}")
+
+
+def _starts(paths: tuple[str, ...]) -> Iterator[Problem]:
+    for i, path in enumerate(paths):
+        if Path(path).suffix != ".json":
+            yield found(("start_from", i), path, "the path of a composite.json")
 
 
 _SINCE_2 = ("guards", "floor", "current")

@@ -279,7 +279,8 @@ class StudyFile(Frozen):
     other measures, by which the nominee may be behind the best by so many per cent of the range.
     floor: whether it has to beat a random order from both ends and to be stable. baselines: the
     published composites (see PRESETS) to compare with; None: all that fit the model. current: what
-    is used today: a published composite, or the path of a composite.json.
+    is used today: a published composite, or the path of a composite.json. start_from: paths of such
+    files, whose points of the space are tried first.
     """
 
     version: Literal[1, 2]
@@ -300,6 +301,7 @@ class StudyFile(Frozen):
     trials: Positive | None = None
     baselines: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None
     current: Word | None = None
+    start_from: Annotated[tuple[Word, ...], Field(min_length=1)] | None = None
     run: RunSpec = RunSpec()
 
     @property

@@ -25,15 +25,16 @@ def identity(
     image_hashes: Sequence[str],
     targets: Sequence[int],
     operations: Sequence[str] = (),
+    starts: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[str, dict[str, Any]]:
     """SHA-256 of what decides the study's results, and that as plain JSON values.
 
     Inside: the model's fingerprint, the images with their contents and targets, space, composite,
-    evaluation, objective, guards and floor, constraints, sampler, what is said of economy, and the
-    names of plugins that have brought any of these. Outside: name, paths, `trials`, `run`; but
-    `run.batch` counts where images are explained by their batch. Of version 1, validation images
-    and the baselines that it names are inside too; later ones prove their nominee anew when these
-    change.
+    evaluation, objective, guards and floor, constraints, sampler, what is said of economy, the
+    values of the points that are tried first (starts), and the names of plugins that have brought
+    any of these. Outside: name, paths, `trials`, `run`; but `run.batch` counts where images are
+    explained by their batch. Of version 1, validation images and the baselines that it names are
+    inside too; later ones prove their nominee anew when these change.
     """
     plugins = plugins_used(spec, operations)
     canonical: dict[str, Any] = _plain(
@@ -51,6 +52,7 @@ def identity(
             **_since(spec),
             "sampler": spec.sampler.model_dump(),
             **({"economy": given} if (given := spec.economy.given) else {}),
+            **({"start_from": list(starts)} if starts else {}),
             **({"batch": spec.run.batch} if _mixes_images(spec) else {}),
             "images": [
                 {"id": name, "content": content, "target": int(target)}

@@ -69,6 +69,7 @@ def _relative_paths(study: StudySpec) -> dict[str, str]:
     paths = {f"data.{field}": getattr(study.data, field) for field in ("folder", "csv", "root")}
     paths["model.weights"] = weights if is_file else None
     paths["current"] = study.current if Path(study.current or "").suffix == ".json" else None
+    paths |= {f"start_from.{i}": path for i, path in enumerate(study.start_from or ())}
     return {
         field: text
         for field, text in paths.items()

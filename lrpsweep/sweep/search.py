@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import chain, islice
 from typing import Any, Literal, Protocol
@@ -85,20 +85,29 @@ class Silent:
         """Nothing."""
 
 
-def literature_params(
-    spec: StudySpec, literature: Mapping[str, Mapping[str, Any]]
-) -> list[tuple[str, dict[str, Any]]]:
-    """The published points as parameters; of two names for one point the first is kept."""
+Point = Mapping[str, Any]
+
+
+def first_params(
+    spec: StudySpec, literature: Mapping[str, Point], starts: Sequence[Point] = ()
+) -> list[tuple[str | None, dict[str, Any]]]:
+    """The points to start from, then the published ones, as parameters, each once.
+
+    With the name that a point was published by; of two names the first is kept.
+    """
     space = Space(spec.search, spec.composite)
-    points: dict[tuple[Any, ...], tuple[str, dict[str, Any]]] = {}
-    for name, values in literature.items():
+    points: dict[tuple[Any, ...], tuple[str | None, dict[str, Any]]] = {}
+    for name, values in (*((None, start) for start in starts), *literature.items()):
         params = space.needed(encode(spec.search, values))
-        points.setdefault(space.key(params), (name, params))
+        known, _ = points.get(space.key(params), (None, params))
+        points[space.key(params)] = (known or name, params)
     return list(points.values())
 
 
-def planned_trials(spec: StudySpec, literature: Mapping[str, Mapping[str, Any]]) -> int:
-    """How many trials the study has in all: `trials`, or the grid and the literature beside it.
+def planned_trials(
+    spec: StudySpec, literature: Mapping[str, Point], starts: Sequence[Point] = ()
+) -> int:
+    """How many trials the study has in all: `trials`, or the grid and what comes before it.
 
     Never more than there are points: a trial gives the same result the second time.
     """
@@ -106,9 +115,9 @@ def planned_trials(spec: StudySpec, literature: Mapping[str, Mapping[str, Any]])
     if not sampler.exhaustive:
         assert spec.trials is not None
         return count_points(space, spec.trials)
-    published = [params for _, params in literature_params(spec, literature)]
+    first = [params for _, params in first_params(spec, literature, starts)]
     points = sampler.proposals(space, spec.sampler.seed, "minimize")(())
-    return len({space.key(params) for params in (*published, *points)})
+    return len({space.key(params) for params in (*first, *points)})
 
 
 class TrialSource:
@@ -124,22 +133,23 @@ class TrialSource:
         self,
         store: Store,
         spec: StudySpec,
-        literature: Mapping[str, Mapping[str, Any]],
+        literature: Mapping[str, Point],
         method: str,
         meaning: Meaning,
         on_outcome: Callable[[TrialRecord, Outcome | None], None],
+        starts: Sequence[Point] = (),
     ) -> None:
         """Begins with what is in the database.
 
         method: that which is tuned. on_outcome: called after every trial; with None for one that
-        was given its result.
+        was given its result. starts: the points that come before all others.
         """
         self._store = store
         self._spec = spec
         self._space = Space(spec.search, spec.composite)
         self._distributions = distributions(spec.search)
-        self._literature = literature_params(spec, literature)
-        self._planned = planned_trials(spec, literature) + store.retries()
+        self._first = first_params(spec, literature, starts)
+        self._planned = planned_trials(spec, literature, starts) + store.retries()
         self._method = method
         self._meaning = meaning
         self._meanings: dict[tuple[Any, ...], Hashable] = {}
@@ -258,7 +268,7 @@ class TrialSource:
     def _published(self, params: Mapping[str, Any]) -> str | None:
         """The name of the published composite that this point is, if it is one."""
         place = self._space.key(params)
-        return next((n for n, p in self._literature if self._space.key(p) == place), None)
+        return next((n for n, p in self._first if self._space.key(p) == place), None)
 
     def _restarted(self) -> int:
         number = self._waiting.pop(0)
@@ -280,12 +290,12 @@ class TrialSource:
         return len(self.history) - 1
 
     def _proposal(self) -> tuple[str | None, dict[str, Any]]:
-        """The next published point that no trial has, then the sampler's.
+        """The next of the first points that no trial has, then the sampler's.
 
         An exhaustive sampler's points come in their order; others look for a new composite first.
         """
         proposals = self._proposals(known_of(self.history, self._known(len(self.history))))
-        for name, params in self._literature:
+        for name, params in self._first:
             if self._space.key(params) not in self._seen:
                 return name, params
         if self._sampler.exhaustive:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +31,7 @@ from lrpsweep.sweep.search import (
     Estimate,
     Meaning,
     Observer,
+    Point,
     Progress,
     Silent,
     Stage,
@@ -75,10 +76,10 @@ class Plan:
     """What the driver knows of a study before its first trial.
 
     direction: of the objective. identity, spec_hash: of `spec.identity`. literature: the published
-    points in the space, as values by name. proof: what the nominee is chosen from and tested
-    against. build: makes a worker's runner; it travels to the workers. meaning: equal for the
-    values of points at which every layer has the same rule: one of them is computed.
-    device: as decided. provenance: anything worth keeping, as JSON values.
+    points in the space, as values by name. starts: points that are tried before these. proof: what
+    the nominee is chosen from and tested against. build: makes a worker's runner; it travels to the
+    workers. meaning: equal for the values of points at which every layer has the same rule: one of
+    them is computed. device: as decided. provenance: anything worth keeping, as JSON values.
     """
 
     spec: StudySpec
@@ -87,10 +88,16 @@ class Plan:
     spec_hash: str
     proof: Proof
     build: Build
-    literature: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    literature: Mapping[str, Point] = field(default_factory=dict)
+    starts: Sequence[Point] = ()
     meaning: Meaning = as_they_are
     device: str = "cpu"
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def trials(self) -> int:
+        """As `planned_trials`."""
+        return planned_trials(self.spec, self.literature, self.starts)
 
 
 def decide_device(requested: str, address: str | None = None) -> str:
@@ -148,7 +155,7 @@ def planned_results(plan: Plan) -> StudyResults:
         objective=spec.objective,
         direction=plan.direction,
         trials=(),
-        planned=planned_trials(spec, plan.literature),
+        planned=plan.trials,
         axes=axes(spec.search),
         spec_text=spec.text,
         spec_hash=plan.spec_hash,
@@ -215,7 +222,7 @@ def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
         "objective": spec.objective,
         "direction": plan.direction,
         "axes": [asdict(axis) for axis in axes(spec.search)],
-        "planned": planned_trials(spec, plan.literature) + store.retries(),
+        "planned": plan.trials + store.retries(),
         "provenance": {"started": now(), "device": plan.device, **plan.provenance},
     }
     for name, value in facts.items():
@@ -313,9 +320,15 @@ class _Run:
         self._timed_at = 0.0
         self.workers = 1
         self.search = TrialSource(
-            store, plan.spec, plan.literature, plan.proof.method, plan.meaning, self._searched
+            store,
+            plan.spec,
+            plan.literature,
+            plan.proof.method,
+            plan.meaning,
+            self._searched,
+            plan.starts,
         )
-        self.planned = planned_trials(plan.spec, plan.literature) + store.retries()
+        self.planned = plan.trials + store.retries()
 
     @property
     def anything_left(self) -> bool:

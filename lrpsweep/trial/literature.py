@@ -1,14 +1,16 @@
-"""The published composites, seen from one study: which fit the model, which the space contains."""
+"""Published and stored composites, seen from one study: which fit the model, which it searches."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lrpsweep.attribution import RULES, canonical, default_rule
 from lrpsweep.composites import PRESETS, Composite
+from lrpsweep.composites.file import read_composite
 from lrpsweep.composites.values import rounded_values, same_values
 from lrpsweep.errors import InputError
 from lrpsweep.results import Candidate
@@ -61,18 +63,57 @@ def current(context: Context) -> tuple[str, Candidate] | None:
     if name is None:
         return None
     if Path(name).suffix == ".json":
-        path = resolve_path(name, context.spec.base)
-        try:
-            candidate = from_file(path, context.model)
-        except InputError as error:
-            raise InputError(f"current: {error}") from error
-    else:
-        candidate = named(name)
+        return name, _read(context, name, "current")
+    candidate = named(name)
     if candidate.method == tuned_method():
-        misfit = _misfit(context, context.composite(candidate))
-        if misfit is not None:
-            raise InputError(f"current: '{name}' does not fit {context.model.name}: {misfit}")
+        _check_fits(context, candidate, f"current: '{name}'")
     return name, candidate
+
+
+def _read(context: Context, name: str, field: str) -> Candidate:
+    """The composite of a composite.json. Raises InputError, with the field, if it does not fit."""
+    try:
+        candidate = from_file(resolve_path(name, context.spec.base), context.model)
+    except InputError as error:
+        raise InputError(f"{field}: {error}") from error
+    _check_fits(context, candidate, f"{field}: '{name}'")
+    return candidate
+
+
+def _check_fits(context: Context, candidate: Candidate, what: str) -> None:
+    misfit = _misfit(context, context.composite(candidate))
+    if misfit is not None:
+        raise InputError(f"{what} does not fit {context.model.name}: {misfit}")
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Where the search begins, as values of its names. warnings: what is left out, and why."""
+
+    points: tuple[dict[str, Any], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def starts(context: Context) -> Starts:
+    """The points of the composites that the study starts from.
+
+    Raises InputError when one of them does not fit the model.
+    """
+    points, warnings = [], []
+    for name in context.spec.start_from or ():
+        candidate = _read(context, name, "start_from")
+        document = read_composite(resolve_path(name, context.spec.base))
+        told = document["provenance"]["values"].values()
+        point = _point_of(context, context.composite(candidate), filter(_is_number, told))
+        if point is None:
+            warnings.append(f"start_from: '{name}' is no point of the search space, and left out.")
+        else:
+            points.append(point)
+    return Starts(tuple(points), tuple(warnings))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _misfit(context: Context, composite: Composite) -> InputError | None:
@@ -88,16 +129,21 @@ def literature_points(context: Context) -> dict[str, dict[str, Any]]:
     """The published composites that the search space contains, as values of its names."""
     points = {}
     for name, composite in fitting_presets(context).items():
-        values = _point_of(context, name, composite)
+        values = _point_of(context, composite, PRESETS[name].hyper.values())
         if values is not None:
             points[name] = values
     return points
 
 
-def _point_of(context: Context, name: str, preset: Composite) -> dict[str, Any] | None:
-    """The point at which the study's composite is the published one, layer by layer, or None."""
-    wanted, composite = _meaning(context, preset), context.spec.composite
-    candidates = _candidates(context, name, preset)
+def _point_of(
+    context: Context, target: Composite, numbers: Iterable[float]
+) -> dict[str, Any] | None:
+    """The point at which the study's composite is the given one, layer by layer, or None.
+
+    numbers: what its names may be, beside the numbers that stand in it.
+    """
+    wanted, composite = _meaning(context, target), context.spec.composite
+    candidates = _candidates(context, target, numbers)
     places = itertools.product(*(candidates[depth] for depth in composite.depths))
     for place in itertools.islice(places, MOST_DEPTHS_TRIED):
         begun = dict(zip(composite.depths, place, strict=True))
@@ -133,13 +179,15 @@ def _agreeing(
             yield from _agreeing(context, wanted, candidates, parts[1:], values)
 
 
-def _candidates(context: Context, name: str, composite: Composite) -> dict[str, list[Any]]:
-    """The values each name may take: numbers of the published composite, 0, 1, any depth."""
-    used = {v for block in composite.blocks for v in block.numbers.values()}
-    numbers = sorted({0.0, 1.0, *used, *PRESETS[name].hyper.values()})
+def _candidates(
+    context: Context, target: Composite, numbers: Iterable[float]
+) -> dict[str, list[Any]]:
+    """The values each name may take: these numbers, those of the composite, 0, 1, any depth."""
+    used = {v for block in target.blocks for v in block.numbers.values()}
+    tried = sorted({0.0, 1.0, *used, *numbers})
     depths = context.spec.composite.depths
     return {
-        name: dimension.among(numbers, name in depths)
+        name: dimension.among(tried, name in depths)
         for name, dimension in context.spec.search.items()
     }
 
