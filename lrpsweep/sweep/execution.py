@@ -8,7 +8,8 @@ Ray Tune as it is used here. A Tune trial is one task: a `Searcher` hands it out
 a resource request of its own, and a task is bound to a slot: otherwise Tune gives a task that waits
 for a starting worker to the first worker that is free and throws the starting one away, and with
 short tasks only one worker ever comes up. A slot has one task running and one that waits, so that
-Tune, which keeps idle workers only for waiting tasks, keeps them all.
+Tune, which keeps idle workers only for waiting tasks, keeps them all. Where the source has nothing
+to hand out, a Tune trial goes on without work until a task waits for its slot.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ Build = Callable[[], Runner]
 
 RETRIES = 2
 TASKS_PER_SLOT = 2
+IDLE, MOST_IDLE = 0.05, 1.0
+"""How long a worker without a task sleeps: as a part of the last task, and in seconds at most."""
 KNOCK_SECONDS = 10
 WORKER_DIED = (
     f"the worker process died {RETRIES + 1} times in a row: killed, out of memory, crashed, or "
@@ -314,22 +317,23 @@ def _tuner(
             name="tune",
             storage_path=folder,
             verbose=0,
-            stop=_stopper(stop),
+            stop=_stopper(searcher, stop),
             failure_config=tune.FailureConfig(max_failures=RETRIES),
             checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
         ),
     )
 
 
-def _stopper(stop: threading.Event) -> Any:
+def _stopper(searcher: Any, stop: threading.Event) -> Any:
     from ray import tune
 
     class Stopper(tune.Stopper):  # type: ignore[misc]
-        def __init__(self, stop: threading.Event) -> None:
+        def __init__(self, searcher: Any, stop: threading.Event) -> None:
+            self._searcher = searcher
             self._stop = stop
 
         def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-            return False
+            return bool(self._searcher.has_more(trial_id))
 
         def stop_all(self) -> bool:
             return self._stop.is_set()
@@ -338,7 +342,7 @@ def _stopper(stop: threading.Event) -> Any:
             """Tune writes its set-up to disk and never reads it here."""
             return {}
 
-    return Stopper(stop)
+    return Stopper(searcher, stop)
 
 
 def _searcher(source: JobSource, workers: int, stop: threading.Event) -> Any:
@@ -353,7 +357,8 @@ def _searcher(source: JobSource, workers: int, stop: threading.Event) -> Any:
             self._source = source
             self._stop = stop
             self._load = dict.fromkeys(range(workers), 0)
-            self._tasks: dict[str, tuple[int, Job]] = {}
+            self._slots: dict[str, int] = {}
+            self._tasks: dict[str, Job] = {}
             self._outcomes: list[tuple[Job, Outcome]] = []
             self._waited = False
 
@@ -373,14 +378,25 @@ def _searcher(source: JobSource, workers: int, stop: threading.Event) -> Any:
             if task is None:
                 return None
             self._load[slot] += 1
-            self._tasks[trial_id] = (slot, task)
+            self._slots[trial_id], self._tasks[trial_id] = slot, task
             return {"slot": slot, "task": json.dumps(task)}
+
+        def has_more(self, trial_id: str) -> bool:
+            """Whether a task waits for the slot of this one, or none will ever come."""
+            waiting = self._load[self._slots[trial_id]] - (trial_id in self._tasks)
+            return waiting > 0 or self._source.finished
+
+        def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+            """The outcome, of a trial that goes on without work."""
+            self.on_trial_complete(trial_id, result)
 
         def on_trial_complete(
             self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False
         ) -> None:
-            slot, task = self._tasks.pop(trial_id)
-            self._load[slot] -= 1
+            task = self._tasks.pop(trial_id, None)
+            if task is None:  # it has had its outcome, and was without work since
+                return
+            self._load[self._slots[trial_id]] -= 1
             if result and "outcome" in result:
                 outcome = Outcome(**json.loads(result["outcome"]))
             elif error:
@@ -439,15 +455,21 @@ def _trainable(build: Build, cpus: float) -> Any:
         def setup(self, config: dict[str, Any]) -> None:
             os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
             self._work = Work(unpacked)
-            self._task = json.loads(config["task"])
+            self._seconds = 0.0
+            self._task: Job | None = json.loads(config["task"])
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._task = json.loads(new_config["task"])
             return True
 
         def step(self) -> dict[str, Any]:
+            if self._task is None:
+                time.sleep(min(IDLE * self._seconds, MOST_IDLE))
+                return {}
+            outcome = self._work(self._task)
+            self._task, self._seconds = None, outcome.seconds
             # As text: Tune flattens nested results and reads meaning into them.
-            return {"outcome": json.dumps(asdict(self._work(self._task))), "done": True}
+            return {"outcome": json.dumps(asdict(outcome))}
 
         def save_checkpoint(self, checkpoint_dir: str) -> None:
             return None
