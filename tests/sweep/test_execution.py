@@ -126,6 +126,22 @@ def test_all_workers_work_from_first_to_last_and_are_built_once(two_workers: Non
         assert sorted(numbers) == list(range(len(numbers)))
 
 
+class Rounds(Points):
+    """A source that hands out two tasks, and nothing more before both are done."""
+
+    def next(self) -> Job | None:
+        return super().next() if len(self.waiting) % 2 or not self.running else None
+
+
+def test_workers_for_which_no_task_waits_are_kept(two_workers: None) -> None:
+    """Caught: Tune stops a worker with nothing to do, and a new one starts for the next task."""
+    source = Rounds(*(x / 20 for x in range(20)))
+    with ray_executor(Resources(workers=2)) as workers:
+        assert workers.run(source, Build(0.2))
+    assert len(source.outcomes) == 20
+    assert len({outcome.worker for outcome in source.outcomes.values()}) == 2
+
+
 def test_a_worker_that_dies_is_replaced_and_its_task_fails_after_retries(two_workers: None) -> None:
     source = Points(*(i / 10 for i in range(10)))
     with ray_executor(Resources(workers=2)) as workers:
