@@ -14,6 +14,7 @@ from lrpsweep.composites import PRESETS
 from lrpsweep.study import axes, decode, grid, parse_study
 from lrpsweep.study.writing import dump
 from lrpsweep.study.yaml_text import read_yaml
+from lrpsweep.sweep.samplers import SAMPLERS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "search-spaces.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -113,3 +114,7 @@ def test_every_preset_is_on_the_page_with_its_hyperparameters():
     assert set(told) == set(PRESETS)
     for name, preset in PRESETS.items():
         assert set(preset.hyper) <= told[name]
+
+
+def test_every_sampler_is_on_the_page():
+    assert set(re.findall(r"^- `(\w+)`: ", PAGE, re.MULTILINE)) == set(SAMPLERS)
