@@ -5,7 +5,7 @@ validation images are drawn from it, with replacement; a nominee is found on the
 statement made on the third, once more with as many again. A world shifts the published composites
 by constants, after the nomination, so that the nominee's true gains on them are known: scores keep
 their spread, their skewness and what they have in common. Each rate is that of studies with at
-least one wrong word in either look.
+least one wrong word in either look. The figures stand in docs/recommendation.md.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from lrpsweep.sweep.nomination import FINALISTS, Criteria, nominate
 from lrpsweep.sweep.statement import MARGIN_GUARD, MARGIN_OBJECTIVE, Compared, Statement, state
 
 SRG, MORF = MEASURES["srg"], MEASURES["auc_morf"]
-CRITERIA = Criteria(SRG, {"auc_morf": 2.5}, floor=True)
+USUAL = Criteria(SRG, {"auc_morf": 2.5}, floor=True)
+UNGUARDED = Criteria(SRG, {}, floor=True)
 SEARCH = SELECTION = 32
 TRIALS = 40
 """Drawn from the grid, in the place of a sampler."""
@@ -71,7 +72,7 @@ def guard_at_its_margin(study: Study) -> dict[str, np.ndarray]:
     return {"srg": ahead, "auc_morf": study.gains["auc_morf"] + (moved - means)[:, None]}
 
 
-def studies(surface: Surface, count: int) -> Iterator[Study]:
+def studies(surface: Surface, count: int, criteria: Criteria) -> Iterator[Study]:
     """Nominees found on images and trials drawn again and again."""
     rng = np.random.default_rng(5)
     for number in range(count):
@@ -79,9 +80,9 @@ def studies(surface: Surface, count: int) -> Iterator[Study]:
         rows = np.concatenate([trials, surface.published])
         searched = surface.ballot(rng.integers(surface.images, size=SEARCH), rows)
         tally = searched.count()
-        finalists = tally.order(CRITERIA, tally.ranges(CRITERIA))[:FINALISTS]
+        finalists = tally.order(criteria, tally.ranges(criteria))[:FINALISTS]
         drawn = rng.integers(surface.images, size=SELECTION)
-        found = nominate(searched, CRITERIA, (), surface.ballot(drawn, rows[finalists]))
+        found = nominate(searched, criteria, (), surface.ballot(drawn, rows[finalists]))
         if found.nominee is not None:
             yield study_of(surface, found)
 
@@ -155,12 +156,17 @@ def judge(study: Study, gains: dict[str, np.ndarray], found: Statement) -> Said:
 
 
 def simulate(
-    surface: Surface, world: str, images: int, count: int, looks: tuple[int, ...] = (1, 2)
+    surface: Surface,
+    world: str,
+    images: int,
+    count: int,
+    looks: tuple[int, ...] = (1, 2),
+    criteria: Criteria = USUAL,
 ) -> dict[str, float]:
     """Shares of studies by what was said in any look; the k-th is at k times so many images."""
     rng = np.random.default_rng([*map(ord, world), images])
     said = []
-    for number, study in enumerate(studies(surface, count)):
+    for number, study in enumerate(studies(surface, count, criteria)):
         gains = WORLDS[world](study)
         drawn = rng.integers(surface.images, size=max(looks) * images)
         found = [stated(study, gains, drawn[: k * images], k, number) for k in looks]
@@ -176,7 +182,7 @@ def limit(count: int) -> float:
     return 0.05 + 2 * np.sqrt(0.05 * 0.95 / count)
 
 
-WORLDS: dict[str, World] = {
+LIMITS: dict[str, World] = {
     "as it is": as_it_is,
     "1 tie": tied(1, 0.0),
     "3 ties": tied(3, 0.0),
@@ -184,9 +190,10 @@ WORLDS: dict[str, World] = {
     "1 at the margin": tied(1, -MARGIN_OBJECTIVE),
     "3 at the margin": tied(3, -MARGIN_OBJECTIVE),
     "guard at its margin": guard_at_its_margin,
-    "5 % ahead": tied(1, 5.0),
-    "10 % ahead": tied(1, 10.0),
 }
+"""As many ties as can be, where a word is just not true."""
+GAINS = {"5 % ahead": tied(1, 5.0), "10 % ahead": tied(1, 10.0)}
+WORLDS = LIMITS | GAINS
 WRONG = ("false_better", "false_as_good", "false_worse", "above")
 
 
@@ -197,7 +204,7 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nominating, "DRAWS", 1)
 
 
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("world", LIMITS)
 def test_what_is_said_is_rarely_wrong(world: str) -> None:
     found = [simulate(load(name), world, 32, 80) for name in NAMES]
     for wrong in WRONG:
@@ -205,9 +212,24 @@ def test_what_is_said_is_rarely_wrong(world: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("images", [20, 32, 64])
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("world", WORLDS)
-def test_what_is_said_is_rarely_wrong_in_many_studies(name: str, world: str, images: int) -> None:
-    found = simulate(load(name), world, images, 1000)
-    assert max(found[wrong] for wrong in WRONG) <= limit(1000), found
+@pytest.mark.parametrize("images", [32, 64])
+@pytest.mark.parametrize(
+    ("name", "count"), [("embedded", 1000), ("squeezenet", 500), ("resnet20", 500)]
+)
+@pytest.mark.parametrize("world", LIMITS)
+def test_the_documented_rates(world: str, name: str, count: int, images: int) -> None:
+    found = simulate(load(name), world, images, count)
+    for wrong in WRONG:
+        assert found[wrong] <= limit(count), (wrong, found)
+
+
+@pytest.mark.parametrize(("images", "found"), [(32, 0.5), (64, 0.8)])
+def test_gains_of_5_per_cent_are_found_as_often_as_is_documented(images: int, found: float) -> None:
+    """Without a guard, whose nominee is of another kind than the published ones that come close."""
+    ahead, further, tie = (
+        simulate(load("embedded"), world, images, 150, looks=(1,), criteria=UNGUARDED)
+        for world in ("5 % ahead", "10 % ahead", "1 tie")
+    )
+    assert ahead["gain"] == pytest.approx(found, abs=0.15)
+    assert further["gain"] >= 0.85
+    assert tie["closeness"] == pytest.approx(found, abs=0.15)
