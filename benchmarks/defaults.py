@@ -97,7 +97,7 @@ def main() -> None:
         print(f"\n{name}\n", "trials", *(field.name for field in fields(Run)), sep=" | ")
         found = compare(load(name), chosen.splits, chosen.budgets)
         for (budget, rule), runs in found.items():
-            print(budget, rule, *columns(table(runs)), sep=" | ", flush=True)
+            print(budget, rule, *columns(table(runs)), sep=" | ")
             if rule == B:
                 print(budget, "B − A", *columns(table(runs) - table(found[budget, A])), sep=" | ")
 
@@ -119,22 +119,25 @@ def compare(
     """Runs by budget and rule. The first trials of a longer search are those of a shorter one."""
     found: dict[tuple[str, str], list[Run]] = {}
     for split in range(splits):
-        order = np.random.default_rng([3, split]).permutation(surface.images)
-        half = surface.images // 2
-        search, truth = (surface.ballot(images).count() for images in (order[:half], order[half:]))
-        asked = {
+        search, truth = halves(surface, split)
+        tried = {
             measure.name: tpe(surface, search.behind(measure), max(budgets), split)
             for measure in (MORF, SRG)
         }
-        for budget in (*budgets, len(surface.trials)):
-            for name, (measure, criteria) in RULES.items():
-                whole = budget == len(surface.trials)
-                trials = surface.trials if whole else asked[measure.name][:budget]
-                rows = np.concatenate([trials, surface.published])
-                label = "all" if whole else str(budget)
+        for name, (measure, criteria) in RULES.items():
+            trials = {str(budget): tried[measure.name][:budget] for budget in budgets}
+            for label, some in (trials | {"all": surface.trials}).items():
+                rows = np.concatenate([some, surface.published])
                 run = judge(surface, search, truth, rows, criteria)
                 found.setdefault((label, name), []).append(run)
-    return {key: found[key] for key in sorted(found, key=lambda key: key[0])}
+    return found
+
+
+def halves(surface: Surface, split: int) -> tuple[Tally, Tally]:
+    """Means on either half of the images, drawn at random."""
+    order = np.random.default_rng([3, split]).permutation(surface.images)
+    half = surface.images // 2
+    return surface.ballot(order[:half]).count(), surface.ballot(order[half:]).count()
 
 
 def tpe(surface: Surface, losses: np.ndarray, budget: int, seed: int) -> np.ndarray:
@@ -177,15 +180,16 @@ def judge(
     chosen = nominee(search, rows, criteria)
     best = truth.ranges(FULL)
     reached = {m.name: 100 * truth.gain_on_chance(m)[chosen] / best[m.name] for m in (SRG, MORF)}
-    without = (
-        Criteria(criteria.objective, {}, criteria.floor),
-        Criteria(criteria.objective, criteria.guards, floor=False),
-    )
+    unguarded = Criteria(criteria.objective, {}, criteria.floor)
+    floorless = Criteria(criteria.objective, criteria.guards, floor=False)
     return Run(
-        *(float(reached[measure.name]) for measure in (SRG, MORF)),
-        *(100.0 * beats(surface, search, truth, chosen, measure) for measure in (SRG, MORF)),
-        *(100.0 * (nominee(search, rows, other) != chosen) for other in without),
-        100.0 * (chosen in surface.published),
+        srg=float(reached["srg"]),
+        morf=float(reached["auc_morf"]),
+        better_srg=100.0 * beats(surface, search, truth, chosen, SRG),
+        better_morf=100.0 * beats(surface, search, truth, chosen, MORF),
+        guard_bars=100.0 * (nominee(search, rows, unguarded) != chosen),
+        floor_bars=100.0 * (nominee(search, rows, floorless) != chosen),
+        published=100.0 * (chosen in surface.published),
     )
 
 

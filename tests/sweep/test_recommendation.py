@@ -10,6 +10,7 @@ least one wrong word in either look. The figures stand in docs/recommendation.md
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
@@ -49,27 +50,28 @@ def as_it_is(study: Study) -> dict[str, np.ndarray]:
     return study.gains
 
 
+def shifted(gains: np.ndarray, target: float, ties: int) -> np.ndarray:
+    """The smallest mean gains are the target, as many as there are ties; no other is below it."""
+    means = gains.mean(1)
+    moved = np.maximum(means, target)
+    moved[np.argsort(means)[:ties]] = target
+    return np.asarray(gains + (moved - means)[:, None])
+
+
 def tied(ties: int, percent: float) -> World:
     """The strongest baselines are that far behind by SRG, in per cent of its range; others more."""
 
     def world(study: Study) -> dict[str, np.ndarray]:
         target = percent / 100 * study.ranges["srg"]
-        means = study.gains["srg"].mean(1)
-        moved = np.maximum(means, target)
-        moved[np.argsort(means)[:ties]] = target
-        return study.gains | {"srg": study.gains["srg"] + (moved - means)[:, None]}
+        return study.gains | {"srg": shifted(study.gains["srg"], target, ties)}
 
     return world
 
 
 def guard_at_its_margin(study: Study) -> dict[str, np.ndarray]:
     """Far ahead of every baseline by SRG, behind the strongest by MoRF as far as is put up with."""
-    ahead = tied(1, 50.0)(study)["srg"]
-    means = study.gains["auc_morf"].mean(1)
     target = -MARGIN_GUARD / 100 * study.ranges["auc_morf"]
-    moved = np.maximum(means, target)
-    moved[np.argmin(means)] = target
-    return {"srg": ahead, "auc_morf": study.gains["auc_morf"] + (moved - means)[:, None]}
+    return tied(1, 50.0)(study) | {"auc_morf": shifted(study.gains["auc_morf"], target, 1)}
 
 
 def studies(surface: Surface, count: int, criteria: Criteria) -> Iterator[Study]:
@@ -179,7 +181,7 @@ def simulate(
 
 def limit(count: int) -> float:
     """5 % and two Monte Carlo errors."""
-    return 0.05 + 2 * np.sqrt(0.05 * 0.95 / count)
+    return 0.05 + 2 * math.sqrt(0.05 * 0.95 / count)
 
 
 LIMITS: dict[str, World] = {
