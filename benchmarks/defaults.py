@@ -96,10 +96,11 @@ def main() -> None:
     for name in chosen.surfaces:
         print(f"\n{name}\n", "trials", *(field.name for field in fields(Run)), sep=" | ")
         found = compare(load(name), chosen.splits, chosen.budgets)
-        for (budget, rule), runs in found.items():
-            print(budget, rule, *columns(table(runs)), sep=" | ")
+        for budget, rule in sorted(found, key=lambda key: key[0]):
+            runs = table(found[budget, rule])
+            print(budget, rule, *columns(runs), sep=" | ")
             if rule == B:
-                print(budget, "B − A", *columns(table(runs) - table(found[budget, A])), sep=" | ")
+                print(budget, "B − A", *columns(runs - table(found[budget, A])), sep=" | ")
 
 
 def table(runs: Sequence[Run]) -> np.ndarray:
