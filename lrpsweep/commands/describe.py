@@ -18,14 +18,17 @@ from lrpsweep.composites.file import composite_of, read_composite
 from lrpsweep.data import Split
 from lrpsweep.data.folders import list_classes, list_files
 from lrpsweep.errors import InputError, guess
+from lrpsweep.evaluation import MEASURES
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
 from lrpsweep.study import ModelSpec, init_text, parse_study
 from lrpsweep.sweep.search import planned_trials
+from lrpsweep.sweep.statistics import FEWEST_IMAGES
+from lrpsweep.sweep.validation import expected_power
 from lrpsweep.trial.candidates import check_layers, title_of, tuned
 from lrpsweep.trial.classes import predictions
 from lrpsweep.trial.context import Context
-from lrpsweep.trial.literature import baselines, literature_points
+from lrpsweep.trial.literature import baselines, current, literature_points
 
 PATCHES_A_SIDE = 28
 _NO_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
@@ -49,8 +52,24 @@ def describe_study(context: Context) -> dict[str, Any]:
         "trials": planned_trials(spec, literature),
         "composites of the literature in the space": _titles(literature),
         "baselines on the validation images": _titles(baselines(context)),
+        **_nominated(context),
         **predicted(context),
     }
+
+
+def _nominated(context: Context) -> dict[str, str]:
+    """How the nominee will be chosen, and what its validation can show."""
+    spec, images = context.spec, len(context.split.validation.ids)
+    current(context)
+    guards = [f"within {p:g} % of the best {MEASURES[n].title}" for n, p in spec.guards.items()]
+    floor = ["better than a random order from both ends, stable"] if spec.floor else []
+    chosen = [f"the best {MEASURES[spec.objective].title}", *guards, *floor]
+    found = {"the nominee": "; ".join(chosen)}
+    if images >= FEWEST_IMAGES:
+        found["validation"] = expected_power(images)
+    elif images:
+        found["validation"] = f"{images} images decide nothing; expected at least {FEWEST_IMAGES}"
+    return found
 
 
 def _counted(split: Split) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +13,8 @@ import pytest
 from quadratic import Build, both_ends, plan
 
 from lrpsweep.results import RANDOM_ORDER, Candidate, StudyResults
+from lrpsweep.sweep import study
+from lrpsweep.sweep.execution import Outcome
 from lrpsweep.sweep.study import SweepFailedError, run_study
 
 IMAGES = 24
@@ -92,6 +97,33 @@ def test_a_nominee_ahead_of_all_is_better_and_its_scores_are_kept(tmp_path: Path
     assert results.random is not None
     # The random order is taken once for each part of the images.
     assert [t["split"] for t in build.asked if t.get("control")] == ["search", "validation"]
+
+
+class Reversed:
+    """An executor whose jobs come back last first."""
+
+    workers = 1
+
+    def run(self, source: Any, build: Any) -> bool:
+        runner, handed = build(), []
+        while not source.finished:
+            task = source.next()
+            if task is not None:
+                handed.append(task)
+            elif handed:
+                done = handed.pop()
+                source.done(done, Outcome(runner(done), seconds=0.1))
+        return True
+
+
+def test_which_worker_is_first_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forwards = conclude(tmp_path / "forwards", Fixed(GOOD)).recommendation
+    monkeypatch.setattr(study, "local_executor", lambda: contextlib.nullcontext(Reversed()))
+    backwards = conclude(tmp_path / "backwards", Fixed(GOOD)).recommendation
+    assert forwards is not None
+    assert json.dumps(asdict(forwards)) == json.dumps(asdict(backwards))
 
 
 def test_a_published_nominee_is_the_recommendation(tmp_path: Path) -> None:
