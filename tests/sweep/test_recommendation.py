@@ -26,7 +26,7 @@ from lrpsweep.sweep.nomination import FINALISTS, Criteria, nominate
 from lrpsweep.sweep.statement import MARGIN_GUARD, MARGIN_OBJECTIVE, Compared, Statement, state
 
 SRG, MORF = MEASURES["srg"], MEASURES["auc_morf"]
-USUAL = Criteria(SRG, {"auc_morf": 2.5}, floor=True)
+USUAL = Criteria(SRG, {"auc_morf": 5.0}, floor=True)
 UNGUARDED = Criteria(SRG, {}, floor=True)
 SEARCH = SELECTION = 32
 TRIALS = 40
