@@ -128,8 +128,8 @@ def test_undecided_says_how_many_images_would_tell() -> None:
     assert found.images_for_better == math.ceil(11.679 * 9 / 0.1**2)
     assert found.images_for_as_good == math.ceil(11.679 * 9 / 0.35**2)
     assert (
-        "about 6049 images would show it better, about 494 images would show it as good "
-        "(with 80 % for each alone)."
+        "about 10512 images would show it better, about 859 images would show it as good "
+        "(tested again at 0.5 %, with 80 % for each alone)."
     ) in found.sentence
 
 
