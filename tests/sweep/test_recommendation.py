@@ -35,9 +35,13 @@ TRIALS = 40
 
 @dataclass(frozen=True)
 class Study:
-    """A nominee with its ranges, and by measure the pool's paired gains (B, N) on its baselines."""
+    """A nominee with its ranges, and by measure the pool's paired gains (B, N) on its baselines.
+
+    guards: the measures beside SRG that statements about it look at: AUC (MoRF), or none.
+    """
 
     nominee: Contender
+    guards: tuple[str, ...]
     ranges: dict[str, float]
     gains: dict[str, np.ndarray]
 
@@ -86,10 +90,10 @@ def studies(surface: Surface, count: int, criteria: Criteria) -> Iterator[Study]
         drawn = rng.integers(surface.images, size=SELECTION)
         found = nominate(searched, criteria, (), surface.ballot(drawn, rows[finalists]))
         if found.nominee is not None:
-            yield study_of(surface, found)
+            yield study_of(surface, found, tuple(criteria.guards))
 
 
-def study_of(surface: Surface, found: Nomination) -> Study:
+def study_of(surface: Surface, found: Nomination, guards: tuple[str, ...]) -> Study:
     assert found.nominee is not None
     row = surface.contenders.index(found.nominee)
     baselines = surface.published[surface.published != row]
@@ -98,7 +102,7 @@ def study_of(surface: Surface, found: Nomination) -> Study:
         * (surface.scores[measure.name][baselines] - surface.scores[measure.name][row])
         for measure in (SRG, MORF)
     }
-    return Study(found.nominee, dict(found.ranges), gains)
+    return Study(found.nominee, guards, dict(found.ranges), gains)
 
 
 def stated(
@@ -114,7 +118,7 @@ def stated(
             np.zeros(len(images)),
             {f"baseline {b}": -one[images] for b, one in enumerate(gains[measure.name])},
         )
-        for measure in (SRG, MORF)
+        for measure in (SRG, *(MEASURES[name] for name in study.guards))
     ]
     return state(compared[0], compared[1:], look=look, seed=seed, published=study.nominee.published)
 
@@ -144,7 +148,7 @@ def judge(study: Study, gains: dict[str, np.ndarray], found: Statement) -> Said:
         for name, percent in (("srg", MARGIN_OBJECTIVE), ("auc_morf", MARGIN_GUARD))
     )
     rounding = 1e-9 * study.ranges["srg"]
-    behind = truth["auc_morf"].min() <= rounding - guard
+    behind = bool(study.guards) and truth["auc_morf"].min() <= rounding - guard
     better = "better" in found.verdict
     ahead = [int(name.split()[1]) for name in found.ahead]
     return Said(
