@@ -12,7 +12,7 @@ from lrpsweep.evaluation.patches import patch_grid, rank_patches, schedule
 from lrpsweep.evaluation.perturbations import PERTURBATIONS, Perturbation, independent_series
 from lrpsweep.evaluation.protocols import PROTOCOLS, Protocol
 from lrpsweep.evaluation.scores import SCORES, ClassScore
-from lrpsweep.evaluation.series import Series, Setting, join, perturbed
+from lrpsweep.evaluation.series import Series, Setting, joined, perturbed
 
 __all__ = [
     "MEASURES",
@@ -37,7 +37,7 @@ __all__ = [
     "flip",
     "hot_spot_index",
     "independent_series",
-    "join",
+    "joined",
     "patch_grid",
     "perturbed",
     "rank_patches",

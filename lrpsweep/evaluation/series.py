@@ -44,7 +44,7 @@ class Series:
     orders: int = 1
 
 
-def join(parts: Sequence[Series]) -> Series:
+def joined(parts: Sequence[Series]) -> Series:
     """The same images in several orders of their patches, as one series."""
     one = parts[0]
 

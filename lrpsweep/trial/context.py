@@ -136,9 +136,9 @@ class Packed:
 class Context:
     """What a worker keeps between trials. batch shrinks when memory runs out.
 
-    score_cache: scores of perturbed states, where they are kept. kept_curves: curves that no heatmap
-    changes. looked: where misclassified images are left out, the labels of all images looked at,
-    and which of them were right.
+    score_cache: scores of perturbed states, where they are kept. kept_curves: perturbation curves
+    that no heatmap changes. looked: where misclassified images are left out, the labels of all
+    images looked at, and which of them were right.
     """
 
     spec: StudySpec

@@ -31,7 +31,7 @@ from lrpsweep.evaluation import (
     Setting,
     flip,
     hot_spot_index,
-    join,
+    joined,
 )
 from lrpsweep.evaluation.orders import RANDOM
 from lrpsweep.results import TrialResult
@@ -270,7 +270,7 @@ def _flip(
         known = Known(context.score_cache, list(chain.from_iterable(keys)))
     score = SCORES[setting.evaluation.score]
     return flip(
-        join(series),
+        joined(series),
         score_images(context.model, score, context.targets[chunk.split][chunk.rows]),
         batch=context.batch,
         threads=context.threads,

@@ -14,7 +14,7 @@ from lrpsweep.evaluation import (
     Series,
     flip,
     independent_series,
-    join,
+    joined,
     schedule,
 )
 
@@ -90,7 +90,7 @@ def test_orders_together_share_their_states_and_their_batches() -> None:
     both = [orders(0), orders(0)[:, ::-1]]
     known = Known(ScoreCache(), [key for order in both for key in keys(order)])
     sizes: list[int] = []
-    found = flip(join([series(order) for order in both]), noting(sizes), batch=8, known=known)
+    found = flip(joined([series(order) for order in both]), noting(sizes), batch=8, known=known)
     expected = [flip(series(order), pixel_sum).curves for order in both]
     np.testing.assert_array_equal(found.curves, np.concatenate(expected))
     assert found.counts == {"states": 30, "known": 6, "forwards": 24}
@@ -103,7 +103,7 @@ def test_an_image_whose_score_is_not_finite_is_named_in_every_order() -> None:
         return np.where(broken, np.nan, 1.0)
 
     flipped = [orders(0)[:, ::-1], orders(0)]
-    parts = join([series(order) for order in flipped])
+    parts = joined([series(order) for order in flipped])
     with pytest.raises(FloatingPointError, match=r"for 2 of 30 .*image 1 at step 0"):
         flip(parts, score)
 

@@ -38,8 +38,9 @@ def scored(context: Context, candidate: Candidate, **task: Any) -> np.ndarray:
     return np.stack([result.measures["auc_morf"], result.measures["auc_lerf"]])
 
 
-@pytest.mark.parametrize("batch", [1, 64])
-@pytest.mark.parametrize("perturbation", ["telea", "uniform"])
+@pytest.mark.parametrize(
+    ("batch", "perturbation"), [(1, "uniform"), (5, "telea"), (64, "telea"), (64, "uniform")]
+)
 def test_scores_are_those_of_workers_that_know_nothing(
     small_study: Path, batch: int, perturbation: str
 ) -> None:
@@ -52,6 +53,33 @@ def test_scores_are_those_of_workers_that_know_nothing(
         found = scored(one, candidate)
         np.testing.assert_array_equal(found, scored(unaware, candidate))
         np.testing.assert_allclose(found, scored(unfilled, candidate), rtol=1e-5)
+
+
+class Listed(ScoreCache):
+    """A cache whose scores can be read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scores: dict[bytes, float] = {}
+
+    def put(self, key: bytes, score: float) -> None:
+        super().put(key, score)
+        self.scores[key] = score
+
+
+def test_a_state_alone_gets_the_score_that_it_gets_among_others(small_study: Path) -> None:
+    """Bit for bit: a network's last digits depend on the size of its batch."""
+    context = prepared(small_study)
+    among = context.score_cache = Listed()
+    scored(context, COMPOSITES[0])
+    for missing in list(among.scores)[1:-1:4]:
+        alone = context.score_cache = Listed()
+        for key, score in among.scores.items():
+            if key != missing:
+                alone.put(key, score)
+        result = run_trial(context, Task(COMPOSITES[0]))
+        assert result.counts["known"] == result.counts["states"] - 1
+        assert alone.scores == among.scores
 
 
 def test_a_composite_that_was_scored_before_passes_nothing_through_the_network(
