@@ -281,7 +281,7 @@ class Recommendation:
     baselines that are significantly better. images_for_better, images_for_as_good: how many
     validation images would be needed to say so, None where more images will not show it. current:
     a sentence about what is used today. scores: by label and measure, one for each validation
-    image, 'random order' among the labels.
+    image, 'random order' among the labels. images: hashes of these images.
     """
 
     number: int | None
@@ -304,6 +304,7 @@ class Recommendation:
     images_for_as_good: int | None = None
     current: str = ""
     scores: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
     @property
     def nominee(self) -> Contender:
@@ -342,6 +343,7 @@ class StudyResults:
     the order of the trials' scores. measured: of what and how, as text: network and evaluation.
     literature: published composites on the search images, by name; random: a random order there.
     begun_on: by part of the images, the (id, hash) of those that no further image replaces.
+    concluding: how far a step after the search is that has begun and not ended; else empty.
     """
 
     name: str
@@ -362,6 +364,7 @@ class StudyResults:
     literature: Mapping[str, TrialResult] = field(default_factory=dict)
     random: TrialResult | None = None
     begun_on: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    concluding: str = ""
 
     @property
     def complete(self) -> tuple[TrialRecord, ...]:
@@ -375,7 +378,7 @@ class StudyResults:
             return self.recommendation.nominee
         if self.nomination is not None:
             return self.nomination.nominee
-        ranked = self.ranked()
+        ranked = () if self.begun_on else self.ranked()  # of version 1, the best is the nominee
         return contender(ranked[0]) if ranked else None
 
     def result_of(self, candidate: Contender) -> TrialResult | None:

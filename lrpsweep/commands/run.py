@@ -33,7 +33,13 @@ from lrpsweep.sweep.study import (
 from lrpsweep.sweep.validation import Proof
 from lrpsweep.trial.candidates import named, tuned_method
 from lrpsweep.trial.context import Context, Given, prepare
-from lrpsweep.trial.literature import baselines, composite_key, current, literature_points
+from lrpsweep.trial.literature import (
+    baselines,
+    composite_key,
+    current,
+    literature_points,
+    meaning_of,
+)
 from lrpsweep.trial.worker import build_runner
 
 PACKAGES = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "optuna", "ray")
@@ -42,6 +48,7 @@ PACKAGES = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "optun
 def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
     """All that the sweep has to know of a prepared study."""
     spec_hash, canonical = study_identity(context)
+    validation = context.split.validation
     candidates = spec.version > 1 or len(context.split.validation.ids) > 0
     return Plan(
         spec=spec,
@@ -53,6 +60,8 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
             parts=image_marks(context),
             baselines={name: named(name) for name in baselines(context)} if candidates else {},
             current=current(context),
+            meaning=partial(meaning_of, context),
+            validated=tuple(zip(validation.ids, validation.hashes, strict=True)),
         ),
         build=partial(build_runner, context.pack(), device),
         literature=literature_points(context),
@@ -186,13 +195,16 @@ def _nomination_lines(results: StudyResults) -> list[str]:
 
 
 def _heading(results: StudyResults, one: Contender) -> str:
-    """'Nominee of 50 trials: trial 12 (gamma1 0.1), srg 2.1 ± 0.3 on 32 search images'."""
-    result = results.result_of(one)
+    """'Nominee of 68 candidates: trial 12 (gamma1 0.1), srg 2.1 ± 0.3 on 32 search images'."""
+    result, nomination = results.result_of(one), results.nomination
     assert result is not None
-    word = "Best" if results.nomination is None else "Nominee"
+    count = len(results.complete)
+    among = f"Best of {count} trials"
+    if nomination is not None:
+        among = f"Nominee of {nomination.candidates} candidates"
     values = f" ({_shown(one.values)})" if one.values else ""
     return (
-        f"{word} of {len(results.complete)} trials: {one.label}{values}, {results.objective} "
+        f"{among}: {one.label}{values}, {results.objective} "
         f"{result.value:.4g} ± {result.stderr:.2g} on {len(result.scores)} search images"
     )
 

@@ -105,7 +105,7 @@ data:
 {blocks}
 evaluation: {{patch: {patch}}}    # pixels; the rest as in protocol `default`
 objective: srg    # LeRF − MoRF; or auc_lerf, auc_morf; the direction is known
-guards: {{auc_morf: 2.5}}    # per cent of the range by which the nominee may be behind the best
+guards: {{auc_morf: 5}}    # per cent of the range by which the nominee may be behind the best
 {sampler}
 run: {{device: auto, cpus: 1, gpus: 0, cache_gb: 2}}    # changes no result
 """

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from lrpsweep.results import RANDOM_ORDER, Candidate, Contender, TrialResult
+from lrpsweep.results import RANDOM_ORDER, Candidate, TrialResult
 from lrpsweep.sweep.execution import Job, Outcome
 from lrpsweep.sweep.storage import Store
 
@@ -61,32 +61,41 @@ class Scoring:
 
 
 class ScoringList:
-    """Scorings as a source of jobs; `results` and `failed` (reasons) fill up, by label.
+    """Scorings as a source of jobs.
 
-    on_outcome: called after each.
+    results, failed: by label, what came of them, and reasons, in the order of the scorings,
+    whichever worker was first. on_outcome: called after each.
     """
 
-    def __init__(
-        self,
-        store: Store,
-        scorings: Iterable[Scoring],
-    ) -> None:
+    def __init__(self, store: Store, scorings: Sequence[Scoring]) -> None:
         """Those that the database has are not handed out."""
         self._store = store
         self.on_outcome: Callable[[Outcome], None] = lambda _: None
+        self._labels = [scoring.label for scoring in scorings]
         self._running: dict[int, tuple[Job, Scoring]] = {}
-        self.results: dict[str, TrialResult] = {}
-        self.failed: dict[str, str] = {}
+        self._results: dict[str, TrialResult] = {}
+        self._failed: dict[str, str] = {}
         self._waiting = [scoring for scoring in scorings if not self._known(scoring)]
 
-    def __len__(self) -> int:
+    @property
+    def waiting(self) -> int:
         """How many are still to be handed out."""
         return len(self._waiting)
+
+    @property
+    def results(self) -> dict[str, TrialResult]:
+        """The scores of those that have some."""
+        return {label: self._results[label] for label in self._labels if label in self._results}
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """The reasons of those that have none."""
+        return {label: self._failed[label] for label in self._labels if label in self._failed}
 
     def _known(self, scoring: Scoring) -> bool:
         stored = self._store.get(scoring.key)
         if stored is not None:
-            self.results[scoring.label] = TrialResult.from_json(stored)
+            self._results[scoring.label] = TrialResult.from_json(stored)
         return stored is not None
 
     @property
@@ -109,23 +118,7 @@ class ScoringList:
         result = outcome.result and TrialResult.from_json(outcome.result)
         if result and all(np.isfinite(scores).all() for scores in result.measures.values()):
             self._store.set(scoring.key, result.to_json() | {"label": scoring.label})
-            self.results[scoring.label] = result
+            self._results[scoring.label] = result
         else:
-            self.failed[scoring.label] = outcome.reason or "not a finite score"
+            self._failed[scoring.label] = outcome.reason or "not a finite score"
         self.on_outcome(outcome)
-
-
-def scoring_of(
-    one: Contender,
-    candidate: Candidate,
-    split: str,
-    images: tuple[str, ...],
-    measures: Iterable[str],
-) -> Scoring:
-    """A candidate's."""
-    return Scoring(one.label, candidate, split, images, tuple(measures), one.number)
-
-
-def means(measures: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The mean score by measure."""
-    return {name: float(np.mean(scores)) for name, scores in measures.items()}

@@ -35,6 +35,28 @@ def test_the_first_images_are_shown_with_label_and_prediction(small_study: Path)
     assert any(rows[4]["image"] in line and rows[4]["prediction"] in line for line in lines)
 
 
+@pytest.mark.parametrize(
+    ("images", "said"),
+    [
+        (
+            64,
+            "64 images find a gain of 4.86 % of the range with 80 %, if scores spread as on other",
+        ),
+        (19, "19 images decide nothing; expected at least 20"),
+    ],
+)
+def test_what_the_validation_can_show_and_who_will_be_nominated(
+    small_study: Path, images: int, said: str
+) -> None:
+    asked = ["version=2", "objective=srg", f"data.split.validation={images}", "data.split.search=2"]
+    described = describe_study(prepare(load_study(small_study, asked)))
+    assert described["validation"].startswith(said)
+    assert described["the nominee"] == (
+        "the best SRG; within 5 % of the best AUC (MoRF); better than a random order from both "
+        "ends, stable"
+    )
+
+
 def test_wrong_labels_are_warned_of(small_study: Path) -> None:
     context = prepare(load_study(small_study))
     search = context.split.search

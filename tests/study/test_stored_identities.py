@@ -9,7 +9,7 @@ import pytest
 from lrpsweep.study import bundled_studies, identity, load_study, parse_study
 
 BUNDLED = {
-    "quickstart": "1ffa64fa1924ca2043dab81ebd785dae",
+    "quickstart": "fc7e2cc6889f9dedffd25045d7db1358",
     "thesis-decreasing-lerf": "c45c478cc221713db9a5ef9b84eb3861",
     "thesis-decreasing-morf": "ab7052cd4269010fb5bc88ee3a9cf26e",
     "thesis-decreasing-random": "7c790472e0cb0095ab60ee9dbfa22352",
