@@ -57,7 +57,9 @@ class TrialResult:
     step. blocks: by block of the composite, its own 'bias', 'stabilizer' and 'unexplained', as in
     balance, and the 'hot_spot' of what leaves it. unstable: where and how an unstable explanation
     became so, 'features.12: …'; empty for others. curves: (S + 1,), mean curves by order, of the
-    further orders that were looked at.
+    further orders that were looked at. counts: of perturbed states ('states'), of those whose score
+    was known from before ('known'), and of images that passed through the network to score the
+    others ('forwards'); empty in what earlier versions stored.
     """
 
     objectives: tuple[str, ...]
@@ -73,6 +75,7 @@ class TrialResult:
     blocks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     unstable: str = ""
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def scores(self) -> np.ndarray:
@@ -107,6 +110,7 @@ class TrialResult:
             "blocks": {block: dict(parts) for block, parts in self.blocks.items()},
             "unstable": self.unstable,
             "curves": {order: curve.tolist() for order, curve in self.curves.items()},
+            "counts": dict(self.counts),
         }
 
     @classmethod
@@ -128,6 +132,7 @@ class TrialResult:
             blocks=stored.get("blocks", {}),
             unstable=stored.get("unstable", ""),
             curves={o: np.asarray(c, np.float64) for o, c in stored.get("curves", {}).items()},
+            counts=stored.get("counts", {}),
         )
 
 

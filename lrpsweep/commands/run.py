@@ -167,9 +167,20 @@ def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
     failed = len(results.trials) - len(results.complete)
     if failed:
         lines.append(f"{failed} trials failed; `lrpsweep report` says why.")
+    lines += _known_lines(results)
     composite = folder / "composite.json"
     written = [f"Composite: {composite}"] if results.composite is not None else []
     return [*lines, *written, f"Report:    {folder / 'report.html'}"]
+
+
+def _known_lines(results: StudyResults) -> list[str]:
+    """How many states of the trials had been scored before; nothing where none had."""
+    counts = [t.result.counts for t in results.complete if t.result and t.same_as is None]
+    states, known = (sum(count.get(what, 0) for count in counts) for what in ("states", "known"))
+    if not known:
+        return []
+    share = f"{known / states:.0%} of the trials' {states:,} perturbed states"
+    return [f"{share} had been scored before and were not scored again."]
 
 
 def _nomination_lines(results: StudyResults) -> list[str]:
