@@ -26,6 +26,7 @@ from lrpsweep.sweep.statistics import (
     images_needed,
     level_of,
     sign_flip,
+    skewed_behind,
 )
 
 MARGIN_OBJECTIVE = 5.0
@@ -234,9 +235,14 @@ class _Judged:
 
     @cached_property
     def ahead(self) -> tuple[str, ...]:
-        """The baselines that are significantly better by the objective, strongest first."""
+        """The baselines that are significantly better by the objective, strongest first.
+
+        Two tests have to be convinced: of many baselines, one is easily behind by skewness alone.
+        """
         tests, level = self._objective.tests, self._objective.level
-        adjusted = holm([test.p_behind for test in tests.values()])
+        gains = self._objective.gains
+        behind = [max(test.p_behind, skewed_behind(gains[name])) for name, test in tests.items()]
+        adjusted = holm(behind)
         found = [name for name, p in zip(tests, adjusted, strict=True) if p <= level]
         return tuple(sorted(found, key=lambda name: tests[name].mean))
 
