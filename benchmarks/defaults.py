@@ -1,13 +1,14 @@
 """What a study should optimise by default: split halves of stored surfaces.
 
     python benchmarks/defaults.py [--splits 100] [--budgets 20 40]
+    python benchmarks/defaults.py --verdicts [--studies 500]
 
 On one half of a surface's images a sampler searches the grid, and a nominee is found among its
 trials and the published composites; the other half is the truth. Compared are
 
-- A: TPE optimises AUC (MoRF); nominated is the highest SRG within the guard and above the floor;
+- A: TPE optimises AUC (MoRF); nominated is the highest SRG within a guard and above the floor;
 - B: TPE optimises SRG; nominated in the same way;
-- B without floor, with a wider guard, and without one;
+- B without floor, and A and B with other guards and without one;
 - MoRF alone: TPE optimises AUC (MoRF), and the lowest is nominated, whatever else it does.
 
 `all` in the place of a budget is the whole grid, on which A and B are the same. Columns: the
@@ -15,14 +16,18 @@ nominee's gain on a random order, on the other half, in per cent of the best can
 SRG and by MoRF; in how many runs the nominee is better there than the published composite that is
 best on the search half, by the same measure (a published nominee is not better than itself); and
 how often another was nominated than without guard or without floor; how often the nominee is itself
-published. B − A is the difference, split by split. Each with its standard error
-over the splits, which says nothing of other images than the pool's.
+published. B − A is the difference, split by split. Each with its standard error over the splits,
+which says nothing of other images than the pool's.
+
+With `--verdicts`: what the studies of tests/sweep/test_recommendation.py, as they are, end with on
+64 validation images under each guard, in per cent of them; the same images for each.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -32,28 +37,42 @@ import numpy as np
 import optuna
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "sweep"))
 from surface import NAMES, Surface, load
+from test_recommendation import stated, studies
 
 from lrpsweep.evaluation import MEASURES, Measure
+from lrpsweep.results import Verdict
 from lrpsweep.study import Space, parse_study
+from lrpsweep.sweep import nomination as nominating
+from lrpsweep.sweep import statistics
 from lrpsweep.sweep.nomination import Criteria, Tally
 from lrpsweep.sweep.samplers import SAMPLERS
 from lrpsweep.sweep.samplers.sampler import Asked, first_new
 
 SRG, MORF = MEASURES["srg"], MEASURES["auc_morf"]
-GUARD = {"auc_morf": 2.5}
-FULL = Criteria(SRG, GUARD, floor=True)
-A, B = "A: MoRF, then SRG", "B: SRG"
+GUARDS = {
+    "guard 2.5 %": {"auc_morf": 2.5},
+    "guard 5 %": {"auc_morf": 5.0},
+    "guard 10 %": {"auc_morf": 10.0},
+    "no guard": {},
+}
+USUAL = "guard 5 %"
+FULL = Criteria(SRG, GUARDS[USUAL], floor=True)
 RULES: dict[str, tuple[Measure, Criteria]] = {
-    A: (MORF, FULL),
-    B: (SRG, FULL),
-    "B without floor": (SRG, Criteria(SRG, GUARD, floor=False)),
-    "B, guard 5 %": (SRG, Criteria(SRG, {"auc_morf": 5.0}, floor=True)),
-    "B, guard 10 %": (SRG, Criteria(SRG, {"auc_morf": 10.0}, floor=True)),
-    "B without guard": (SRG, Criteria(SRG, {}, floor=True)),
+    **{f"A, {name}": (MORF, Criteria(SRG, guards, floor=True)) for name, guards in GUARDS.items()},
+    **{f"B, {name}": (SRG, Criteria(SRG, guards, floor=True)) for name, guards in GUARDS.items()},
+    f"B, {USUAL}, no floor": (SRG, Criteria(SRG, GUARDS[USUAL], floor=False)),
     "MoRF alone": (MORF, Criteria(MORF, {}, floor=False)),
 }
 """By name: what the sampler optimises, and what decides on the nominee."""
+VERDICTS: tuple[Verdict, ...] = (
+    "better",
+    "better, but behind",
+    "as good",
+    "worse",
+    "undecided",
+)
 STUDY = """
 version: 2
 name: places
@@ -91,15 +110,42 @@ def main() -> None:
     options.add_argument("--splits", type=int, default=100)
     options.add_argument("--budgets", type=int, nargs="+", default=[20, 40])
     options.add_argument("--surfaces", nargs="+", default=list(NAMES))
+    options.add_argument("--verdicts", action="store_true")
+    options.add_argument("--studies", type=int, default=500)
     chosen = options.parse_args()
+    if chosen.verdicts:
+        print_verdicts(chosen.surfaces, chosen.studies)
+        return
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     for name in chosen.surfaces:
         print(f"\n{name}\n", "trials", *(field.name for field in fields(Run)), sep=" | ")
         found = compare(load(name), chosen.splits, chosen.budgets)
-        for (budget, rule), runs in found.items():
-            print(budget, rule, *columns(table(runs)), sep=" | ", flush=True)
-            if rule == B:
-                print(budget, "B − A", *columns(table(runs) - table(found[budget, A])), sep=" | ")
+        for budget, rule in sorted(found, key=lambda key: key[0]):
+            print(budget, rule, *columns(table(found[budget, rule])), sep=" | ")
+        for budget in dict.fromkeys(budget for budget, _ in found):
+            for guard in GUARDS:
+                runs = (table(found[budget, f"{one}, {guard}"]) for one in "BA")
+                print(budget, f"B − A, {guard}", *columns(np.subtract(*runs)), sep=" | ")
+
+
+def print_verdicts(surfaces: Sequence[str], count: int) -> None:
+    """With as many flips as the tests have, and no stability, which nothing depends on."""
+    statistics.FLIPS, nominating.DRAWS = 999, 1
+    print("surface", "guard", *VERDICTS, sep=" | ")
+    for name in surfaces:
+        for guard, guards in GUARDS.items():
+            found = verdicts(load(name), Criteria(SRG, guards, floor=True), 64, count)
+            shares = (f"{100 * found[one] / found.total():.1f}" for one in VERDICTS)
+            print(name, guard, *shares, sep=" | ", flush=True)
+
+
+def verdicts(surface: Surface, criteria: Criteria, images: int, count: int) -> Counter[Verdict]:
+    """How many studies end with each, in the first look."""
+    rng = np.random.default_rng([9, images])
+    return Counter(
+        stated(study, study.gains, rng.integers(surface.images, size=images), 1, seed).verdict
+        for seed, study in enumerate(studies(surface, count, criteria))
+    )
 
 
 def table(runs: Sequence[Run]) -> np.ndarray:
@@ -119,22 +165,25 @@ def compare(
     """Runs by budget and rule. The first trials of a longer search are those of a shorter one."""
     found: dict[tuple[str, str], list[Run]] = {}
     for split in range(splits):
-        order = np.random.default_rng([3, split]).permutation(surface.images)
-        half = surface.images // 2
-        search, truth = (surface.ballot(images).count() for images in (order[:half], order[half:]))
-        asked = {
+        search, truth = halves(surface, split)
+        tried = {
             measure.name: tpe(surface, search.behind(measure), max(budgets), split)
             for measure in (MORF, SRG)
         }
-        for budget in (*budgets, len(surface.trials)):
-            for name, (measure, criteria) in RULES.items():
-                whole = budget == len(surface.trials)
-                trials = surface.trials if whole else asked[measure.name][:budget]
-                rows = np.concatenate([trials, surface.published])
-                label = "all" if whole else str(budget)
+        for name, (measure, criteria) in RULES.items():
+            trials = {str(budget): tried[measure.name][:budget] for budget in budgets}
+            for label, some in (trials | {"all": surface.trials}).items():
+                rows = np.concatenate([some, surface.published])
                 run = judge(surface, search, truth, rows, criteria)
                 found.setdefault((label, name), []).append(run)
-    return {key: found[key] for key in sorted(found, key=lambda key: key[0])}
+    return found
+
+
+def halves(surface: Surface, split: int) -> tuple[Tally, Tally]:
+    """Means on either half of the images, drawn at random."""
+    order = np.random.default_rng([3, split]).permutation(surface.images)
+    half = surface.images // 2
+    return surface.ballot(order[:half]).count(), surface.ballot(order[half:]).count()
 
 
 def tpe(surface: Surface, losses: np.ndarray, budget: int, seed: int) -> np.ndarray:
@@ -177,15 +226,16 @@ def judge(
     chosen = nominee(search, rows, criteria)
     best = truth.ranges(FULL)
     reached = {m.name: 100 * truth.gain_on_chance(m)[chosen] / best[m.name] for m in (SRG, MORF)}
-    without = (
-        Criteria(criteria.objective, {}, criteria.floor),
-        Criteria(criteria.objective, criteria.guards, floor=False),
-    )
+    unguarded = Criteria(criteria.objective, {}, criteria.floor)
+    floorless = Criteria(criteria.objective, criteria.guards, floor=False)
     return Run(
-        *(float(reached[measure.name]) for measure in (SRG, MORF)),
-        *(100.0 * beats(surface, search, truth, chosen, measure) for measure in (SRG, MORF)),
-        *(100.0 * (nominee(search, rows, other) != chosen) for other in without),
-        100.0 * (chosen in surface.published),
+        srg=float(reached["srg"]),
+        morf=float(reached["auc_morf"]),
+        better_srg=100.0 * beats(surface, search, truth, chosen, SRG),
+        better_morf=100.0 * beats(surface, search, truth, chosen, MORF),
+        guard_bars=100.0 * (nominee(search, rows, unguarded) != chosen),
+        floor_bars=100.0 * (nominee(search, rows, floorless) != chosen),
+        published=100.0 * (chosen in surface.published),
     )
 
 

@@ -1,8 +1,9 @@
 """What explaining a batch costs, beside zennit: once, and under many values of gamma.
 
 python benchmarks/explanations.py [--networks vgg16 resnet50] [--explanations 1 32] [--repeats 3]
+    [--images 8] [--size 224]
 
-Both explain the same batch of 8 random images of 224 × 224 with EpsilonGammaBox, on networks with
+Both explain the same batch of random images of size × size with EpsilonGammaBox, on networks with
 random weights, in float32, each in a process of its own with one thread; they take turns. Seconds
 are those of the explanations alone, without imports, loading and merging batch norms; peak memory
 is the process's largest resident size, less what it was before the first explanation. A third
@@ -25,7 +26,6 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-BATCH, SIZE = 8, 224
 LOW, HIGH = torch.tensor([-2.12, -2.04, -1.80]), torch.tensor([2.25, 2.43, 2.64])
 Explain = Callable[[float], Tensor]
 
@@ -36,18 +36,18 @@ def network(name: str) -> nn.Module:
     return net.requires_grad_(False)
 
 
-def batch() -> tuple[Tensor, Tensor]:
+def batch(count: int, size: int) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(1)
-    images = torch.rand(BATCH, 3, SIZE, SIZE, generator=generator)
+    images = torch.rand(count, 3, size, size, generator=generator)
     low, high = LOW.view(3, 1, 1), HIGH.view(3, 1, 1)
-    return low + images * (high - low), torch.arange(BATCH)
+    return low + images * (high - low), torch.arange(count)
 
 
-def with_lrpsweep(name: str) -> Explain:
+def with_lrpsweep(name: str, images: Tensor, targets: Tensor) -> Explain:
     from lrpsweep.attribution import Engine, list_layers
     from lrpsweep.composites import Block, Composite
 
-    net, (images, targets) = network(name), batch()
+    net = network(name)
     images = images.contiguous(memory_format=torch.channels_last)
     layers = [layer for layer in list_layers(net) if layer.weighted]
     first, convs = layers[0].name, [x.name for x in layers[1:] if x.kind == "Conv2d"]
@@ -66,12 +66,12 @@ def with_lrpsweep(name: str) -> Explain:
     return explain
 
 
-def with_zennit(name: str) -> Explain:
+def with_zennit(name: str, images: Tensor, targets: Tensor) -> Explain:
     from zennit.attribution import Gradient
     from zennit.composites import EpsilonGammaBox
     from zennit.torchvision import ResNetCanonizer, VGGCanonizer
 
-    net, (images, targets) = network(name), batch()
+    net = network(name)
     canonizer = ResNetCanonizer() if name.startswith("resnet") else VGGCanonizer()
     low, high = LOW.view(1, 3, 1, 1), HIGH.view(1, 3, 1, 1)
 
@@ -88,8 +88,8 @@ def with_zennit(name: str) -> Explain:
     return explain
 
 
-def with_gradient(name: str) -> Explain:
-    net, (images, targets) = network(name), batch()
+def with_gradient(name: str, images: Tensor, targets: Tensor) -> Explain:
+    net = network(name)
     images = images.contiguous(memory_format=torch.channels_last).requires_grad_()
     score = net(images).gather(1, targets[:, None]).sum()
 
@@ -102,9 +102,9 @@ def with_gradient(name: str) -> Explain:
 WHO = {"lrpsweep": with_lrpsweep, "zennit": with_zennit, "gradient": with_gradient}
 
 
-def measure(who: str, name: str, explanations: int) -> dict[str, float]:
+def measure(who: str, name: str, explanations: int, images: int, size: int) -> dict[str, float]:
     torch.set_num_threads(1)
-    explain = WHO[who](name)
+    explain = WHO[who](name, *batch(images, size))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     started = time.perf_counter()
     for i in range(explanations):
@@ -114,18 +114,19 @@ def measure(who: str, name: str, explanations: int) -> dict[str, float]:
     return {"seconds": seconds, "peak_mb": peak / 1024, "total": float(relevance.sum())}
 
 
-def in_own_process(who: str, name: str, explanations: int) -> dict[str, float]:
-    command = [sys.executable, __file__, "--measure", who, name, str(explanations)]
+def in_own_process(who: str, name: str, *numbers: int) -> dict[str, float]:
+    """As `measure`."""
+    command = [sys.executable, __file__, "--measure", who, name, *map(str, numbers)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
-def compare(name: str, explanations: int, repeats: int) -> None:
+def compare(name: str, explanations: int, repeats: int, images: int, size: int) -> None:
     found: dict[str, list[dict[str, float]]] = {who: [] for who in WHO}
     for _ in range(repeats):
         for who in WHO:
-            found[who].append(in_own_process(who, name, explanations))
+            found[who].append(in_own_process(who, name, explanations, images, size))
     for who, runs in found.items():
         seconds = statistics.median(run["seconds"] for run in runs)
         peak = statistics.median(run["peak_mb"] for run in runs)
@@ -145,15 +146,17 @@ def main() -> None:
     parser.add_argument("--networks", nargs="+", default=["vgg16", "resnet50"])
     parser.add_argument("--explanations", nargs="+", type=int, default=[1, 32])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--images", type=int, default=8)
+    parser.add_argument("--size", type=int, default=224)
+    parser.add_argument("--measure", nargs=5, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.measure:
-        who, name, count = chosen.measure
-        print(json.dumps(measure(who, name, int(count))))
+        who, name, *numbers = chosen.measure
+        print(json.dumps(measure(who, name, *map(int, numbers))))
         return
     for name in chosen.networks:
         for explanations in chosen.explanations:
-            compare(name, explanations, chosen.repeats)
+            compare(name, explanations, chosen.repeats, chosen.images, chosen.size)
 
 
 if __name__ == "__main__":

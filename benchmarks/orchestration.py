@@ -1,10 +1,12 @@
 """What a sweep costs beside its trials: Optuna, Ray and MLflow, with trials that only wait.
 
     python benchmarks/orchestration.py [--trials 100] [--seconds 0.5] [--workers 2]
+        [--samplers random tpe] [--executor ray]
 
 Each trial sleeps, so that nothing but orchestration is measured, on top of the ideal: trials ×
 seconds / workers. Start-up (Ray, first worker) and the first trial, which runs alone to be timed,
-are rows of their own; `steady` is from the end of the first trial to the end of the last one.
+are rows of their own; `steady` is from the end of the first trial to the end of the last one. With
+`--executor local`, one worker in this process, it is the share without Ray.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from lrpsweep.report.mlflow import publish
 from lrpsweep.results import TrialRecord, TrialResult
 from lrpsweep.study import identity, parse_study
 from lrpsweep.sweep.search import Progress, Silent
-from lrpsweep.sweep.study import Plan, run_study
+from lrpsweep.sweep.study import ExecutorName, Plan, run_study
+from lrpsweep.sweep.validation import Proof
 
 STUDY = """
 version: 1
@@ -47,8 +50,9 @@ def sleeper(seconds: float) -> Callable[[dict[str, Any]], dict[str, Any]]:
     """A worker whose trials wait and give a result of the usual size."""
     curve = np.linspace(1, 0, 17)
     measures = {"auc_morf": np.linspace(0, 1, 32)}
+    balance = {"bias": 0.1, "stabilizer": 0.0, "unexplained": 0.0}
     found = TrialResult(
-        ("auc_morf",), measures, curve, curve, curve, curve, {}, 0.1, {"flip": 0.5}, "cpu"
+        ("auc_morf",), measures, curve, curve, curve, curve, balance, 0.1, {"flip": 0.5}, "cpu"
     )
 
     def run(task: dict[str, Any]) -> dict[str, Any]:
@@ -72,16 +76,18 @@ class Clock(Silent):
         self.ends.append(time.perf_counter())
 
 
-def measure(sampler: str, trials: int, seconds: float, workers: int) -> dict[str, float]:
+def measure(
+    sampler: str, trials: int, seconds: float, workers: int, executor: ExecutorName
+) -> dict[str, float]:
     """Wall seconds by part."""
     text = STUDY.replace("SAMPLER", sampler).replace("TRIALS", str(trials))
     spec = parse_study(text.replace("WORKERS", str(workers)), Path("orchestration.yaml"))
     spec_hash, canonical = identity(spec, fingerprint="", image_ids=(), image_hashes=(), targets=())
-    plan = Plan(spec, "minimize", canonical, spec_hash, "lrp", partial(sleeper, seconds))
+    plan = Plan(spec, "minimize", canonical, spec_hash, Proof("lrp"), partial(sleeper, seconds))
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        results = run_study(plan, runs_dir=Path(folder), observer=clock)
+        results = run_study(plan, runs_dir=Path(folder), observer=clock, executor=executor)
         ended = time.perf_counter()
         publish(results, tracking_uri=f"sqlite:///{folder}/mlflow.db")
         published = time.perf_counter()
@@ -100,13 +106,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.5)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--samplers", nargs="+", default=["random", "tpe"])
+    parser.add_argument("--executor", choices=["ray", "local"], default="ray")
     options = parser.parse_args()
-    ideal = (options.trials - 1) * options.seconds / options.workers
-    print(f"{options.trials} trials of {options.seconds} s on {options.workers} workers\n")
+    workers = 1 if options.executor == "local" else options.workers
+    ideal = (options.trials - 1) * options.seconds / workers
+    print(
+        f"{options.trials} trials of {options.seconds} s, {options.executor}, {workers} workers\n"
+    )
     print("| sampler | start-up | steady (ideal) | over | ms a trial | shut-down | MLflow, after |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
     for sampler in options.samplers:
-        found = measure(sampler, options.trials, options.seconds, options.workers)
+        found = measure(sampler, options.trials, options.seconds, workers, options.executor)
         over = found["steady"] - ideal
         print(
             f"| {sampler} | {found['start-up']:.1f} s | {found['steady']:.1f} ({ideal:.1f}) s "

@@ -1,13 +1,14 @@
 """What a trial costs, beside the forward passes that nobody can avoid, and beside zennit.
 
     python benchmarks/trial.py [--repeats 3] [--threads 2] [--device cpu]
+        [--network vgg16] [--images 8] [--size 224]
 
-VGG-16 (random weights, seed 0), 8 images of 224 × 224, LRP EpsilonGammaBox, protocol `default`:
-patch 8, Telea inpainting, quadratic schedule, so 29 states for each image. Three candidates take
-turns `repeats` times, with the same threads, batch, precision and memory layout:
+VGG-16 (random weights, seed 0), images of size × size, LRP EpsilonGammaBox, protocol `default`:
+patch 8, Telea inpainting, quadratic schedule, so 29 states for each image of 224 × 224. Three
+candidates take turns `repeats` times, with the same threads, batch, precision and memory layout:
 
 - trial: `run_trial`, in the state in which a sweep finds it (activations cached);
-- bare loop: the forward passes of its 232 perturbed images, and nothing else;
+- bare loop: the forward passes of its perturbed images, 232 of 8, and nothing else;
 - by hand: the same trial with zennit and OpenCV, batched, one thing after the other.
 
 The table holds medians, and ratios of wall time to the bare loop of the same turn. CPU time, of all
@@ -37,8 +38,6 @@ from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.context import Context, Task, prepare
 from lrpsweep.trial.trial import run_trial
 
-IMAGES = 8
-SIZE = 224
 PATCH = 8
 GAMMA = 0.25
 
@@ -46,14 +45,14 @@ STUDY = f"""
 version: 1
 name: benchmark
 model:
-  torchvision: vgg16
+  torchvision: NETWORK
   weights: null
-  preprocess: {{resize: {SIZE}, crop: {SIZE}, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}}
+  preprocess: {{resize: SIZE, crop: SIZE, mean: [0.5, 0.5, 0.5], std: [0.25, 0.25, 0.25]}}
 data:
   folder: images
   labels: index
   target: prediction
-  split: {{search: {IMAGES}, validation: 0, seed: 0}}
+  split: {{search: IMAGES, validation: 0, seed: 0}}
 search: {{gamma: {{linear: [0.0, {GAMMA}], points: 2}}}}
 composite: {{preset: epsilon_gamma_box, gamma: $gamma}}
 evaluation: {{patch: {PATCH}}}
@@ -67,15 +66,19 @@ def main() -> None:
     options.add_argument("--repeats", type=int, default=3)
     options.add_argument("--threads", type=int, default=2)
     options.add_argument("--device", default="cpu")
+    options.add_argument("--network", default="vgg16")
+    options.add_argument("--images", type=int, default=8)
+    options.add_argument("--size", type=int, default=224)
     chosen = options.parse_args()
     torch.set_num_threads(chosen.threads)
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        context = prepare(read_study(Path(folder), chosen.threads), chosen.device)
-    counts = schedule((SIZE // PATCH) ** 2)
+        spec = read_study(Path(folder), chosen.network, chosen.images, chosen.size, chosen.threads)
+        context = prepare(spec, chosen.device)
+    counts = schedule((chosen.size // PATCH) ** 2)
     print(
         f"{context.device}, {torch.get_num_threads()} threads, float32, batch {context.batch}, "
-        f"{IMAGES} images x {len(counts)} states, zennit {version('zennit')}"
+        f"{chosen.images} images x {len(counts)} states, zennit {version('zennit')}"
     )
     ours: list[np.ndarray] = []
     by_hand: list[np.ndarray] = []
@@ -104,15 +107,17 @@ def main() -> None:
     print(f"AUC, mean over images: trial {ours[0].mean():.6g}, by hand {by_hand[0].mean():.6g}")
 
 
-def read_study(folder: Path, threads: int) -> StudySpec:
+def read_study(folder: Path, network: str, images: int, size: int, threads: int) -> StudySpec:
     """The study with its images: smooth colours, so that inpainting has work to do."""
     random = np.random.default_rng(0)
     (folder / "images" / "0").mkdir(parents=True)
-    for number in range(IMAGES):
-        coarse = random.integers(0, 256, (SIZE // 16, SIZE // 16, 3), dtype=np.uint8)
-        image = Image.fromarray(coarse).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    for number in range(images):
+        coarse = random.integers(0, 256, (size // 16, size // 16, 3), dtype=np.uint8)
+        image = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
         image.save(folder / "images" / "0" / f"{number}.png")
-    (folder / "study.yaml").write_text(STUDY.replace("THREADS", str(threads)))
+    text = STUDY.replace("NETWORK", network).replace("IMAGES", str(images))
+    text = text.replace("SIZE", str(size)).replace("THREADS", str(threads))
+    (folder / "study.yaml").write_text(text)
     return load_study(folder / "study.yaml")
 
 
@@ -129,9 +134,9 @@ def clocked(run: Callable[[], object], device: str) -> tuple[float, float]:
 def bare_loop(context: Context, states: int) -> None:
     """As many forward passes as the trial scores images, on pixels that are there already."""
     images = context.inputs("search").images
-    batch = context.model.normalize(images[np.arange(context.batch) % IMAGES])
-    for first in range(0, IMAGES * states, context.batch):
-        context.model.net(batch[: IMAGES * states - first])
+    batch = context.model.normalize(images[np.arange(context.batch) % len(images)])
+    for first in range(0, len(images) * states, context.batch):
+        context.model.net(batch[: len(images) * states - first])
 
 
 def inpainted(context: Context, counts: np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
@@ -139,9 +144,9 @@ def inpainted(context: Context, counts: np.ndarray, order: np.ndarray | None = N
     images = context.inputs("search").images
     if order is None:
         order = np.random.default_rng(0).permuted(
-            np.tile(np.arange(counts[-1]), (IMAGES, 1)), axis=1
+            np.tile(np.arange(counts[-1]), (len(images), 1)), axis=1
         )
-    side = SIZE // PATCH
+    side = images.shape[1] // PATCH
     states = []
     for image, patches in zip(images, order, strict=True):
         for count in counts:
@@ -166,18 +171,18 @@ def hand_written(context: Context, counts: np.ndarray) -> np.ndarray:
     with Gradient(net, EpsilonGammaBox(low, high, gamma=GAMMA)) as attributor:
         output = torch.eye(len(context.model.classes) or 1000)[targets].to(images)
         relevance = attributor(images, output)[1]
-    side = SIZE // PATCH
-    heatmaps = relevance.sum(1).reshape(IMAGES, side, PATCH, side, PATCH).sum((2, 4))
-    order = (-heatmaps.reshape(IMAGES, -1)).argsort(dim=1, stable=True).cpu().numpy()
+    side = images.shape[2] // PATCH
+    heatmaps = relevance.sum(1).reshape(-1, side, PATCH, side, PATCH).sum((2, 4))
+    order = (-heatmaps.flatten(1)).argsort(dim=1, stable=True).cpu().numpy()
     states = inpainted(context, counts, order)
-    owners = np.repeat(np.arange(IMAGES), len(counts))
+    owners = np.repeat(np.arange(len(images)), len(counts))
     scores = []
     with torch.no_grad():
         for start in range(0, len(states), context.batch):
             rows = slice(start, start + context.batch)
             outputs = net(context.model.normalize(states[rows])).cpu()
             scores.append(outputs[torch.arange(len(outputs)), targets[owners[rows]]].numpy())
-    curves = np.concatenate(scores).reshape(IMAGES, len(counts))
+    curves = np.concatenate(scores).reshape(len(images), len(counts))
     return np.trapezoid(curves, axis=1) / (len(counts) - 1)
 
 

@@ -57,7 +57,9 @@ class TrialResult:
     step. blocks: by block of the composite, its own 'bias', 'stabilizer' and 'unexplained', as in
     balance, and the 'hot_spot' of what leaves it. unstable: where and how an unstable explanation
     became so, 'features.12: …'; empty for others. curves: (S + 1,), mean curves by order, of the
-    further orders that were looked at.
+    further orders that were looked at. counts: of perturbed states ('states'), of those whose score
+    was known from before ('known'), and of images that passed through the network to score the
+    others ('forwards'); empty in what earlier versions stored.
     """
 
     objectives: tuple[str, ...]
@@ -73,6 +75,7 @@ class TrialResult:
     blocks: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     unstable: str = ""
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def scores(self) -> np.ndarray:
@@ -107,6 +110,7 @@ class TrialResult:
             "blocks": {block: dict(parts) for block, parts in self.blocks.items()},
             "unstable": self.unstable,
             "curves": {order: curve.tolist() for order, curve in self.curves.items()},
+            "counts": dict(self.counts),
         }
 
     @classmethod
@@ -128,6 +132,7 @@ class TrialResult:
             blocks=stored.get("blocks", {}),
             unstable=stored.get("unstable", ""),
             curves={o: np.asarray(c, np.float64) for o, c in stored.get("curves", {}).items()},
+            counts=stored.get("counts", {}),
         )
 
 
@@ -276,7 +281,7 @@ class Recommendation:
     baselines that are significantly better. images_for_better, images_for_as_good: how many
     validation images would be needed to say so, None where more images will not show it. current:
     a sentence about what is used today. scores: by label and measure, one for each validation
-    image, 'random order' among the labels.
+    image, 'random order' among the labels. images: hashes of these images.
     """
 
     number: int | None
@@ -299,6 +304,7 @@ class Recommendation:
     images_for_as_good: int | None = None
     current: str = ""
     scores: Mapping[str, Mapping[str, tuple[float, ...]]] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
 
     @property
     def nominee(self) -> Contender:
@@ -337,6 +343,7 @@ class StudyResults:
     the order of the trials' scores. measured: of what and how, as text: network and evaluation.
     literature: published composites on the search images, by name; random: a random order there.
     begun_on: by part of the images, the (id, hash) of those that no further image replaces.
+    concluding: how far a step after the search is that has begun and not ended; else empty.
     """
 
     name: str
@@ -357,6 +364,7 @@ class StudyResults:
     literature: Mapping[str, TrialResult] = field(default_factory=dict)
     random: TrialResult | None = None
     begun_on: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    concluding: str = ""
 
     @property
     def complete(self) -> tuple[TrialRecord, ...]:
@@ -370,7 +378,7 @@ class StudyResults:
             return self.recommendation.nominee
         if self.nomination is not None:
             return self.nomination.nominee
-        ranked = self.ranked()
+        ranked = () if self.begun_on else self.ranked()  # of version 1, the best is the nominee
         return contender(ranked[0]) if ranked else None
 
     def result_of(self, candidate: Contender) -> TrialResult | None:

@@ -45,7 +45,7 @@ class Surface:
 
     def ballot(self, images: np.ndarray, rows: Sequence[int] | np.ndarray | None = None) -> Ballot:
         """These candidates (all without `rows`) on these images, of which some may be repeated."""
-        chosen = range(len(self.contenders)) if rows is None else rows
+        chosen = np.arange(len(self.contenders)) if rows is None else np.asarray(rows)
         return Ballot(
             tuple(self.contenders[row] for row in chosen),
             {name: scores[np.ix_(chosen, images)] for name, scores in self.scores.items()},

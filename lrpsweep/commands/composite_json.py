@@ -128,6 +128,7 @@ def _validation(found: Recommendation) -> dict[str, Any]:
         "images_for_better": found.images_for_better,
         "images_for_as_good": found.images_for_as_good,
         **({"current": found.current} if found.current else {}),
+        "image_hashes": list(found.images),
         "scores": {
             label: {name: list(scores) for name, scores in by_measure.items()}
             for label, by_measure in found.scores.items()

@@ -21,10 +21,10 @@ from lrpsweep.errors import InputError, guess
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
-from lrpsweep.study import ModelSpec, init_text, parse_study
+from lrpsweep.study import ModelSpec, StudySpec, init_text, parse_study
 from lrpsweep.sweep.search import planned_trials
-from lrpsweep.sweep.statistics import FEWEST_IMAGES
-from lrpsweep.sweep.validation import expected_power
+from lrpsweep.sweep.statement import MARGIN_GUARD
+from lrpsweep.sweep.validation import TYPICAL_DEVIATION, power
 from lrpsweep.trial.candidates import check_layers, title_of, tuned
 from lrpsweep.trial.classes import predictions
 from lrpsweep.trial.context import Context
@@ -67,10 +67,8 @@ def _nominated(context: Context) -> dict[str, str]:
     floor = ["better than a random order from both ends, stable"] if spec.floor else []
     chosen = [f"the best {MEASURES[spec.objective].title}", *guards, *floor]
     found = {"the nominee": "; ".join(chosen)}
-    if images >= FEWEST_IMAGES:
-        found["validation"] = expected_power(images)
-    elif images:
-        found["validation"] = f"{images} images decide nothing; expected at least {FEWEST_IMAGES}"
+    if images:
+        found["validation"] = power(TYPICAL_DEVIATION, images)
     return found
 
 
@@ -106,10 +104,10 @@ def predicted(context: Context) -> dict[str, Any]:
         for name, label, prediction in zip(search.ids, search.labels, found, strict=True)
     ][:ROWS]
     if (search.labels < 0).any():
-        return {"first images": rows, "warnings": []}
+        return {"first images": rows, "warnings": _wide_guards(context.spec)}
     labels, right = context.looked or (search.labels, found == search.labels)
     correct = float(np.mean(right))
-    warnings = [_doubt(correct)] if correct < DOUBTFUL else []
+    warnings = _wide_guards(context.spec) + ([_doubt(correct)] if correct < DOUBTFUL else [])
     facts = {"top-1 on the search images": f"{correct:.0%}"}
     if context.looked is not None:
         facts = {
@@ -126,6 +124,16 @@ def predicted(context: Context) -> dict[str, Any]:
                 "at are misclassified"
             )
     return {**facts, "first images": rows, "warnings": warnings}
+
+
+def _wide_guards(spec: StudySpec) -> list[str]:
+    """Guards that let nominees through which the statement's margin does not."""
+    return [
+        f"guards.{name}: a nominee {percent:g} % behind may not be called better or as good, as "
+        f"statements allow {MARGIN_GUARD:g} %"
+        for name, percent in spec.guards.items()
+        if percent >= MARGIN_GUARD
+    ]
 
 
 def _doubt(correct: float) -> str:

@@ -21,7 +21,7 @@ from lrpsweep.sweep.study import load_results
 from lrpsweep.trial.candidates import candidate_of
 from lrpsweep.trial.context import Context, Given, prepare
 from lrpsweep.trial.illustrate import illustrate
-from lrpsweep.trial.literature import baselines, starts
+from lrpsweep.trial.literature import baselines, fitting_presets, starts
 
 
 def write_outcome(context: Context, results: StudyResults, runs_dir: Path) -> StudyResults:
@@ -56,10 +56,9 @@ def recommended(results: StudyResults) -> Contender:
     """What was validated, else what is nominated, else the best trial on the search images."""
     check_complete(results)
     if results.nominee is None:
-        assert results.nomination is not None
-        raise InputError(
-            f"study '{results.name}': {results.nomination.sentence} Expected a nominee, or --trial."
-        )
+        nomination = results.nomination
+        said = nomination.sentence if nomination else "Its search is not over."
+        raise InputError(f"study '{results.name}': {said} Expected a nominee, or --trial.")
     return results.nominee
 
 
@@ -68,7 +67,8 @@ def _strongest_baseline(context: Context, results: StudyResults) -> str:
     found, nominee = results.recommendation, results.nominee
     if found is None or not found.comparisons:
         own = nominee and nominee.published
-        return next(name for name in baselines(context) if name != own)
+        names = [*baselines(context), *fitting_presets(context)]
+        return next((name for name in names if name != own), names[0])
     sign = 1 if results.direction == "minimize" else -1
     return min(found.comparisons, key=lambda c: sign * c.mean).baseline
 

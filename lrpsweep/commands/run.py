@@ -38,6 +38,7 @@ from lrpsweep.trial.literature import (
     composite_key,
     current,
     literature_points,
+    meaning_of,
     starts,
 )
 from lrpsweep.trial.worker import build_runner
@@ -48,6 +49,7 @@ PACKAGES = ("lrpsweep", "torch", "torchvision", "opencv-python-headless", "optun
 def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
     """All that the sweep has to know of a prepared study."""
     spec_hash, canonical = study_identity(context)
+    validation = context.split.validation
     candidates = spec.version > 1 or len(context.split.validation.ids) > 0
     return Plan(
         spec=spec,
@@ -59,6 +61,8 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
             parts=image_marks(context),
             baselines={name: named(name) for name in baselines(context)} if candidates else {},
             current=current(context),
+            meaning=partial(meaning_of, context),
+            validated=tuple(zip(validation.ids, validation.hashes, strict=True)),
         ),
         build=partial(build_runner, context.pack(), device),
         literature=literature_points(context),
@@ -165,9 +169,20 @@ def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
     failed = len(results.trials) - len(results.complete)
     if failed:
         lines.append(f"{failed} trials failed; `lrpsweep report` says why.")
+    lines += _known_lines(results)
     composite = folder / "composite.json"
     written = [f"Composite: {composite}"] if results.composite is not None else []
     return [*lines, *written, f"Report:    {folder / 'report.html'}"]
+
+
+def _known_lines(results: StudyResults) -> list[str]:
+    """How many states of the trials had been scored before; nothing where none had."""
+    counts = [t.result.counts for t in results.complete if t.result and t.same_as is None]
+    states, known = (sum(count.get(what, 0) for count in counts) for what in ("states", "known"))
+    if not known:
+        return []
+    share = f"{known / states:.0%} of the trials' {states:,} perturbed states"
+    return [f"{share} had been scored before and were not scored again."]
 
 
 def _nomination_lines(results: StudyResults) -> list[str]:
@@ -182,13 +197,16 @@ def _nomination_lines(results: StudyResults) -> list[str]:
 
 
 def _heading(results: StudyResults, one: Contender) -> str:
-    """'Nominee of 50 trials: trial 12 (gamma1 0.1), srg 2.1 ± 0.3 on 32 search images'."""
-    result = results.result_of(one)
+    """'Nominee of 68 candidates: trial 12 (gamma1 0.1), srg 2.1 ± 0.3 on 32 search images'."""
+    result, nomination = results.result_of(one), results.nomination
     assert result is not None
-    word = "Best" if results.nomination is None else "Nominee"
+    count = len(results.complete)
+    among = f"Best of {count} trials"
+    if nomination is not None:
+        among = f"Nominee of {nomination.candidates} candidates"
     values = f" ({_shown(one.values)})" if one.values else ""
     return (
-        f"{word} of {len(results.complete)} trials: {one.label}{values}, {results.objective} "
+        f"{among}: {one.label}{values}, {results.objective} "
         f"{result.value:.4g} ± {result.stderr:.2g} on {len(result.scores)} search images"
     )
 

@@ -30,7 +30,9 @@ def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
             "standard error": best.result.stderr,
             **{f"best {name}": value for name, value in best.values.items()},
         }
-    return status | conclusion(results, validates=bool(spec.data.split.validation))
+    found = conclusion(results, validates=bool(spec.data.split.validation))
+    going_on = {"going on": f"{results.concluding}; the same command goes on"}
+    return status | (going_on if results.concluding else {}) | found
 
 
 def conclusion(results: StudyResults, *, validates: bool) -> dict[str, str]:

@@ -165,6 +165,7 @@ class ValidationScore(_Part):
     images_for_better: int | None = ABSENT
     images_for_as_good: int | None = ABSENT
     current: str = ABSENT
+    image_hashes: list[str] = ABSENT
     scores: dict[str, dict[str, list[float]]] = ABSENT
 
 

@@ -139,7 +139,7 @@ def _scenes(
         )
     parts = {}
     for part in PARTS:
-        marks = pinned.of(part)
+        marks = () if part == "validation" else pinned.of(part)  # more of them are drawn behind
         samples = _scenes_again(split, part, marks) if marks else _scenes_of(split, part, keep)
         parts[part] = _inputs(samples, (SIZE, SIZE, 3))
     return Split(**parts)
@@ -214,13 +214,16 @@ def _continued(groups: Sequence[Listed], seed: int, pinned: Pinned) -> list[Labe
     """The pictures that a study has not begun on, in the order in which they follow.
 
     Each class goes on with the turn after those of its pinned pictures: as long as no file is
-    added, they come as they would have come without any pinned.
+    added, they come as they would have come without any pinned. Those that the study was validated
+    on come first.
     """
     names = {name for name, _ in pinned.marks}
     ordered = order_by_content(groups, seed)
     others = [[member for member in group if member[0].id not in names] for group in ordered]
     ahead = [len(group) - len(rest) for group, rest in zip(ordered, others, strict=True)]
-    return in_turns(others, ahead)
+    dealt = in_turns(others, ahead)
+    before = {name: place for place, (name, _) in enumerate(pinned.validation)}
+    return sorted(dealt, key=lambda member: before.get(member[0].id, len(before)))
 
 
 def _divided(

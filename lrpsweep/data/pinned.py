@@ -21,19 +21,24 @@ Marks = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Pinned:
-    """The search and selection images of a study that has begun."""
+    """The search and selection images of a study that has begun, which stay.
+
+    validation: those that it was validated on last, which stay as long as they are there.
+    """
 
     search: Marks
     selection: Marks = ()
+    validation: Marks = ()
 
     @property
     def marks(self) -> Marks:
-        """Those of both parts, in the order in which they are dealt."""
+        """Those of search and selection, in the order in which they are dealt."""
         return self.search + self.selection
 
     def of(self, part: PartName) -> Marks:
-        """Those of one part; validation images are never pinned."""
-        return {"search": self.search, "selection": self.selection}.get(part, ())
+        """Those of one part."""
+        parts = {"search": self.search, "selection": self.selection, "validation": self.validation}
+        return parts[part]
 
 
 NOTHING = Pinned(search=())

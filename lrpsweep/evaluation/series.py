@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,7 +32,8 @@ class Series:
     states: (n, steps) -> the states of the n-th image after these steps, each (H, W, 3), uint8 or
     float32, 0 to 255. images, length: N and S + 1. together: how many steps of an image are made
     in one go; all of them where a state is made from the one before. first: position of the first
-    image among all images of the study.
+    image among all images of the study. orders: how often the images come, in one order of patches
+    after the other: n counts up to N · orders.
     """
 
     states: Callable[[int, range], Sequence[np.ndarray]]
@@ -40,6 +41,18 @@ class Series:
     length: int
     together: int = 1
     first: int = 0
+    orders: int = 1
+
+
+def joined(parts: Sequence[Series]) -> Series:
+    """The same images in several orders of their patches, as one series."""
+    one = parts[0]
+
+    def states(n: int, steps: range) -> Sequence[np.ndarray]:
+        order, image = divmod(n, one.images)
+        return parts[order].states(image, steps)
+
+    return replace(one, states=states, orders=len(parts))
 
 
 def perturbed(series: Series, step: int) -> np.ndarray:

@@ -36,7 +36,7 @@ def identity(
     explained by their batch. Of version 1, validation images and the baselines that it names are
     inside too; later ones prove their nominee anew when these change.
     """
-    plugins = plugins_used(spec, operations)
+    plugins = plugins_used(spec, operations, baselines=spec.version == 1)
     canonical: dict[str, Any] = _plain(
         {
             "version": spec.version,
@@ -76,21 +76,24 @@ def _since(spec: StudySpec) -> dict[str, Any]:
     }
 
 
-def plugins_used(spec: StudySpec, operations: Sequence[str] = ()) -> tuple[Plugin, ...]:
+def plugins_used(
+    spec: StudySpec, operations: Sequence[str] = (), *, baselines: bool = True
+) -> tuple[Plugin, ...]:
     """The packages that have added something which the study names or needs, by name.
 
-    operations: what the network consists of, names of OPERATIONS.
+    operations: what the network consists of, names of OPERATIONS. baselines: whether those count.
     """
     evaluation, measures = spec.evaluation, find_registry("measure")
+    decisive = (*spec.objectives, *spec.guards)
     named = [
         *(("operation", name) for name in operations),
-        *(("measure", name) for name in spec.objectives),
-        *(("order", order) for name in spec.objectives for order in measures[name].needs.orders),
+        *(("measure", name) for name in decisive),
+        *(("order", order) for name in decisive for order in measures[name].needs.orders),
         ("protocol", evaluation.protocol),
         ("perturbation", evaluation.perturbation),
         ("score", evaluation.score),
         ("sampler", spec.sampler.name),
-        *(("method", name) for name in spec.baselines or ()),
+        *(("method", name) for name in (spec.baselines or ()) if baselines),
         *(
             ("rule", word)
             for block in spec.composite.blocks

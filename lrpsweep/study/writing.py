@@ -108,7 +108,7 @@ data:
 {blocks}
 evaluation: {{patch: {patch}}}    # pixels; the rest as in protocol `default`
 objective: srg    # LeRF − MoRF; or auc_lerf, auc_morf; the direction is known
-guards: {{auc_morf: 2.5}}    # per cent of the range by which the nominee may be behind the best
+guards: {{auc_morf: 5}}    # per cent of the range by which the nominee may be behind the best
 {sampler}
 # A trial is proposed from all results but those of the 8 before it: up to 8 workers find the same.
 economy: {{lag: 8}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from lrpsweep.results import Axis, Contender, Finalist, Nomination, Stability
 
 FINALISTS = 5
 DRAWS = 200
+EXCEEDS = "exceeds the constraint of "
+"""How the reason begins that a candidate does not keep a bound of the study."""
+
 ENDS = (AUC_MORF, AUC_LERF)
 """Most and least relevant first: a heatmap that means something beats a random order from both."""
 
@@ -75,6 +79,12 @@ class Ballot:
             np.array([bool(why) for why in self.barred]),
         )
 
+    def without(self, barred: Mapping[str, str]) -> Ballot:
+        """With some barred, too: by label, the reason."""
+        more = [(barred[one.label],) if one.label in barred else () for one in self.contenders]
+        whys = tuple(why + new for why, new in zip(self.barred, more, strict=True))
+        return replace(self, barred=whys)
+
     def broken(self, criteria: Criteria) -> list[tuple[str, ...]]:
         """By candidate, what bars it and what it breaks of the floor, in words; () for most."""
         tally = self.count()
@@ -88,6 +98,12 @@ class Tally:
     means: Mapping[str, np.ndarray]
     chance: Mapping[str, float]
     barred: np.ndarray
+
+    def of(self, rows: Sequence[int]) -> Tally:
+        """Some of the candidates."""
+        chosen = list(rows)
+        means = {name: scores[chosen] for name, scores in self.means.items()}
+        return Tally(means, self.chance, self.barred[chosen])
 
     def behind(self, measure: Measure) -> np.ndarray:
         """The scores, low ones better whatever the measure, (C,)."""
@@ -155,13 +171,16 @@ def nominate(
     """The nominee among the candidates on the search images, and how it came about.
 
     selected: the finalists, in their order, on the selection images, if there are any; the best
-    there that keeps guards and floor is the nominee. Where none does, the best published composite
-    that keeps the floor on the search images; else nothing.
+    there that keeps guards and floor is the nominee. Where none does, or no candidate keeps all
+    guards at once, the best published composite that keeps the floor on the search images; else
+    nothing.
     """
     tally, why = ballot.count(), ballot.broken(criteria)
     ranges = tally.ranges(criteria)
     places = tally.order(criteria, ranges)[:FINALISTS]
-    chosen, sentence = _choose(ballot, criteria, ranges, places, selected)
+    published = [bool(one.published) for one in ballot.contenders]
+    there = None if selected is None else (places, selected.count())
+    chosen, how = _pick(tally, criteria, published, there)
     finalists = [_finalist(ballot, row, why[row]) for row in places]
     if selected is not None:
         again = selected.broken(criteria)
@@ -171,7 +190,7 @@ def nominate(
         ]
     return Nomination(
         nominee=None if chosen is None else ballot.contenders[chosen],
-        sentence=sentence,
+        sentence=_sentence(how, chosen, ballot, criteria, why, len(places), selected),
         ranges=ranges,
         random={name: float(scores.mean()) for name, scores in ballot.random.items()},
         finalists=tuple(finalists),
@@ -181,9 +200,74 @@ def nominate(
             for contender, found in zip(ballot.contenders, why, strict=True)
             if found
         },
-        stability=None if chosen is None else _stability(ballot, criteria, axes, chosen, seed),
+        stability=None
+        if chosen is None
+        else _stability(ballot, criteria, axes, chosen, selected, places, seed),
         selection_images=0 if selected is None else selected.images,
     )
+
+
+How = Literal["searched", "selected", "fallen back", "no guard kept", "nothing"]
+
+
+def _pick(
+    tally: Tally,
+    criteria: Criteria,
+    published: Sequence[bool],
+    selected: tuple[Sequence[int], Tally] | None,
+) -> tuple[int | None, How]:
+    """The row of the nominee, and how it was found.
+
+    published: by candidate. selected: rows that have scores on the selection images, and those.
+    """
+    ranges = tally.ranges(criteria)
+    order = tally.order(criteria, ranges)
+    finalists = order[:FINALISTS]
+    if order and selected is None:
+        return order[0], "searched"
+    if order and selected is not None:
+        rows, there = selected
+        # Of images drawn again, others may be the finalists, which have no scores there.
+        known = [row for row in rows if row in finalists] or list(rows)
+        places = [rows.index(row) for row in known]
+        best = there.of(places).order(criteria, ranges)
+        if best:
+            return known[best[0]], "selected"
+    free = tally.order(replace(criteria, guards={}), ranges)
+    rest = [row for row in free if published[row] and row not in finalists]
+    if rest:
+        return rest[0], "fallen back" if order else "no guard kept"
+    return None, "fallen back" if order else "no guard kept" if free else "nothing"
+
+
+def _sentence(
+    how: How,
+    chosen: int | None,
+    ballot: Ballot,
+    criteria: Criteria,
+    why: Sequence[tuple[str, ...]],
+    finalists: int,
+    selected: Ballot | None,
+) -> str:
+    """How the nominee came about, or why there is none."""
+    title, images = criteria.objective.title, f"on {ballot.images} search images"
+    names = [MEASURES[name].title for name in criteria.guards]
+    guarded = f" among those within the guard of {' and '.join(names)}" if names else ""
+    best = f"best of {len(ballot.contenders)} candidates by {title}{guarded}"
+    if how == "searched":
+        return f"The {best} {images}."
+    if how == "selected":
+        assert selected is not None
+        among = f"Of the {finalists} {best} {images}, the best"
+        return f"{among} on {selected.images} selection images."
+    last = f"the best published composite by {title} that keeps the floor."
+    if chosen is None:
+        last = "nor is there another published composite that keeps it; nothing is recommended."
+    if how == "fallen back":
+        return f"None of the {finalists} {best} keeps the floor on the selection images: {last}"
+    if how == "no guard kept":
+        return f"No candidate is within all guards ({', '.join(names)}) at once {images}: {last}"
+    return _nothing(ballot, criteria, why)
 
 
 def _means(ballot: Ballot, row: int) -> dict[str, float]:
@@ -197,67 +281,48 @@ def _finalist(ballot: Ballot, row: int, why: tuple[str, ...]) -> Finalist:
     )
 
 
-def _choose(
-    ballot: Ballot,
-    criteria: Criteria,
-    ranges: Mapping[str, float],
-    places: Sequence[int],
-    selected: Ballot | None,
-) -> tuple[int | None, str]:
-    """The row of the nominee, and a sentence about it."""
-    title, images = criteria.objective.title, ballot.images
-    if not places:
-        return None, _nothing(ballot, criteria)
-    names = [MEASURES[name].title for name in criteria.guards]
-    guarded = f" among those within the guard of {' and '.join(names)}" if names else ""
-    best = f"best of {len(ballot.contenders)} candidates by {title}{guarded}"
-    if selected is None:
-        return places[0], f"The {best} on {images} search images."
-    order = selected.count().order(criteria, ranges)
-    if order:
-        among = f"Of the {len(places)} {best} on {images} search images, the best"
-        return places[order[0]], f"{among} on {selected.images} selection images."
-    published = [
-        row
-        for row in ballot.count().order(replace(criteria, guards={}), ranges)
-        if ballot.contenders[row].published and row not in places
-    ]
-    broke = f"None of the {len(places)} {best} keeps the floor on the selection images"
-    if not published:
-        return None, f"{broke}, nor is there another published composite: nothing is recommended."
-    return published[0], f"{broke}: the best published composite by {title} that does."
-
-
-def _nothing(ballot: Ballot, criteria: Criteria) -> str:
+def _nothing(ballot: Ballot, criteria: Criteria, why: Sequence[tuple[str, ...]]) -> str:
     tally, objective = ballot.count(), criteria.objective
     if objective.name in tally.chance and tally.gain_on_chance(objective).max() <= 0:
         return (
             f"By {objective.title}, nothing is better than a random order: nothing is recommended."
         )
+    beyond = sum(any(reason.startswith(EXCEEDS) for reason in one) for one in why)
+    below = sum(any(not reason.startswith(EXCEEDS) for reason in one) for one in why)
     return (
-        f"None of the {len(ballot.contenders)} candidates keeps the floor: LeRF above a random "
-        "order, MoRF below it, explanations stable; nothing is recommended."
+        f"None of the {len(ballot.contenders)} candidates may be nominated: {below} are no better "
+        f"than a random order from either end or unstable, {beyond} exceed a constraint; nothing "
+        "is recommended."
     )
 
 
 def _stability(
-    ballot: Ballot, criteria: Criteria, axes: Sequence[Axis], chosen: int, seed: int
+    ballot: Ballot,
+    criteria: Criteria,
+    axes: Sequence[Axis],
+    chosen: int,
+    selected: Ballot | None,
+    places: Sequence[int],
+    seed: int,
 ) -> Stability:
-    """How often images drawn again nominate the same, of the search images alone."""
-    images = ballot.images
-    draws = np.random.default_rng([seed, 2]).multinomial(
-        images, np.full(images, 1 / images), size=DRAWS
-    )
+    """How often search images and selection images drawn again nominate the same."""
+    rng = np.random.default_rng([seed, 2])
     near = [_is_near(ballot.contenders[chosen], one, axes, ballot) for one in ballot.contenders]
-    drawn = [_first(ballot.count(weights / images), criteria) for weights in draws]
+    published = [bool(one.published) for one in ballot.contenders]
+    drawn = []
+    for _ in range(DRAWS):
+        tally = ballot.count(_weights(ballot.images, rng))
+        there = None if selected is None else selected.count(_weights(selected.images, rng))
+        known = None if there is None else (places, there)
+        drawn.append(_pick(tally, criteria, published, known)[0])
     same = np.mean([row == chosen for row in drawn])
-    return Stability(
-        DRAWS, float(same), float(np.mean([row is not None and near[row] for row in drawn]))
-    )
+    region = np.mean([row is not None and near[row] for row in drawn])
+    return Stability(DRAWS, float(same), float(region))
 
 
-def _first(tally: Tally, criteria: Criteria) -> int | None:
-    return next(iter(tally.order(criteria, tally.ranges(criteria))), None)
+def _weights(images: int, rng: np.random.Generator) -> np.ndarray:
+    """How much each image counts, (N,), where as many are drawn again."""
+    return rng.multinomial(images, np.full(images, 1 / images)) / images
 
 
 def _is_near(nominee: Contender, other: Contender, axes: Sequence[Axis], ballot: Ballot) -> bool:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
-from lrpsweep.results import RANDOM_ORDER, Candidate, Contender, TrialResult
+from lrpsweep.results import RANDOM_ORDER, Candidate, TrialResult
 from lrpsweep.sweep.execution import Job, Outcome
 from lrpsweep.sweep.storage import Store
 
@@ -122,19 +122,3 @@ class ScoringList:
         else:
             self._failed[scoring.label] = outcome.reason or "not a finite score"
         self.on_outcome(outcome)
-
-
-def scoring_of(
-    one: Contender,
-    candidate: Candidate,
-    split: str,
-    images: tuple[str, ...],
-    measures: Iterable[str],
-) -> Scoring:
-    """A candidate's."""
-    return Scoring(one.label, candidate, split, images, tuple(measures), one.number)
-
-
-def means(measures: Mapping[str, np.ndarray]) -> dict[str, float]:
-    """The mean score by measure."""
-    return {name: float(np.mean(scores)) for name, scores in measures.items()}

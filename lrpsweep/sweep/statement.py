@@ -26,6 +26,7 @@ from lrpsweep.sweep.statistics import (
     images_needed,
     level_of,
     sign_flip,
+    skewed_behind,
 )
 
 MARGIN_OBJECTIVE = 5.0
@@ -58,8 +59,8 @@ class Statement:
     bounds: by measure, the objective first; none without baselines. comparisons: of the objective,
     by baseline. ahead: the baselines that are significantly better by the objective, after Holm's
     correction. images_for_better, images_for_as_good: the number of images that would show it, with
-    80 % for each comparison alone, at this look's level; those at hand where they show it already;
-    None where more images will not show it, and where nothing could be tested.
+    80 % for each comparison alone, at the next look's level; those at hand where they show it
+    already; None where more images will not show it, and where nothing could be tested.
     """
 
     verdict: Verdict
@@ -86,10 +87,8 @@ def state(
     the published composite that the nominee itself is, which is then none of the baselines.
     """
     flips = draw_flips(len(objective.nominee), seed)
-    first = _Tested(objective, MARGIN_OBJECTIVE, flips, level_of(look))
-    others = [
-        _Tested(_same(guard, objective), MARGIN_GUARD, flips, first.level) for guard in guards
-    ]
+    first = _Tested(objective, MARGIN_OBJECTIVE, flips, look)
+    others = [_Tested(_same(guard, objective), MARGIN_GUARD, flips, look) for guard in guards]
     found = _Judged(first, others, other="" if published is None else "other ")
     reason = _untestable(first, look)
     words = f"undecided: {reason}" if reason else found.words(_on(len(objective.nominee), look))
@@ -113,7 +112,7 @@ def state_current(name: str, objective: Compared, *, look: int, seed: int) -> st
     if len(objective.baselines) != 1:
         raise ValueError(f"expected one baseline, found {len(objective.baselines)}")
     images = len(objective.nominee)
-    one = _Tested(objective, MARGIN_OBJECTIVE, draw_flips(images, seed), level_of(look))
+    one = _Tested(objective, MARGIN_OBJECTIVE, draw_flips(images, seed), look)
     reason = _untestable(one, look)
     if reason:
         return f"Undecided against what you use today ({name}): {reason}."
@@ -139,17 +138,18 @@ def power_sentence(sigma_percent: float, images: int, level: float) -> str:
 class _Tested:
     """A measure with the test of every baseline; all amounts in units of the measure."""
 
-    def __init__(self, measure: Compared, margin: float, flips: np.ndarray, level: float) -> None:
+    def __init__(self, measure: Compared, margin: float, flips: np.ndarray, look: int) -> None:
         """margin: in per cent of the range. flips: as `sign_flip` takes them."""
         self.measure = measure
-        self.level = level
+        self.level = level_of(look)
+        self.next_level = level_of(look + 1)
         self.margin = margin
         self.allowed = margin / 100 * max(measure.range, 0.0)
         self.gains = {
             name: gains(measure.nominee, scores, measure.direction)
             for name, scores in measure.baselines.items()
         }
-        self.tests = {name: sign_flip(gain, flips, level) for name, gain in self.gains.items()}
+        self.tests = {name: sign_flip(gain, flips, self.level) for name, gain in self.gains.items()}
 
     @property
     def against(self) -> str:
@@ -172,9 +172,12 @@ class _Tested:
         return self.low > -self.allowed
 
     def images_for(self, margin: float) -> int | None:
-        """How many images would clear the baselines not cleared yet; 0 where all are."""
-        waiting = [name for name, test in self.tests.items() if test.low <= -margin]
-        return _largest([images_needed(self.gains[name], margin, self.level) for name in waiting])
+        """How many images would clear the baselines not cleared yet; 0 where all are.
+
+        They would be another look, tested at its own level.
+        """
+        waiting = [self.gains[name] for name, test in self.tests.items() if test.low <= -margin]
+        return _largest([images_needed(gain, margin, self.next_level) for gain in waiting])
 
     def bound(self, *, guard: bool) -> MeasureBound:
         """How much better the nominee is at least than every baseline."""
@@ -232,9 +235,14 @@ class _Judged:
 
     @cached_property
     def ahead(self) -> tuple[str, ...]:
-        """The baselines that are significantly better by the objective, strongest first."""
+        """The baselines that are significantly better by the objective, strongest first.
+
+        Two tests have to be convinced: of many baselines, one is easily behind by skewness alone.
+        """
         tests, level = self._objective.tests, self._objective.level
-        adjusted = holm([test.p_behind for test in tests.values()])
+        gains = self._objective.gains
+        behind = [max(test.p_behind, skewed_behind(gains[name])) for name, test in tests.items()]
+        adjusted = holm(behind)
         found = [name for name, p in zip(tests, adjusted, strict=True) if p <= level]
         return tuple(sorted(found, key=lambda name: tests[name].mean))
 
@@ -286,7 +294,8 @@ class _Judged:
         ]
         never = [word for word, count in wanted.items() if count is None]
         if enough:
-            enough[-1] += " (with 80 % for each alone)"
+            level = 100 * self._objective.next_level
+            enough[-1] += f" (tested again at {level:.3g} %, with 80 % for each alone)"
         if never:
             enough.append(f"more images will not show it {' or '.join(never)}")
         return ", ".join(enough)

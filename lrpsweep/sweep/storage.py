@@ -221,6 +221,11 @@ class Store:
 
     # What is known of the study as a whole.
 
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All that is known of the study as a whole."""
+        return dict(self._study.user_attrs)
+
     def get(self, key: str) -> Any:
         """A fact about the study, or None."""
         return self._study.user_attrs.get(key)
@@ -410,17 +415,32 @@ def read_results(store: Store) -> StudyResults:
             f"{image['content']} {image['target']}"
             for image in facts["identity"].get("images", ())[:searched]
         ),
-        begun_on=begun_on(facts["identity"]),
+        begun_on=begun_on(facts),
+        concluding=_concluding(facts),
         measured=json.dumps([facts["identity"].get(part) for part in ("model", "evaluation")]),
     )
 
 
-def begun_on(identity: Mapping[str, Any]) -> dict[str, tuple[tuple[str, str], ...]]:
-    """By part, the (id, hash) of the images that stay what they are; of version 1, none."""
+def _concluding(facts: Mapping[str, Any]) -> str:
+    """How far a step is that has begun and not ended, for people."""
+    step = facts.get("concluding")
+    if not step:
+        return ""
+    done = sum(key in facts for key in step["keys"])
+    return f"{step['stage']}: {done} of {len(step['keys'])} scored"
+
+
+def begun_on(facts: Mapping[str, Any]) -> dict[str, tuple[tuple[str, str], ...]]:
+    """By part, the (id, hash) of the images that stay what they are; of version 1, none.
+
+    facts: of the study.
+    """
+    identity = facts.get("identity", {})
     if "split" not in identity:
         return {}
     marks = iter([(image["id"], image["content"]) for image in identity["images"]])
-    return {part: tuple(islice(marks, count)) for part, count in identity["split"].items()}
+    parts = {part: tuple(islice(marks, count)) for part, count in identity["split"].items()}
+    return parts | {"validation": tuple(map(tuple, facts.get("validated images", ())))}
 
 
 def _asked(trial: FrozenTrial) -> Asked:
@@ -482,6 +502,7 @@ def recommendation_from_json(stored: Mapping[str, Any]) -> Recommendation:
             "warnings": tuple(stored["warnings"]),
             "bounds": tuple(MeasureBound(**bound) for bound in stored.get("bounds", ())),
             "ahead": tuple(stored.get("ahead", ())),
+            "images": tuple(stored.get("images", ())),
             "scores": {one: {m: tuple(s) for m, s in by.items()} for one, by in scores.items()},
         }
     )

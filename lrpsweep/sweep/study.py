@@ -49,13 +49,18 @@ from lrpsweep.sweep.storage import (
     read_results,
     study_url,
 )
-from lrpsweep.sweep.validation import Conclusion, Proof, power, scorings_left
+from lrpsweep.sweep.validation import (
+    TYPICAL_DEVIATION,
+    Conclusion,
+    Proof,
+    paired_deviation,
+    power,
+    scorings_left,
+)
 
 ExecutorName = Literal["ray", "local"]
 REASONS_SHOWN = 3
 TRIALS_FOR_POWER = 10
-LAST = "validation"
-NOTHING_YET = "So far no trial is better than a random order."
 
 
 class SweepFailedError(WorkError):
@@ -140,7 +145,7 @@ def images_begun_on(spec: StudySpec, runs_dir: Path) -> Mapping[str, tuple[tuple
     except NoStudyError:
         return {}
     with contextlib.closing(store):
-        return begun_on(store.get("identity") or {}) if store.history() else {}
+        return begun_on(store.facts) if store.history() else {}
 
 
 def _url(spec: StudySpec, runs_dir: Path) -> str:
@@ -408,16 +413,23 @@ class _Run:
         )
 
     def _say_power(self, record: TrialRecord) -> None:
-        """What the validation images can show, once there are some trials in this run."""
+        """What the validation images can show, once there are some trials in this run.
+
+        Trials may be near-copies of each other: no less spread than on other networks is supposed.
+        """
         if record.result is None or record.same_as is not None:
             return
         self._scored.append(record.result.scores)
-        measure, images = MEASURES[self._plan.spec.objective], len(self._plan.proof.images(LAST))
-        if len(self._scored) == TRIALS_FOR_POWER and images and measure.chance is not None:
-            scores = measure.sign * np.stack(self._scored)
-            best = float(measure.sign * measure.chance - scores.mean(1).min())
-            look = len(self._store.get("looks") or ()) + 1
-            self._observer.started(power(scores, best, images, look) or NOTHING_YET)
+        proof, measure = self._plan.proof, MEASURES[self._plan.spec.objective]
+        if len(self._scored) != TRIALS_FOR_POWER or measure.chance is None:
+            return
+        scores = measure.sign * np.stack(self._scored)
+        best, *others = scores[np.argsort(scores.mean(1), kind="stable")]
+        scale = measure.sign * measure.chance - best.mean()
+        images = len(proof.images("validation"))
+        if images and scale > 0 and len(best) > 1:
+            sigma = 100 * paired_deviation(best, np.stack(others)) / scale
+            self._observer.started("Validation: " + power(max(sigma, TYPICAL_DEVIATION), images))
 
     def _watched(self, stage: Stage, planned: int) -> Callable[[Outcome], None]:
         finished: list[Outcome] = []

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -33,11 +33,11 @@ from lrpsweep.results import (
 )
 from lrpsweep.study import StudySpec
 from lrpsweep.sweep.execution import JobSource, Outcome
-from lrpsweep.sweep.nomination import ENDS, FINALISTS, Ballot, Criteria, nominate
-from lrpsweep.sweep.scoring import Scoring, ScoringList, means, scoring_of
+from lrpsweep.sweep.nomination import ENDS, EXCEEDS, FINALISTS, Ballot, Criteria, nominate
+from lrpsweep.sweep.scoring import Scoring, ScoringList
 from lrpsweep.sweep.search import Stage
 from lrpsweep.sweep.statement import Compared, Statement, power_sentence, state, state_current
-from lrpsweep.sweep.statistics import level_of, mean_interval
+from lrpsweep.sweep.statistics import FEWEST_IMAGES, level_of, mean_interval
 from lrpsweep.sweep.storage import Store, exceeded
 
 CURRENT = "current"
@@ -57,13 +57,21 @@ class Proof:
 
     method: that of trials. parts: by part of the images, what each image is, with its target.
     baselines: by name; those of `method` are candidates too. current: what is used today, by its
-    name, if the study says so.
+    name, if the study says so. meaning: equal for candidates that explain this network alike.
+    validated: (id, hash) of the validation images.
     """
 
     method: str
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     baselines: Mapping[str, Candidate] = field(default_factory=dict)
     current: tuple[str, Candidate] | None = None
+    meaning: Callable[[Candidate], Hashable] = repr
+    validated: tuple[tuple[str, str], ...] = ()
+
+    def alike(self, candidate: Candidate) -> tuple[str, ...]:
+        """The baselines that explain this network as the candidate does."""
+        meaning = self.meaning(candidate)
+        return tuple(n for n, one in self.baselines.items() if self.meaning(one) == meaning)
 
     def images(self, part: str) -> tuple[str, ...]:
         """What each image of the part is."""
@@ -102,40 +110,46 @@ class Conclusion:
 
         Raises WorkError when the nominee cannot be scored on the validation images.
         """
+        yield from self._concluded(results, say)
+        self._store.set("concluding", None)
+
+    def _concluded(self, results: StudyResults, say: Callable[[str], None]) -> Steps[None]:
         ballot = yield from self._on_search_images(results)
-        nomination = nominate(ballot, self._rule, results.axes, seed=self._seed)
-        if self._proof.images("selection") and len(nomination.finalists) > 1:
-            selected = yield from self._on_selection_images(ballot, nomination)
-            nomination = nominate(ballot, self._rule, results.axes, selected, self._seed)
+        nomination = yield from self._nominated(ballot, results)
         self._store.set("nomination", asdict(nomination))
         if nomination.nominee is None:
             say(nomination.sentence)
             self._store.set("recommendation", None)
             return
         if self._proof.images("validation"):
-            self._say_power(ballot, nomination, say)
+            said = self._power(ballot, nomination)
+            if said:
+                say(f"Validation: {said}")
             yield from self._on_validation_images(results, nomination)
 
     # On the search images.
 
     def _on_search_images(self, results: StudyResults) -> Steps[Ballot]:
         """The candidates: trials, and the published composites that no trial is."""
-        trials = _distinct(results)
-        published = {one.published for one, _ in trials}
-        others = {
-            name: candidate
-            for name, candidate in self._literature().items()
-            if name not in published
-        }
+        trials = [(self._known_as(one), trial) for one, trial in _distinct(results)]
+        there = {name for one, _ in trials for name in self._proof.alike(self._candidate(one))}
+        there |= {one.published for one, _ in trials if one.published}
+        others = {n: c for n, c in self._literature().items() if n not in there}
         anyone = self._candidate(trials[0][0])
         jobs = [self._scoring(Contender(n, published=n), c, "search") for n, c in others.items()]
         jobs += self._control(anyone, "search")
         done = yield from self._scored("literature", jobs)
+        _check_control(done, "search")
         self._store.set("literature", {name: _key(jobs, name) for name in (*others, RANDOM_ORDER)})
         found = [(one, trial.result) for one, trial in trials if trial.result is not None]
         found += [(Contender(n, published=n), done.results[n]) for n in others if n in done.results]
         barred = [self._barred(result, trials) for _, result in found]
         return _ballot(self._rule, found, barred, done.results.get(RANDOM_ORDER))
+
+    def _known_as(self, one: Contender) -> Contender:
+        """The trial with the name of the published composite that it is, if it is one."""
+        alike = self._proof.alike(self._candidate(one)) if self._spec.version > 1 else ()
+        return replace(one, published=one.published or next(iter(alike), None))
 
     def _literature(self) -> dict[str, Candidate]:
         """The baselines that may be nominated; of version 1, none."""
@@ -154,16 +168,33 @@ class Conclusion:
         beyond = exceeded(result.excess(self._spec.constraints.bounds))
         if self._spec.version == 1 and all(trial.exceeded for _, trial in trials):
             beyond = ()
-        found = tuple(f"exceeds the constraint of {name}" for name in beyond)
-        if self._rule.floor and result.unstable:
-            found += (f"unstable: {result.unstable}",)
-        return found
+        return tuple(f"{EXCEEDS}{name}" for name in beyond) + self._unstable(result)
+
+    def _unstable(self, result: TrialResult) -> tuple[str, ...]:
+        floor = self._rule.floor and result.unstable
+        return (f"unstable: {result.unstable}",) if floor else ()
 
     # On the selection images.
 
-    def _on_selection_images(self, ballot: Ballot, nomination: Nomination) -> Steps[Ballot]:
-        """The finalists, in their order."""
-        finalists = [_contender(one) for one in nomination.finalists]
+    def _nominated(self, ballot: Ballot, results: StudyResults) -> Steps[Nomination]:
+        """The nominee; a finalist that cannot be scored on the selection images is barred."""
+        while True:
+            nomination = nominate(ballot, self._rule, results.axes, seed=self._seed)
+            if not self._proof.images("selection") or len(nomination.finalists) < 2:
+                return nomination
+            finalists = [_contender(one) for one in nomination.finalists]
+            done = yield from self._on_selection_images(finalists)
+            if not done.failed:
+                selected = self._selected(ballot, finalists, done)
+                return nominate(ballot, self._rule, results.axes, selected, self._seed)
+            ballot = ballot.without(
+                {
+                    label: f"no score on a selection image: {why}"
+                    for label, why in done.failed.items()
+                }
+            )
+
+    def _on_selection_images(self, finalists: Sequence[Contender]) -> Steps[ScoringList]:
         candidates = [self._candidate(one) for one in finalists]
         jobs = [
             self._scoring(one, candidate, "selection")
@@ -171,18 +202,17 @@ class Conclusion:
         ]
         jobs += self._control(candidates[0], "selection")
         done = yield from self._scored("selection", jobs)
-        for label, reason in done.failed.items():
-            raise WorkError(f"{label} failed on the selection images: {reason}")
+        _check_control(done, "selection")
+        return done
+
+    def _selected(
+        self, ballot: Ballot, finalists: Sequence[Contender], done: ScoringList
+    ) -> Ballot:
+        """The finalists, in their order, on the selection images."""
         barred = dict(zip((c.label for c in ballot.contenders), ballot.barred, strict=True))
-        return _ballot(
-            self._rule,
-            [(one, done.results[one.label]) for one in finalists],
-            [
-                barred[one.label] + _unstable(done.results[one.label], self._rule)
-                for one in finalists
-            ],
-            done.results.get(RANDOM_ORDER),
-        )
+        found = [(one, done.results[one.label]) for one in finalists]
+        why = [barred[one.label] + self._unstable(result) for one, result in found]
+        return _ballot(self._rule, found, why, done.results.get(RANDOM_ORDER))
 
     # On the validation images.
 
@@ -190,13 +220,16 @@ class Conclusion:
         nominee = nomination.nominee
         assert nominee is not None
         candidate = self._candidate(nominee)
-        baselines = {n: c for n, c in self._proof.baselines.items() if n != nominee.published}
-        current = self._proof.current
+        own = {*self._proof.alike(candidate), nominee.published}
+        baselines = {n: c for n, c in self._proof.baselines.items() if n not in own}
         jobs = [self._scoring(nominee, candidate, "validation")]
         jobs += [self._scoring(_named(n), c, "validation") for n, c in baselines.items()]
-        if current is not None and current[0] not in (*baselines, nominee.published):
-            jobs.append(self._scoring(Contender(CURRENT), current[1], "validation"))
+        current = self._current(candidate, nominee)
+        if current == CURRENT:
+            assert self._proof.current is not None
+            jobs.append(self._scoring(Contender(CURRENT), self._proof.current[1], "validation"))
         jobs += self._control(candidate, "validation")
+        self._store.set("validated images", self._proof.validated)
         done = yield from self._scored("validation", jobs)
         if nominee.label in done.failed:
             raise WorkError(
@@ -206,14 +239,26 @@ class Conclusion:
         second = yield from self._under_second_perturbation(
             nominee, candidate, done.results, scored
         )
-        looks = list(dict.fromkeys([*(self._store.get("looks") or ()), self._look(nominee)]))
         judged = _Conclusions(self._spec, self._rule, nomination, results, done, scored, second)
-        found = judged.recommend(current, len(looks), self._seed)
+        looks = self._looks(nominee)
+        found = judged.recommend(self._proof, current, len(looks), self._seed)
+        if found.bounds and found.validation_images >= FEWEST_IMAGES:
+            self._store.set("looks", looks)
         self._store.set("recommendation", asdict(found))
-        self._store.set("looks", looks)
 
-    def _look(self, nominee: Contender) -> str:
-        return self._proof.digest(nominee.label)
+    def _current(self, candidate: Candidate, nominee: Contender) -> str:
+        """The label under which what is used today is scored; '' where nobody says what that is."""
+        current = self._proof.current
+        if current is None:
+            return ""
+        if self._proof.meaning(current[1]) == self._proof.meaning(candidate):
+            return nominee.label
+        return next(iter(self._proof.alike(current[1])), CURRENT)
+
+    def _looks(self, nominee: Contender | None) -> list[str]:
+        """The looks at the validation images, this one included."""
+        this = self._proof.digest(nominee and nominee.label)
+        return list(dict.fromkeys([*(self._store.get("looks") or ()), this]))
 
     def _under_second_perturbation(
         self,
@@ -253,6 +298,7 @@ class Conclusion:
         source = ScoringList(self._store, jobs)
         source.on_outcome = self._watch(stage, source.waiting)
         if not source.finished:
+            self._store.set("concluding", {"stage": stage, "keys": [job.key for job in jobs]})
             yield source
         self.failed = self.failed or bool(source.failed)
         return source
@@ -264,7 +310,8 @@ class Conclusion:
 
     def _scoring(self, one: Contender, candidate: Candidate, split: str) -> Scoring:
         measures = self._spec.recorded if self._spec.version > 1 else _sides(self._rule)
-        return scoring_of(one, candidate, split, self._proof.images(split), measures)
+        images = self._proof.images(split)
+        return Scoring(one.label, candidate, split, images, tuple(measures), one.number)
 
     def _control(self, anyone: Candidate, split: str) -> list[Scoring]:
         """A random order, once for each part of the images; none where no measure knows orders."""
@@ -272,19 +319,23 @@ class Conclusion:
         ordered = tuple(name for name in job.measures if MEASURES[name].needs.orders)
         return [Scoring(RANDOM_ORDER, anyone, split, job.images, ordered)] if ordered else []
 
-    def _say_power(
-        self, ballot: Ballot, nomination: Nomination, say: Callable[[str], None]
-    ) -> None:
+    def _power(self, ballot: Ballot, nomination: Nomination) -> str:
         """What the validation images can show, from what the search images have shown."""
-        objective = self._rule.objective
-        said = power(
-            objective.sign * ballot.scores[objective.name],
-            nomination.ranges[objective.name],
-            len(self._proof.images("validation")),
-            len(self._store.get("looks") or ()) + 1,
-        )
-        if said:
-            say(said)
+        objective, nominee = self._rule.objective, nomination.nominee
+        assert nominee is not None
+        labels = [one.label for one in ballot.contenders]
+        ours = labels.index(nominee.label)
+        rivals = [
+            row
+            for row, one in enumerate(ballot.contenders)
+            if row != ours and (one.published or self._spec.version == 1)
+        ]
+        scores, scale = ballot.scores[objective.name], nomination.ranges[objective.name]
+        images, look = len(self._proof.images("validation")), len(self._looks(nominee))
+        if not rivals or scale <= 0 or ballot.images < 2:
+            return ""
+        sigma = paired_deviation(objective.sign * scores[ours], objective.sign * scores[rivals])
+        return power(100 * sigma / scale, images, look)
 
 
 TYPICAL_DEVIATION = 15.0
@@ -292,36 +343,25 @@ TYPICAL_DEVIATION = 15.0
 the range: 12, 15 and 20 on SqueezeNet 1.1, the embedded network and a ResNet-20."""
 
 
-def expected_power(images: int) -> str:
-    """What so many validation images will show on networks like those that were looked at."""
-    said = power_sentence(TYPICAL_DEVIATION, images, level_of(1)).removesuffix(".")
-    return f"{said}, if scores spread as on other networks"
+def power(sigma_percent: float, images: int, look: int = 1) -> str:
+    """What so many validation images can show. sigma_percent: as `paired_deviation`, of R."""
+    if images < FEWEST_IMAGES:
+        return f"{images} validation images decide nothing; expected at least {FEWEST_IMAGES}."
+    return power_sentence(sigma_percent, images, level_of(look))
 
 
-def power(scores: np.ndarray, range_: float, images: int, look: int) -> str:
-    """What the validation images can show, from scores (C, N) of candidates, low ones better.
+def paired_deviation(nominee: np.ndarray, rivals: np.ndarray) -> float:
+    """How much the gain on one of the stronger rivals differs between images: the median.
 
-    range_: R of the objective. '' where too little is known.
+    nominee: scores (N,), at least 2; rivals: (C, N), low ones better; the better half counts.
     """
-    if range_ <= 0 or min(scores.shape) < 2:
-        return ""
-    sigma = 100 * paired_deviation(scores) / range_
-    return "Validation: " + power_sentence(sigma, images, level_of(look))
-
-
-def paired_deviation(scores: np.ndarray) -> float:
-    """How much the gain of one good candidate on another differs between images: the median.
-
-    scores: (C, N), both at least 2, low ones better. Of the better half of the candidates, each
-    against the best.
-    """
-    order = np.argsort(scores.mean(1), kind="stable")[: max(2, len(scores) // 2)]
-    return float(np.median(np.std(scores[order[1:]] - scores[order[0]], axis=1, ddof=1)))
+    order = np.argsort(rivals.mean(1), kind="stable")[: max(1, len(rivals) // 2)]
+    return float(np.median(np.std(rivals[order] - nominee, axis=1, ddof=1)))
 
 
 def _distinct(results: StudyResults) -> list[tuple[Contender, TrialRecord]]:
     """The trials that were computed, best first; one that repeats another lends it its name."""
-    names = {t.same_as: t.literature for t in results.complete if t.same_as is not None}
+    names = {t.same_as: t.literature for t in results.complete if t.literature}
     found = []
     for trial in results.ranked():
         if trial.same_as is None:
@@ -349,14 +389,17 @@ def _contender(one: Finalist) -> Contender:
     return Contender(one.label, one.number, one.values, one.published)
 
 
-def _unstable(result: TrialResult, rule: Criteria) -> tuple[str, ...]:
-    return (f"unstable: {result.unstable}",) if rule.floor and result.unstable else ()
+def _check_control(done: ScoringList, part: str) -> None:
+    """Raises WorkError when there is no random order to compare with."""
+    if RANDOM_ORDER in done.failed:
+        reason = done.failed[RANDOM_ORDER]
+        raise WorkError(f"a random order failed on the {part} images: {reason}")
 
 
 def _ballot(
     rule: Criteria,
-    found: list[tuple[Contender, Any]],
-    barred: list[tuple[str, ...]],
+    found: Sequence[tuple[Contender, TrialResult]],
+    barred: Sequence[tuple[str, ...]],
     random: TrialResult | None,
 ) -> Ballot:
     names = [measure.name for measure in rule.measures]
@@ -397,12 +440,10 @@ class _Conclusions:
         self._baselines = baselines
         self._second = second
 
-    def recommend(
-        self, current: tuple[str, Candidate] | None, look: int, seed: int
-    ) -> Recommendation:
-        """The comparison and what may be said."""
+    def recommend(self, proof: Proof, current: str, look: int, seed: int) -> Recommendation:
+        """The comparison and what may be said. current: the label of what is used today, or ''."""
         nominee, done = self._nominee, self._done
-        found = self._state(look, seed)
+        found = self._complete(self._state(look, seed))
         interval = mean_interval(self._ours.scores, seed)
         return Recommendation(
             number=nominee.number,
@@ -423,7 +464,8 @@ class _Conclusions:
             ahead=found.ahead,
             images_for_better=found.images_for_better,
             images_for_as_good=found.images_for_as_good,
-            current="" if current is None else self._beside(current[0], look, seed),
+            current=self._beside(proof, current, look, seed),
+            images=tuple(mark.split()[0] for mark in proof.images("validation")),
             scores={
                 label: {name: tuple(scores.tolist()) for name, scores in result.measures.items()}
                 for label, result in done.results.items()
@@ -447,17 +489,30 @@ class _Conclusions:
             {name: result.measures[measure.name] for name, result in others.items()},
         )
 
-    def _beside(self, name: str, look: int, seed: int) -> str:
-        if name == self._nominee.published:
+    def _complete(self, found: Statement) -> Statement:
+        """Nothing may be said of all baselines while one of them has no score."""
+        missing = [label for label in self._done.failed if label not in (RANDOM_ORDER, CURRENT)]
+        if not missing or found.verdict not in ("better", "better, but behind", "as good"):
+            return found
+        said = found.sentence[0].lower() + found.sentence[1:]
+        text = f"Undecided: {', '.join(missing)} could not be scored. Of the others: {said}"
+        return replace(found, verdict="undecided", sentence=text)
+
+    def _beside(self, proof: Proof, label: str, look: int, seed: int) -> str:
+        if proof.current is None:
+            return ""
+        name = proof.current[0]
+        if label == self._nominee.label:
             return f"It is what you use today ({name})."
-        result = self._done.results.get(name, self._done.results.get(CURRENT))
+        result = self._done.results.get(label)
         if result is None:
             return f"What you use today ({name}) could not be scored."
         compared = self._compared(self._rule.objective, {name: result})
         return state_current(name, compared, look=look, seed=seed)
 
     def _finalist(self, label: str) -> Finalist:
-        scores = means(self._done.results[label].measures)
+        measured = self._done.results[label].measures
+        scores = {name: float(np.mean(found)) for name, found in measured.items()}
         if label == self._nominee.label:
             one = self._nominee
             return Finalist(label, one.number, one.values, scores, one.published)

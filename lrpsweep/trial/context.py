@@ -7,6 +7,7 @@ comes of that is packed, sent to the workers once, and unpacked there: a worker 
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,7 +29,7 @@ from lrpsweep.composites.file import composite_of
 from lrpsweep.data import Inputs, Pinned, Split, load_inputs
 from lrpsweep.data.pinned import Marks, PartName
 from lrpsweep.errors import InputError
-from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, Setting
+from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, ScoreCache, Setting
 from lrpsweep.models import Model, load_model
 from lrpsweep.registry import register_again, registered_by_hand
 from lrpsweep.results import Candidate
@@ -121,15 +122,23 @@ class Packed:
             self.split.search.images.mean((0, 1, 2)),
             device,
             self.spec.run.batch,
+            ScoreCache() if self._keeps_scores else None,
         )
+
+    @property
+    def _keeps_scores(self) -> bool:
+        """Not for studies of version 1, whose last digits are those of batches as they come."""
+        protocol = PROTOCOLS[self.spec.evaluation.protocol]
+        return self.spec.version > 1 and protocol.independent
 
 
 @dataclass
 class Context:
     """What a worker keeps between trials. batch shrinks when memory runs out.
 
-    kept_curves: perturbation curves that no heatmap changes. looked: where misclassified images are
-    left out, the labels of all images looked at, and which of them were right.
+    score_cache: scores of perturbed states, where they are kept. kept_curves: perturbation curves
+    that no heatmap changes. looked: where misclassified images are left out, the labels of all
+    images looked at, and which of them were right.
     """
 
     spec: StudySpec
@@ -141,6 +150,7 @@ class Context:
     fill: np.ndarray
     device: str
     batch: int
+    score_cache: ScoreCache | None = None
     kept_curves: dict[Any, Any] = field(default_factory=dict)
     looked: tuple[np.ndarray, np.ndarray] | None = None
 
@@ -195,6 +205,22 @@ class Context:
             evaluation = evaluation.model_copy(update={"perturbation": perturbation})
         images, mean = self.inputs(split).images, np.array(preprocess.mean)
         return Setting(evaluation, images, self.fill, mean, np.array(preprocess.std))
+
+    def states_made_of(self, setting: Setting, chunk: Chunk) -> list[str]:
+        """For each image, all that its states and their scores are made of but the patches.
+
+        The setting's images are those of the split; noise knows an image by its position there.
+        The size of batches decides the last digits.
+        """
+        common = (
+            *(self.model.fingerprint, self.device, self.batch),
+            *(setting.evaluation.model_dump(mode="json"), setting.fill.tolist(), chunk.split),
+        )
+        hashes, targets = self.inputs(chunk.split).hashes, self.targets[chunk.split]
+        return [
+            json.dumps([*common, hashes[n], int(targets[n]), n])
+            for n in range(chunk.first, chunk.last)
+        ]
 
     @property
     def some_values(self) -> dict[str, Any]:

@@ -197,6 +197,13 @@ def composite_key(context: Context, values: Mapping[str, Any]) -> Hashable:
     return _rounded(context, context.composite(tuned(values)))
 
 
+def meaning_of(context: Context, candidate: Candidate) -> Hashable:
+    """Equal for candidates that explain the network alike, but for last digits."""
+    if candidate.method != tuned_method():
+        return candidate.method, tuple(sorted(candidate.settings.items()))
+    return _rounded(context, context.composite(candidate))
+
+
 def _rounded(context: Context, composite: Composite) -> Hashable:
     """What each layer gets, as one value; numbers rounded."""
     return frozenset(rounded_values(tuple(_meaning(context, composite).items())))

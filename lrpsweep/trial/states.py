@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 
@@ -13,8 +16,40 @@ def perturbation_series(
     protocol: Protocol, setting: Setting, ranks: np.ndarray, order: str, first: int = 0
 ) -> Series:
     """The states of the images from `first` on, by the relevance of their patches (n, P)."""
-    places = protocol.order(order).permute(ranks, setting.evaluation.seed, first)
+    places = _places(protocol, setting, ranks, order, first)
     return protocol.series(setting, places, state_counts(protocol, setting), first)
+
+
+def _places(
+    protocol: Protocol, setting: Setting, ranks: np.ndarray, order: str, first: int
+) -> np.ndarray:
+    """Indices of patches in the order in which they are perturbed, (n, P)."""
+    return protocol.order(order).permute(ranks, setting.evaluation.seed, first)
+
+
+def state_keys(
+    protocol: Protocol,
+    setting: Setting,
+    ranks: np.ndarray,
+    order: str,
+    first: int,
+    made_of: Sequence[str],
+) -> list[bytes]:
+    """A digest of all that makes each state and its score, image after image (n · (S + 1)).
+
+    As `perturbation_series`, for a protocol whose states are independent. made_of: of each image,
+    what makes its states and scores beside the patches that are perturbed.
+    """
+    places = np.argsort(_places(protocol, setting, ranks, order, first), axis=1)
+    counts = state_counts(protocol, setting)
+    keys = []
+    for image, place in zip(made_of, places, strict=True):
+        whole = hashlib.blake2b(image.encode(), digest_size=16)
+        for perturbed in place < counts[:, None]:
+            state = whole.copy()
+            state.update(np.packbits(perturbed).tobytes())
+            keys.append(state.digest())
+    return keys
 
 
 def state_counts(protocol: Protocol, setting: Setting) -> np.ndarray:

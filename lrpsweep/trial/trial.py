@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 import torch
@@ -23,19 +24,28 @@ from lrpsweep.evaluation import (
     SCORES,
     Evidence,
     FlipResult,
+    Known,
     Measure,
     Needs,
     Protocol,
     Setting,
     flip,
     hot_spot_index,
+    joined,
 )
 from lrpsweep.evaluation.orders import RANDOM
 from lrpsweep.results import TrialResult
 from lrpsweep.trial.context import BoundCandidate, Chunk, Context, Task
-from lrpsweep.trial.states import perturbation_series, score_images, state_counts
+from lrpsweep.trial.states import (
+    perturbation_series,
+    score_images,
+    state_counts,
+    state_keys,
+)
 
 EXPLAINED_AT_ONCE = 16
+COUNTS = ("states", "known", "forwards")
+"""As in `FlipResult`."""
 
 
 def run_trial(context: Context, task: Task) -> TrialResult:
@@ -85,6 +95,7 @@ class _ChunkResult:
     hot_spots: np.ndarray
     unstable: str
     seconds: Mapping[str, float]
+    counts: Mapping[str, int]
 
 
 def _chunks(images: int, split: PartName, size: int) -> Iterator[Chunk]:
@@ -107,11 +118,9 @@ def _run_chunk(
     ranks = _ranks(context.protocol, setting.evaluation.patch, explanation, where)
     objectives = context.objectives(task)
     orders = dict.fromkeys(order for m in objectives for order in m.needs.orders)
-    flips = {
-        order: _flip(context, setting, ranks, RANDOM.name if task.control else order, chunk)
-        for order in orders
-    }
-    curves = {order: found.curves for order, found in flips.items()}
+    taken = {order: RANDOM.name if task.control else order for order in orders}
+    found, flips = _curves(context, setting, ranks, tuple(dict.fromkeys(taken.values())), chunk)
+    curves = {order: found[other] for order, other in taken.items()}
     evidence = _evidence(context, candidate, chunk, heatmaps, curves)
     measures = dict.fromkeys((*objectives, *_free(curves)))
     return _ChunkResult(
@@ -124,7 +133,8 @@ def _run_chunk(
         hot_spots=hot_spot_index(heatmaps),
         unstable=where,
         seconds={"explain": explained}
-        | {part: sum(f.seconds[part] for f in flips.values()) for part in ("perturb", "score")},
+        | {part: sum(f.seconds[part] for f in flips) for part in ("perturb", "score")},
+        counts={what: sum(f.counts[what] for f in flips) for what in COUNTS},
     )
 
 
@@ -136,8 +146,7 @@ def curves_of(
     where = _instability(context, candidate, explanation, chunk)
     setting = context.setting(chunk.split)
     ranks = _ranks(context.protocol, setting.evaluation.patch, explanation, where)
-    flips = {order: _flip(context, setting, ranks, order, chunk) for order in orders}
-    return {order: found.curves for order, found in flips.items()}, where
+    return _curves(context, setting, ranks, tuple(orders), chunk)[0], where
 
 
 def _evidence(
@@ -225,26 +234,48 @@ def _shares(block: BlockBalance, score: Tensor) -> dict[str, float]:
     return shares | {"hot_spot": float(block.hot_spot.mean())}
 
 
-def _flip(
-    context: Context, setting: Setting, ranks: np.ndarray, order: str, chunk: Chunk
-) -> FlipResult:
-    """Perturbation curves (n, S + 1) of the images.
+def _curves(
+    context: Context, setting: Setting, ranks: np.ndarray, orders: Sequence[str], chunk: Chunk
+) -> tuple[dict[str, np.ndarray], list[FlipResult]]:
+    """Perturbation curves (n, S + 1) of the images by order, and what was flipped for them.
 
-    Curves of a blind order are kept, as no heatmap changes them.
+    Curves of a blind order are kept, as no heatmap changes them. Where scores are kept, all orders
+    share their batches.
     """
-    key = (chunk, order, setting.evaluation.perturbation)
-    if key in context.kept_curves:
-        return FlipResult(context.kept_curves[key], {"perturb": 0.0, "score": 0.0})
+    blind = {o: (chunk, o, setting.evaluation.perturbation) for o in orders if _blind(context, o)}
+    curves = {o: context.kept_curves[k] for o, k in blind.items() if k in context.kept_curves}
+    new = tuple(order for order in orders if order not in curves)
+    groups = [(order,) for order in new] if context.score_cache is None else [new] if new else []
+    flips = [_flip(context, setting, ranks, group, chunk) for group in groups]
+    for group, found in zip(groups, flips, strict=True):
+        curves |= zip(group, np.split(found.curves, len(group)), strict=True)
+    context.kept_curves |= {key: curves[order] for order, key in blind.items()}
+    return curves, flips
+
+
+def _blind(context: Context, order: str) -> bool:
+    return context.protocol.order(order).blind
+
+
+def _flip(
+    context: Context, setting: Setting, ranks: np.ndarray, orders: Sequence[str], chunk: Chunk
+) -> FlipResult:
+    """The images in these orders, one after the other."""
+    protocol = context.protocol
+    series = [perturbation_series(protocol, setting, ranks, o, chunk.first) for o in orders]
+    known = None
+    if context.score_cache is not None:
+        made_of = context.states_made_of(setting, chunk)
+        keys = [state_keys(protocol, setting, ranks, o, chunk.first, made_of) for o in orders]
+        known = Known(context.score_cache, list(chain.from_iterable(keys)))
     score = SCORES[setting.evaluation.score]
-    found = flip(
-        perturbation_series(context.protocol, setting, ranks, order, chunk.first),
+    return flip(
+        joined(series),
         score_images(context.model, score, context.targets[chunk.split][chunk.rows]),
         batch=context.batch,
         threads=context.threads,
+        known=known,
     )
-    if context.protocol.order(order).blind:
-        context.kept_curves[key] = found.curves
-    return found
 
 
 def _fold(chunks: Sequence[_ChunkResult], objectives: tuple[str, ...], device: str) -> TrialResult:
@@ -276,6 +307,7 @@ def _fold(chunks: Sequence[_ChunkResult], objectives: tuple[str, ...], device: s
         balance=mean([chunk.balance for chunk in chunks]),
         hot_spot=float(np.concatenate([chunk.hot_spots for chunk in chunks]).mean()),
         seconds={part: sum(chunk.seconds[part] for chunk in chunks) for part in chunks[0].seconds},
+        counts={what: sum(chunk.counts[what] for chunk in chunks) for what in COUNTS},
         device=device,
         blocks={name: mean([chunk.blocks[name] for chunk in chunks]) for name in chunks[0].blocks},
         unstable=next((chunk.unstable for chunk in chunks if chunk.unstable), ""),

@@ -16,8 +16,8 @@ from lrpsweep.trial.trial import run_trial
 def build_runner(packed: Packed, device: str) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
     """The function that runs tasks, as JSON values like `Task`'s fields, on 'cpu' or 'cuda'.
 
-    Its answers are `TrialResult.to_json()`, with how many images passed the network ('forwards')
-    and the worker's memory so far ('memory_bytes').
+    Its answers are `TrialResult.to_json()`, with how many images passed the network to be explained
+    or scored ('forwards') and the worker's memory so far ('memory_bytes').
     """
     context = packed.unpack(device)
     torch.set_num_threads(context.threads)
@@ -25,9 +25,7 @@ def build_runner(packed: Packed, device: str) -> Callable[[Mapping[str, Any]], d
     def run(given: Mapping[str, Any]) -> dict[str, Any]:
         task = read_task(given)
         result = run_trial(context, task)
-        orders = {order for m in context.objectives(task) for order in m.needs.orders}
-        curves = min(len(orders), 1) if task.control else len(orders)
-        forwards = len(result.scores) * (1 + len(result.flipped) * curves)
+        forwards = len(result.scores) + result.counts["forwards"]
         return result.to_json() | {"forwards": forwards, "memory_bytes": _memory(device)}
 
     return run

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lrpsweep.commands.run import run
+from lrpsweep.commands.run import outcome_lines, run
 from lrpsweep.data.scenes import CLASSES, draw_scenes
 from lrpsweep.errors import InputError
 from lrpsweep.results import StudyResults
@@ -67,19 +67,21 @@ def document(folder: Path) -> dict[str, object]:
 def test_further_files_keep_all_trials_and_are_a_look_of_their_own(folder: Path) -> None:
     first = went(folder)
     assert first.recommendation is not None
+    assert any("had been scored before" in line for line in outcome_lines(first, folder / "runs"))
     kept = document(folder)
     assert went(folder).recommendation == first.recommendation
     assert document(folder) == kept  # down to the exported JSON
     add_scenes(folder, 40, 60)
+    same = went(folder)
+    assert same.recommendation == first.recommendation  # further files alone change nothing
     grown = went(folder, "data.split.validation=24")
+    assert grown.begun_on["validation"][:20] == first.begun_on["validation"]
     assert [t.result.scores.tolist() for t in grown.complete if t.result] == [
         t.result.scores.tolist() for t in first.complete if t.result
     ]
-    assert grown.begun_on == first.begun_on
-    assert {part: len(marks) for part, marks in grown.begun_on.items()} == {
-        "search": 4,
-        "selection": 2,
-    }
+    for part, count in (("search", 4), ("selection", 2)):
+        assert grown.begun_on[part] == first.begun_on[part]
+        assert len(grown.begun_on[part]) == count
     found = grown.recommendation
     assert found is not None
     assert (found.look, found.level, found.validation_images) == (2, 0.005, 24)

@@ -587,7 +587,7 @@ def test_version_2_guards_and_keeps_a_floor_unless_the_study_says_otherwise():
     assert (study().objective, study().guards, study().floor) == ("auc_morf", {}, False)
     assert study().recorded == ("auc_morf",)
     new = study("version=2")
-    assert (new.objective, new.guards, new.floor) == ("srg", {"auc_morf": 2.5}, True)
+    assert (new.objective, new.guards, new.floor) == ("srg", {"auc_morf": 5.0}, True)
     assert new.recorded == ("srg", "auc_morf", "auc_lerf")
     other = study("version=2", "objective=hot_spot", "guards={auc_lerf: 10}", "floor=false")
     assert (other.guards, other.floor) == ({"auc_lerf": 10.0}, False)
@@ -601,7 +601,7 @@ def test_guards_floor_and_parts_make_a_study_of_version_2_another_one():
         return identity(spec, fingerprint="", image_ids=[], image_hashes=[], targets=[])[0]
 
     changes = [
-        "guards={auc_morf: 5}",
+        "guards={auc_morf: 10}",
         "floor=false",
         "data.split.selection=2",
         "objective=auc_lerf",

@@ -9,7 +9,7 @@ import pytest
 from lrpsweep.study import bundled_studies, identity, load_study, parse_study
 
 BUNDLED = {
-    "quickstart": "a5e830711454febef35b9e2c3e815aee",
+    "quickstart": "fa65a7f16fc9e6e469e532389764222f",
     "thesis-decreasing-lerf": "c45c478cc221713db9a5ef9b84eb3861",
     "thesis-decreasing-morf": "ab7052cd4269010fb5bc88ee3a9cf26e",
     "thesis-decreasing-random": "7c790472e0cb0095ab60ee9dbfa22352",

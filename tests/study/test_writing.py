@@ -118,7 +118,7 @@ def test_a_proposal_has_images_to_search_and_to_validate_and_uses_no_more_than_t
 def test_a_proposed_study_is_guarded():
     found = read_yaml(proposed_text())
     assert (found["version"], found["objective"]) == (2, "srg")
-    assert found["guards"] == {"auc_morf": 2.5}
+    assert found["guards"] == {"auc_morf": 5.0}
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1))

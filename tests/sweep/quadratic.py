@@ -157,6 +157,7 @@ def plan(
     floor: bool = True,
     parts: dict[str, tuple[str, ...]] | None = None,
     current: tuple[str, Candidate] | None = None,
+    alike: Callable[[Candidate], Any] = repr,
     **changes: Any,
 ) -> Plan:
     """A plan over x and y in [0, 1]; the best point is (0.3, 0.1). changes: of the plan.
@@ -193,6 +194,7 @@ def plan(
             parts=parts or {"search": ("a 0",) * 4, "validation": ("b 0",) * 4},
             baselines={name: Candidate("lrp", {"preset": name}) for name in baselines},
             current=current,
+            meaning=alike,
         ),
         build=build or Build(version=version, objective=objective),
         literature=literature or {},

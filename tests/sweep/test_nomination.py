@@ -157,6 +157,37 @@ def test_stability_counts_the_same_nominee_and_the_same_region() -> None:
     assert again == found
 
 
+def test_stability_is_that_of_the_selection_too() -> None:
+    """The second finalist wins on the selection images, every time they are drawn again."""
+    searched = ballot(("trial 0", 0.2, 1.9), ("trial 1", 0.2, 1.8))
+    selected = ballot(("trial 0", 0.2, 1.5), ("trial 1", 0.2, 1.9))
+    found = nominate(searched, SRG, selected=selected)
+    assert nominee(found) == "trial 1"
+    assert found.stability is not None
+    assert found.stability.same == 1.0
+
+
+def test_guards_that_no_candidate_keeps_at_once_leave_the_best_published_one() -> None:
+    candidates = ballot(("trial 0", 0.2, 1.2), ("trial 1", 0.8, 1.9), ("one", 0.5, 1.5))
+    rule = Criteria(MEASURES["hot_spot"], {"auc_morf": 1.0, "auc_lerf": 1.0}, floor=True)
+    peaks = {"hot_spot": np.array([[0.1] * IMAGES, [0.2] * IMAGES, [0.3] * IMAGES])}
+    both = Ballot(
+        candidates.contenders, candidates.scores | peaks, candidates.random, candidates.barred
+    )
+    found = nominate(both, rule)
+    assert nominee(found) == "one"
+    assert found.sentence.startswith("No candidate is within all guards (AUC (MoRF), AUC (LeRF))")
+    assert found.finalists == ()
+
+
+def test_constraints_are_the_reason_where_they_bar_all() -> None:
+    why: Any = {"trial 0": ("exceeds the constraint of hot_spot",)}
+    found = nominate(ballot(("trial 0", 0.2, 1.9), barred=why), SRG)
+    assert found.nominee is None
+    assert "0 are no better than a random order" in found.sentence
+    assert "1 exceed a constraint" in found.sentence
+
+
 def test_guards_of_a_measure_that_knows_no_order_are_shares_of_its_spread() -> None:
     candidates = ballot(("trial 0", 0.2, 1.9), ("trial 1", 0.2, 1.8))
     peaks = np.array([[0.5] * IMAGES, [0.1] * IMAGES])

@@ -5,11 +5,12 @@ validation images are drawn from it, with replacement; a nominee is found on the
 statement made on the third, once more with as many again. A world shifts the published composites
 by constants, after the nomination, so that the nominee's true gains on them are known: scores keep
 their spread, their skewness and what they have in common. Each rate is that of studies with at
-least one wrong word in either look.
+least one wrong word in either look. The figures stand in docs/recommendation.md.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 
@@ -25,7 +26,8 @@ from lrpsweep.sweep.nomination import FINALISTS, Criteria, nominate
 from lrpsweep.sweep.statement import MARGIN_GUARD, MARGIN_OBJECTIVE, Compared, Statement, state
 
 SRG, MORF = MEASURES["srg"], MEASURES["auc_morf"]
-CRITERIA = Criteria(SRG, {"auc_morf": 2.5}, floor=True)
+USUAL = Criteria(SRG, {"auc_morf": 5.0}, floor=True)
+UNGUARDED = Criteria(SRG, {}, floor=True)
 SEARCH = SELECTION = 32
 TRIALS = 40
 """Drawn from the grid, in the place of a sampler."""
@@ -33,9 +35,13 @@ TRIALS = 40
 
 @dataclass(frozen=True)
 class Study:
-    """A nominee with its ranges, and by measure the pool's paired gains (B, N) on its baselines."""
+    """A nominee with its ranges, and by measure the pool's paired gains (B, N) on its baselines.
+
+    guards: the measures beside SRG that statements about it look at: AUC (MoRF), or none.
+    """
 
     nominee: Contender
+    guards: tuple[str, ...]
     ranges: dict[str, float]
     gains: dict[str, np.ndarray]
 
@@ -48,30 +54,31 @@ def as_it_is(study: Study) -> dict[str, np.ndarray]:
     return study.gains
 
 
+def shifted(gains: np.ndarray, target: float, ties: int) -> np.ndarray:
+    """The smallest mean gains are the target, as many as there are ties; no other is below it."""
+    means = gains.mean(1)
+    moved = np.maximum(means, target)
+    moved[np.argsort(means)[:ties]] = target
+    return np.asarray(gains + (moved - means)[:, None])
+
+
 def tied(ties: int, percent: float) -> World:
     """The strongest baselines are that far behind by SRG, in per cent of its range; others more."""
 
     def world(study: Study) -> dict[str, np.ndarray]:
         target = percent / 100 * study.ranges["srg"]
-        means = study.gains["srg"].mean(1)
-        moved = np.maximum(means, target)
-        moved[np.argsort(means)[:ties]] = target
-        return study.gains | {"srg": study.gains["srg"] + (moved - means)[:, None]}
+        return study.gains | {"srg": shifted(study.gains["srg"], target, ties)}
 
     return world
 
 
 def guard_at_its_margin(study: Study) -> dict[str, np.ndarray]:
     """Far ahead of every baseline by SRG, behind the strongest by MoRF as far as is put up with."""
-    ahead = tied(1, 50.0)(study)["srg"]
-    means = study.gains["auc_morf"].mean(1)
     target = -MARGIN_GUARD / 100 * study.ranges["auc_morf"]
-    moved = np.maximum(means, target)
-    moved[np.argmin(means)] = target
-    return {"srg": ahead, "auc_morf": study.gains["auc_morf"] + (moved - means)[:, None]}
+    return tied(1, 50.0)(study) | {"auc_morf": shifted(study.gains["auc_morf"], target, 1)}
 
 
-def studies(surface: Surface, count: int) -> Iterator[Study]:
+def studies(surface: Surface, count: int, criteria: Criteria) -> Iterator[Study]:
     """Nominees found on images and trials drawn again and again."""
     rng = np.random.default_rng(5)
     for number in range(count):
@@ -79,14 +86,14 @@ def studies(surface: Surface, count: int) -> Iterator[Study]:
         rows = np.concatenate([trials, surface.published])
         searched = surface.ballot(rng.integers(surface.images, size=SEARCH), rows)
         tally = searched.count()
-        finalists = tally.order(CRITERIA, tally.ranges(CRITERIA))[:FINALISTS]
+        finalists = tally.order(criteria, tally.ranges(criteria))[:FINALISTS]
         drawn = rng.integers(surface.images, size=SELECTION)
-        found = nominate(searched, CRITERIA, (), surface.ballot(drawn, rows[finalists]))
+        found = nominate(searched, criteria, (), surface.ballot(drawn, rows[finalists]))
         if found.nominee is not None:
-            yield study_of(surface, found)
+            yield study_of(surface, found, tuple(criteria.guards))
 
 
-def study_of(surface: Surface, found: Nomination) -> Study:
+def study_of(surface: Surface, found: Nomination, guards: tuple[str, ...]) -> Study:
     assert found.nominee is not None
     row = surface.contenders.index(found.nominee)
     baselines = surface.published[surface.published != row]
@@ -95,7 +102,7 @@ def study_of(surface: Surface, found: Nomination) -> Study:
         * (surface.scores[measure.name][baselines] - surface.scores[measure.name][row])
         for measure in (SRG, MORF)
     }
-    return Study(found.nominee, dict(found.ranges), gains)
+    return Study(found.nominee, guards, dict(found.ranges), gains)
 
 
 def stated(
@@ -111,7 +118,7 @@ def stated(
             np.zeros(len(images)),
             {f"baseline {b}": -one[images] for b, one in enumerate(gains[measure.name])},
         )
-        for measure in (SRG, MORF)
+        for measure in (SRG, *(MEASURES[name] for name in study.guards))
     ]
     return state(compared[0], compared[1:], look=look, seed=seed, published=study.nominee.published)
 
@@ -141,7 +148,7 @@ def judge(study: Study, gains: dict[str, np.ndarray], found: Statement) -> Said:
         for name, percent in (("srg", MARGIN_OBJECTIVE), ("auc_morf", MARGIN_GUARD))
     )
     rounding = 1e-9 * study.ranges["srg"]
-    behind = truth["auc_morf"].min() <= rounding - guard
+    behind = bool(study.guards) and truth["auc_morf"].min() <= rounding - guard
     better = "better" in found.verdict
     ahead = [int(name.split()[1]) for name in found.ahead]
     return Said(
@@ -155,12 +162,17 @@ def judge(study: Study, gains: dict[str, np.ndarray], found: Statement) -> Said:
 
 
 def simulate(
-    surface: Surface, world: str, images: int, count: int, looks: tuple[int, ...] = (1, 2)
+    surface: Surface,
+    world: str,
+    images: int,
+    count: int,
+    looks: tuple[int, ...] = (1, 2),
+    criteria: Criteria = USUAL,
 ) -> dict[str, float]:
     """Shares of studies by what was said in any look; the k-th is at k times so many images."""
     rng = np.random.default_rng([*map(ord, world), images])
     said = []
-    for number, study in enumerate(studies(surface, count)):
+    for number, study in enumerate(studies(surface, count, criteria)):
         gains = WORLDS[world](study)
         drawn = rng.integers(surface.images, size=max(looks) * images)
         found = [stated(study, gains, drawn[: k * images], k, number) for k in looks]
@@ -173,10 +185,10 @@ def simulate(
 
 def limit(count: int) -> float:
     """5 % and two Monte Carlo errors."""
-    return 0.05 + 2 * np.sqrt(0.05 * 0.95 / count)
+    return 0.05 + 2 * math.sqrt(0.05 * 0.95 / count)
 
 
-WORLDS: dict[str, World] = {
+LIMITS: dict[str, World] = {
     "as it is": as_it_is,
     "1 tie": tied(1, 0.0),
     "3 ties": tied(3, 0.0),
@@ -184,9 +196,10 @@ WORLDS: dict[str, World] = {
     "1 at the margin": tied(1, -MARGIN_OBJECTIVE),
     "3 at the margin": tied(3, -MARGIN_OBJECTIVE),
     "guard at its margin": guard_at_its_margin,
-    "5 % ahead": tied(1, 5.0),
-    "10 % ahead": tied(1, 10.0),
 }
+"""As many ties as can be, where a word is just not true."""
+GAINS = {"5 % ahead": tied(1, 5.0), "10 % ahead": tied(1, 10.0)}
+WORLDS = LIMITS | GAINS
 WRONG = ("false_better", "false_as_good", "false_worse", "above")
 
 
@@ -197,7 +210,7 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nominating, "DRAWS", 1)
 
 
-@pytest.mark.parametrize("world", WORLDS)
+@pytest.mark.parametrize("world", LIMITS)
 def test_what_is_said_is_rarely_wrong(world: str) -> None:
     found = [simulate(load(name), world, 32, 80) for name in NAMES]
     for wrong in WRONG:
@@ -205,9 +218,24 @@ def test_what_is_said_is_rarely_wrong(world: str) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("images", [20, 32, 64])
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("world", WORLDS)
-def test_what_is_said_is_rarely_wrong_in_many_studies(name: str, world: str, images: int) -> None:
-    found = simulate(load(name), world, images, 1000)
-    assert max(found[wrong] for wrong in WRONG) <= limit(1000), found
+@pytest.mark.parametrize("images", [32, 64])
+@pytest.mark.parametrize(
+    ("name", "count"), [("embedded", 1000), ("squeezenet", 500), ("resnet20", 500)]
+)
+@pytest.mark.parametrize("world", LIMITS)
+def test_the_documented_rates(world: str, name: str, count: int, images: int) -> None:
+    found = simulate(load(name), world, images, count)
+    for wrong in WRONG:
+        assert found[wrong] <= limit(count), (wrong, found)
+
+
+@pytest.mark.parametrize(("images", "found"), [(32, 0.5), (64, 0.8)])
+def test_gains_of_5_per_cent_are_found_as_often_as_is_documented(images: int, found: float) -> None:
+    """Without a guard, whose nominee is of another kind than the published ones that come close."""
+    ahead, further, tie = (
+        simulate(load("embedded"), world, images, 150, looks=(1,), criteria=UNGUARDED)
+        for world in ("5 % ahead", "10 % ahead", "1 tie")
+    )
+    assert ahead["gain"] == pytest.approx(found, abs=0.15)
+    assert further["gain"] >= 0.85
+    assert tie["closeness"] == pytest.approx(found, abs=0.15)

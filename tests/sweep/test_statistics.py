@@ -21,6 +21,7 @@ from lrpsweep.sweep.statistics import (
     mean_interval,
     resample,
     sign_flip,
+    skewed_behind,
 )
 
 IMAGES = 32
@@ -269,3 +270,27 @@ def test_the_smallest_bound_is_below_the_smallest_mean_gain_as_often_as_it_says(
         sign_flip(interchangeable(rng, 1)[0] / 5 + 0.1, flips, LEVEL).low > 0.1 for _ in range(1000)
     ]
     assert np.mean(alone) == pytest.approx(LEVEL, abs=3 * np.sqrt(LEVEL * (1 - LEVEL) / 1000))
+
+
+def test_the_skewness_correction_is_that_of_johnson() -> None:
+    gains = np.array([0.2, -0.5, 1.9, 0.1, -0.8, 0.4, -0.3])
+    mean, variance, third = gains.mean(), gains.var(ddof=1), np.mean((gains - gains.mean()) ** 3)
+    t = (mean + third / (6 * variance * 7) + third * mean**2 / (3 * variance**2)) * np.sqrt(
+        7 / variance
+    )
+    assert skewed_behind(gains) == pytest.approx(stats.t.cdf(t, 6))
+    assert skewed_behind(np.full(7, -0.1)) == 0.0
+    assert skewed_behind(np.full(7, 0.1)) == skewed_behind(np.zeros(7)) == 1.0
+
+
+@pytest.mark.parametrize(("shape", "most"), [(4, 0.05), (1, 0.07)])
+def test_right_skewed_gains_of_mean_zero_are_less_often_called_a_loss(
+    shape: int, most: float
+) -> None:
+    """Skewness 1 and 2; at 2, some of the error stays."""
+    drawn = np.random.default_rng(0).gamma(shape, 1.0, (4000, 32)) - shape
+    corrected = np.mean([skewed_behind(gains) <= 0.05 for gains in drawn])
+    plain = np.mean(stats.ttest_1samp(drawn, 0.0, axis=1, alternative="less").pvalue <= 0.05)
+    error = np.sqrt(most * (1 - most) / 4000)
+    assert corrected <= most + 2 * error
+    assert plain > 0.05 + 3 * error

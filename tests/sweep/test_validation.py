@@ -13,8 +13,9 @@ import pytest
 from quadratic import Build, both_ends, plan
 
 from lrpsweep.results import RANDOM_ORDER, Candidate, StudyResults
-from lrpsweep.sweep import study
+from lrpsweep.sweep import study as sweep_study
 from lrpsweep.sweep.execution import Outcome
+from lrpsweep.sweep.search import Observer, Silent
 from lrpsweep.sweep.study import SweepFailedError, run_study
 
 IMAGES = 24
@@ -36,10 +37,12 @@ class Fixed(Build):
         on: dict[str, dict[Any, tuple[float, float]]] | None = None,
         unstable: tuple[Any, ...] = (),
         broken: tuple[tuple[str, Any], ...] = (),
+        validated: int = IMAGES,
     ) -> None:
         super().__init__(objective=objective)
         self.scores, self.random, self.on = scores, random, on or {}
         self.unstable, self.broken_ones = unstable, broken
+        self.validated = validated
         self.asked: list[dict[str, Any]] = []
 
     def run(self, task: dict[str, Any]) -> dict[str, Any]:
@@ -54,16 +57,19 @@ class Fixed(Build):
         if task.get("perturbation"):
             morf, lerf = self.on.get(task["perturbation"], {}).get(who, (morf, lerf))
         where = "features.3: z near zero" if who in self.unstable else ""
+        spread = SPREAD[: self.validated] if split == "validation" else SPREAD
         return both_ends(
-            list(morf + SPREAD),
-            list(lerf - SPREAD),
+            list(morf + spread),
+            list(lerf - spread),
             objective=self.objective,
             unstable=where,
             hot_spot=0.1,
         )
 
 
-def conclude(tmp_path: Path, build: Fixed, **changes: Any) -> StudyResults:
+def conclude(
+    tmp_path: Path, build: Fixed, observer: Observer | None = None, **changes: Any
+) -> StudyResults:
     """A study of version 2 over x in 0, 0.5 and 1, against the published ones."""
     presets = tuple(name for name in build.scores if isinstance(name, str))
     asked: dict[str, Any] = {
@@ -75,7 +81,8 @@ def conclude(tmp_path: Path, build: Fixed, **changes: Any) -> StudyResults:
         "baselines": presets,
         "meaning": lambda values: values["x"],
     }
-    return run_study(plan(build=build, **asked | changes), runs_dir=tmp_path, executor="local")
+    study = plan(build=build, **asked | changes)
+    return run_study(study, runs_dir=tmp_path, executor="local", observer=observer)
 
 
 GOOD = {0.0: (0.5, 1.5), 0.5: (0.4, 1.8), 1.0: (0.9, 1.1), "one": (0.6, 1.4), "two": (0.5, 1.3)}
@@ -120,7 +127,7 @@ def test_which_worker_is_first_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forwards = conclude(tmp_path / "forwards", Fixed(GOOD)).recommendation
-    monkeypatch.setattr(study, "local_executor", lambda: contextlib.nullcontext(Reversed()))
+    monkeypatch.setattr(sweep_study, "local_executor", lambda: contextlib.nullcontext(Reversed()))
     backwards = conclude(tmp_path / "backwards", Fixed(GOOD)).recommendation
     assert forwards is not None
     assert json.dumps(asdict(forwards)) == json.dumps(asdict(backwards))
@@ -238,13 +245,83 @@ def test_an_unstable_nominee_is_none(tmp_path: Path) -> None:
     assert ("unstable: features.3: z near zero",) in results.nomination.broken.values()
 
 
-def test_a_baseline_that_fails_is_told_and_not_compared(tmp_path: Path) -> None:
+def test_a_baseline_that_fails_is_told_and_nothing_is_said_of_all(tmp_path: Path) -> None:
     found = conclude(tmp_path, Fixed(GOOD, broken=(("validation", "two"),))).recommendation
     assert found is not None
     assert [c.baseline for c in found.comparisons] == ["one"]
+    assert found.verdict == "undecided"
+    assert found.sentence.startswith("Undecided: two could not be scored. Of the others: better")
     assert found.warnings == (
         "two could not be scored (ValueError: no memory), so it was not compared.",
     )
+
+
+def alike(candidate: Candidate) -> str:
+    """`one` and `same` explain alike, and so does the trial at x = 0.5."""
+    settings = candidate.settings
+    who = settings.get("preset") or settings["values"]["x"]
+    return "one" if who in ("one", "same", 0.5) else str(who)
+
+
+def test_equal_composites_count_once_and_are_not_compared_with_each_other(tmp_path: Path) -> None:
+    build = Fixed(GOOD | {"one": GOOD[0.5], "same": GOOD[0.5]})
+    current = ("same", Candidate("lrp", {"preset": "same"}))
+    results = conclude(tmp_path, build, alike=alike, current=current)
+    assert results.nomination is not None
+    assert results.nomination.candidates == 4  # three trials and `two`
+    assert results.nominee is not None
+    assert results.nominee.published == "one"
+    found = results.recommendation
+    assert found is not None
+    assert [c.baseline for c in found.comparisons] == ["two"]
+    assert found.current == "It is what you use today (same)."
+
+
+def test_no_look_is_spent_where_nothing_can_be_tested(tmp_path: Path) -> None:
+    few = PARTS | {"validation": ("v 0",) * 19}
+    first = conclude(tmp_path, Fixed(GOOD, validated=19), parts=few).recommendation
+    assert first is not None
+    assert "at least 20 are needed" in first.sentence
+    second = conclude(tmp_path, Fixed(GOOD)).recommendation
+    assert second is not None
+    assert (second.look, second.level) == (1, 0.04)
+
+
+def test_a_finalist_without_a_selection_score_is_barred(tmp_path: Path) -> None:
+    searched = GOOD | {0.0: (0.401, 1.7)}
+    build = Fixed(searched, on={"selection": {0.0: (0.4, 2.5)}}, broken=(("selection", 0.0),))
+    parts = PARTS | {"selection": ("c 0",) * IMAGES}
+    results = conclude(tmp_path, build, parts=parts)
+    assert results.nominee is not None
+    assert results.nominee.values["x"] == 0.5
+    assert results.nomination is not None
+    assert (
+        "no score on a selection image: ValueError: no memory",
+    ) in results.nomination.broken.values()
+
+
+def test_a_random_order_that_fails_stops_the_run_in_words(tmp_path: Path) -> None:
+    class WithoutChance(Fixed):
+        def run(self, task: dict[str, Any]) -> dict[str, Any]:
+            if task.get("control"):
+                raise ValueError("no memory")
+            return super().run(task)
+
+    with pytest.raises(SweepFailedError, match="a random order failed on the search images: Value"):
+        conclude(tmp_path, WithoutChance(GOOD))
+
+
+def test_what_the_images_can_show_is_said_for_the_look_that_comes(tmp_path: Path) -> None:
+    told: list[str] = []
+    observer = Silent()
+    observer.started = told.append  # type: ignore[method-assign]
+    conclude(tmp_path, Fixed(GOOD), observer=observer)
+    (first,) = [text for text in told if text.startswith("Validation: ")]
+    conclude(tmp_path, Fixed(GOOD), observer=observer, baselines=("one",))
+    _, second = [text for text in told if text.startswith("Validation: ")]
+    gain = [float(text.split(" a gain of ")[1].split()[0]) for text in (first, second)]
+    # z(0.96) + z(0.8) and z(0.995) + z(0.8)
+    assert gain[1] / gain[0] == pytest.approx(3.417 / 2.592, rel=0.01)
 
 
 def test_a_nominee_that_fails_on_the_validation_images_stops_the_run(tmp_path: Path) -> None:

@@ -67,7 +67,7 @@ SRG = Measure(
     score=_srg,
     side=True,
     chance=0.0,
-    guards=((AUC_MORF.name, 2.5),),
+    guards=((AUC_MORF.name, 5.0),),
 )
 """Symmetric relevance gain (Blücher et al. 2024): less bound to one perturbation. A random order
 has the same curve from both ends."""

@@ -50,4 +50,5 @@ DEFAULT = Protocol(
     stepped=("linear",),
     perturbations=PERTURBATIONS,
     second=(TELEA.name, MEAN.name),
+    independent=True,
 )

@@ -28,7 +28,9 @@ class Protocol:
     under a curve. schedules, perturbations: the names it knows. second: perturbations for a second
     opinion on finalists, the preferred one first. stepped: the schedules whose number of steps a
     study may choose. own_orders: by name, those that are not the order of that name in ORDERS.
-    controls: whether a study may have a control as its objective.
+    controls: whether a study may have a control as its objective. independent: whether a state is
+    made of the setting, the image, its position and the set of patches that are perturbed, and of
+    nothing else: then no worker makes and scores it twice.
     """
 
     name: str
@@ -42,6 +44,7 @@ class Protocol:
     stepped: tuple[str, ...] = ()
     own_orders: Mapping[str, Order] = field(default_factory=dict)
     controls: bool = False
+    independent: bool = False
 
     def order(self, name: str) -> Order:
         """The order of that name. Raises InputError that lists those there are."""

@@ -1,4 +1,4 @@
-"""Several studies side by side: how their trials' scores spread, and which best trial is ahead."""
+"""Several studies side by side: how their trials' scores spread, and which nominee is ahead."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from matplotlib.figure import Figure
 from lrpsweep.report.figures.panels import BLUE, ORANGE, measure_of
 from lrpsweep.report.heatmap import new_figure
 from lrpsweep.report.scales import format_score, format_short, format_values, plain
-from lrpsweep.results import StudyResults, TrialRecord, TrialResult
+from lrpsweep.report.words import shown
+from lrpsweep.results import Contender, StudyResults, TrialRecord, TrialResult
 
 
 def figure_distributions(studies: Sequence[StudyResults]) -> Figure:
-    """The objective of every trial of each study, a box and a star for the best one each."""
+    """The objective of every trial of each study, a box and a star for the nominee each."""
     figure = new_figure(1.5 * len(studies) + 2.0, 4.8)
     panel = figure.subplots()
     values = [[_result(trial).value for trial in study.complete] for study in studies]
@@ -24,9 +25,9 @@ def figure_distributions(studies: Sequence[StudyResults]) -> Figure:
     for place, (study, scores) in enumerate(zip(studies, values, strict=True), start=1):
         across = place + rng.uniform(-0.15, 0.15, len(scores))
         panel.plot(across, scores, ".", color="black", markersize=3, alpha=0.5, label="trial")
-        best = _result(study.ranked()[0]).value
+        best = _shown(study)[1].value
         panel.plot(
-            place, best, "*", color=ORANGE, markeredgecolor="black", markersize=14, label="best"
+            place, best, "*", color=ORANGE, markeredgecolor="black", markersize=14, label="nominee"
         )
     panel.set_xticks(range(1, len(studies) + 1), [_heading(study) for study in studies])
     panel.set_ylabel("objective")
@@ -43,20 +44,19 @@ def _heading(study: StudyResults) -> str:
 
 
 def comparison_lines(studies: Sequence[StudyResults]) -> list[str]:
-    """A line for each study's best trial, then one for each pair with the same objective.
+    """A line for each study's nominee, then one for each pair with the same objective.
 
     Differences are paired by image, where images, network and evaluation are the same; ± is one
     standard error.
     """
     width = max(len(study.name) for study in studies)
-    lines = [f"{'study':{width}}  objective   trials  best"]
+    lines = [f"{'study':{width}}  objective   trials  nominee"]
     for study in studies:
-        best = study.ranked()[0]
-        found = _result(best)
+        one, found = _shown(study)
         score = f"{format_score(found.value)} ± {format_short(found.stderr)}"
         lines.append(
             f"{study.name:{width}}  {study.objective:10}  {len(study.complete):6}  "
-            f"{score} ({format_values(best.values)})"
+            f"{score} ({format_values(one.values) or one.label})"
         )
     return [*lines, *_differences(studies)]
 
@@ -68,10 +68,19 @@ def _differences(studies: Sequence[StudyResults]) -> Iterator[str]:
         if not one.images or (one.images, one.measured) != (other.images, other.measured):
             yield f"{one.name} and {other.name} differ in images, classes, network or evaluation."
             continue
-        gaps = _result(one.ranked()[0]).scores - _result(other.ranked()[0]).scores
+        gaps = _shown(one)[1].scores - _shown(other)[1].scores
         error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else np.nan
         gap = f"{format_score(float(np.mean(gaps)))} ± {format_short(error)}"
         yield (f"{one.name} − {other.name}: {gap} on {len(gaps)} images ({measure_of(one).aim})")
+
+
+def _shown(study: StudyResults) -> tuple[Contender, TrialResult]:
+    """The nominee, or the best trial where there is none, on the search images."""
+    one = shown(study)
+    assert one is not None
+    found = study.result_of(one)
+    assert found is not None
+    return one, found
 
 
 def _result(trial: TrialRecord) -> TrialResult:
