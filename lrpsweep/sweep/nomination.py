@@ -290,9 +290,9 @@ def _nothing(ballot: Ballot, criteria: Criteria, why: Sequence[tuple[str, ...]])
     beyond = sum(any(reason.startswith(EXCEEDS) for reason in one) for one in why)
     below = sum(any(not reason.startswith(EXCEEDS) for reason in one) for one in why)
     return (
-        f"None of the {len(ballot.contenders)} candidates may be nominated: {below} are no better "
-        f"than a random order from either end or unstable, {beyond} exceed a constraint; nothing "
-        "is recommended."
+        f"None of the {len(ballot.contenders)} candidates may be nominated: {below} do no better "
+        f"than a random order from one end at least, or are unstable, {beyond} exceed a "
+        "constraint; nothing is recommended."
     )
 
 

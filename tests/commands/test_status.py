@@ -44,7 +44,7 @@ def test_a_statement_about_an_earlier_nominee_does_not_count(concluded: StudyRes
 def test_nothing_recommended_says_why() -> None:
     told = conclusion(concluded_study(chance=0.6), validates=True)
     assert list(told) == ["nominee"]
-    assert told["nominee"].startswith("none: None of the 51 candidates keeps the floor")
+    assert told["nominee"].startswith("none: None of the 51 candidates may be nominated")
 
 
 def test_a_search_that_goes_on_has_no_nominee() -> None:

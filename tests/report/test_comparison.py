@@ -60,6 +60,6 @@ def test_a_box_for_every_study(study: StudyResults) -> None:
     ):
         assert all(part in label for part in parts)
     stars = [line for line in panel.lines if line.get_marker() == "*"]
-    ranked = [s.ranked()[0].result.value for s in (study, upwards)]
-    assert [float(star.get_ydata()[0]) for star in stars] == ranked
+    nominees = [s.result_of(s.nominee).value for s in (study, upwards)]
+    assert [float(star.get_ydata()[0]) for star in stars] == nominees
     assert to_png(figure)[:4] == b"\x89PNG"

@@ -261,7 +261,7 @@ def test_a_published_nominee_has_a_name_and_no_hyperparameters() -> None:
 
 def test_nothing_recommended_says_why() -> None:
     page = render_page(concluded_study(chance=0.6), {})
-    assert "Nothing recommended</p><p>None of the 51 candidates keeps the floor" in page
+    assert "Nothing recommended</p><p>None of the 51 candidates may be nominated" in page
     assert "Why nothing was chosen" in page
     assert "The nominee" not in page
     assert "epsilon_plus: AUC (MoRF) is 6.87, no better than the 3.67 of a random order." in page

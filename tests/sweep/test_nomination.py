@@ -184,7 +184,7 @@ def test_constraints_are_the_reason_where_they_bar_all() -> None:
     why: Any = {"trial 0": ("exceeds the constraint of hot_spot",)}
     found = nominate(ballot(("trial 0", 0.2, 1.9), barred=why), SRG)
     assert found.nominee is None
-    assert "0 are no better than a random order" in found.sentence
+    assert "0 do no better than a random order" in found.sentence
     assert "1 exceed a constraint" in found.sentence
 
 
