@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from study_text import STUDY
 
@@ -121,6 +121,7 @@ def test_a_proposed_study_is_guarded():
     assert found["guards"] == {"auc_morf": 5.0}
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), min_size=1))
 def test_any_folder_name_survives(folder):
     spec = proposed(Path("mine.yaml"), folder=folder, labels={folder: 3, "b": "no"})

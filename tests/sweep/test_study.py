@@ -15,7 +15,7 @@ import pytest
 from quadratic import Build, NotMounted, Uneven, plan, result
 
 from lrpsweep.errors import InputError
-from lrpsweep.results import Recommendation, StudyResults, TrialRecord, TrialResult
+from lrpsweep.results import StudyResults, TrialRecord, TrialResult
 from lrpsweep.study import Choice, Fixed, Int, Space, load_study, parse_study
 from lrpsweep.sweep.execution import Job, Outcome
 from lrpsweep.sweep.samplers import SAMPLERS
@@ -380,24 +380,6 @@ def test_a_baseline_that_failed_is_tried_again_by_the_next_run(runs_dir: Path) -
     assert [c.baseline for c in first.comparisons] == ["one"]
     assert [c.baseline for c in second.comparisons] == ["one", "two"]
     assert second.look == 1
-
-
-def test_a_look_with_another_nominee_or_more_images_is_counted_and_paid_for(
-    runs_dir: Path,
-) -> None:
-    """Trial 0 is at x = 0, y = 0; a grid's later points come nearer to the best one."""
-
-    def judged(points: int, images: int = 4) -> Recommendation:
-        parts = {"search": ("a 0",) * 4, "validation": ("b 0",) * images}
-        study = plan(trials=points, seed=1, baselines=("one",), version=2, parts=parts)
-        found = run_study(study, runs_dir=runs_dir, executor="local").recommendation
-        assert found is not None
-        return found
-
-    seen = [judged(2), judged(2), judged(12), judged(12, images=5)]
-    assert seen[0].number != seen[2].number
-    assert [found.look for found in seen] == [1, 1, 2, 3]
-    assert [found.level for found in seen] == [0.04, 0.04, 0.005, 0.0025]
 
 
 def test_without_validation_images_there_is_no_recommendation(runs_dir: Path) -> None:

@@ -287,6 +287,19 @@ def test_no_look_is_spent_where_nothing_can_be_tested(tmp_path: Path) -> None:
     assert (second.look, second.level) == (1, 0.04)
 
 
+def test_every_change_is_a_look_that_is_paid_for_and_a_repeat_is_none(tmp_path: Path) -> None:
+    some = {"parts": PARTS | {"validation": ("v 0",) * 20}}
+    current = ("two", Candidate("lrp", {"preset": "two"}))
+    seen = [
+        conclude(tmp_path, Fixed(GOOD, validated=20), **some).recommendation,
+        conclude(tmp_path, Fixed(GOOD, validated=20), **some).recommendation,
+        conclude(tmp_path, Fixed(GOOD)).recommendation,
+        conclude(tmp_path, Fixed(GOOD), current=current).recommendation,
+    ]
+    assert [found and found.look for found in seen] == [1, 1, 2, 3]
+    assert [found and found.level for found in seen] == [0.04, 0.04, 0.005, 0.0025]
+
+
 def test_a_finalist_without_a_selection_score_is_barred(tmp_path: Path) -> None:
     searched = GOOD | {0.0: (0.401, 1.7)}
     build = Fixed(searched, on={"selection": {0.0: (0.4, 2.5)}}, broken=(("selection", 0.0),))
