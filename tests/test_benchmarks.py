@@ -46,7 +46,13 @@ def test_every_benchmark_has_a_tiny_form() -> None:
     assert {path.name for path in BENCHMARKS.glob("*.py")} == {words.split()[0] for words in TINY}
 
 
-@pytest.mark.parametrize("words", TINY)
+SLOW = ("explanations.py", "orchestration.py")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [pytest.param(one, marks=pytest.mark.long) if one in SLOW else one for one in TINY],
+)
 def test_a_benchmark_runs(words: str, tmp_path: Path) -> None:
     """`orchestration.py` once ended in KeyError: 'unexplained', unnoticed."""
     study = tmp_path / "small.yaml"

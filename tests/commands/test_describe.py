@@ -40,7 +40,7 @@ def test_the_first_images_are_shown_with_label_and_prediction(small_study: Path)
     [
         (
             64,
-            "64 images find a gain of 4.86 % of the range with 80 %, if scores spread as on other",
+            "64 images find a gain of 4.86 % of the range with 80 %.",
         ),
         (19, "19 validation images decide nothing; expected at least 20."),
     ],

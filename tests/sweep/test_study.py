@@ -172,7 +172,9 @@ def test_a_trial_waits_for_those_that_it_is_proposed_from(runs_dir: Path) -> Non
     store.close()
 
 
-@pytest.mark.parametrize(("workers", "said"), [(4, True), (2, False)])
+@pytest.mark.parametrize(
+    ("workers", "said"), [(4, True), pytest.param(2, False, marks=pytest.mark.long)]
+)
 def test_workers_that_will_stand_still_are_spoken_of_once_before_the_first_trial(
     runs_dir: Path, two_workers: None, workers: int, said: bool
 ) -> None:
@@ -562,8 +564,15 @@ def test_what_exceeds_a_bound_is_marked_and_not_nominated(runs_dir: Path, sample
     assert last.best == best.value
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("where", ["local", "ray"])
+@pytest.mark.parametrize(
+    ("number", "where"),
+    [
+        (signal.SIGINT, "ray"),
+        (signal.SIGTERM, "local"),
+        pytest.param(signal.SIGINT, "local", marks=pytest.mark.long),
+        pytest.param(signal.SIGTERM, "ray", marks=pytest.mark.long),
+    ],
+)
 def test_a_signal_stops_cleanly_and_the_same_command_goes_on(
     drive: Callable[..., Any], runs_dir: Path, number: int, where: str
 ) -> None:
