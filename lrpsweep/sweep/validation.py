@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -71,7 +72,11 @@ class Proof:
     def alike(self, candidate: Candidate) -> tuple[str, ...]:
         """The baselines that explain this network as the candidate does."""
         meaning = self.meaning(candidate)
-        return tuple(n for n, one in self.baselines.items() if self.meaning(one) == meaning)
+        return tuple(name for name, own in self._meanings.items() if own == meaning)
+
+    @cached_property
+    def _meanings(self) -> dict[str, Hashable]:
+        return {name: self.meaning(one) for name, one in self.baselines.items()}
 
     def images(self, part: str) -> tuple[str, ...]:
         """What each image of the part is."""
@@ -236,9 +241,7 @@ class Conclusion:
                 f"{nominee.label} failed on the validation images: {done.failed[nominee.label]}"
             )
         scored = {n: done.results[n] for n in baselines if n in done.results}
-        second = yield from self._under_second_perturbation(
-            nominee, candidate, done.results, scored
-        )
+        second = yield from self._under_second_perturbation(nominee, candidate, scored)
         judged = _Conclusions(self._spec, self._rule, nomination, results, done, scored, second)
         looks = self._looks(nominee)
         found = judged.recommend(self._proof, current, len(looks), self._seed)
@@ -261,11 +264,7 @@ class Conclusion:
         return list(dict.fromkeys([*(self._store.get("looks") or ()), this]))
 
     def _under_second_perturbation(
-        self,
-        nominee: Contender,
-        candidate: Candidate,
-        results: Mapping[str, TrialResult],
-        scored: Mapping[str, TrialResult],
+        self, nominee: Contender, candidate: Candidate, scored: Mapping[str, TrialResult]
     ) -> Steps[dict[str, float]]:
         """Mean scores of nominee and strongest baseline by label; none where that means nothing."""
         objective = self._rule.objective
@@ -274,21 +273,11 @@ class Conclusion:
         strongest = _strongest(scored, objective)
         evaluation = self._spec.evaluation
         other = PROTOCOLS[evaluation.protocol].other_perturbation(evaluation.perturbation)
-        jobs = [
-            Scoring(
-                one.label,
-                who,
-                "validation",
-                self._proof.images("validation"),
-                (objective.name,),
-                one.number,
-                other,
-            )
-            for one, who in (
-                (nominee, candidate),
-                (_named(strongest), self._proof.baselines[strongest]),
-            )
-        ]
+        both = (
+            self._scoring(nominee, candidate, "validation"),
+            self._scoring(_named(strongest), self._proof.baselines[strongest], "validation"),
+        )
+        jobs = [replace(one, measures=(objective.name,), perturbation=other) for one in both]
         done = yield from self._scored("validation", jobs)
         return {label: result.value for label, result in done.results.items()}
 

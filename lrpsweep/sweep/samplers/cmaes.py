@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from lrpsweep.results import Direction
 from lrpsweep.study import Space
-from lrpsweep.sweep.samplers.random import RANDOM
-from lrpsweep.sweep.samplers.sampler import Asked, Params, Proposals, Sampler, draw_seed
+from lrpsweep.sweep.samplers.random import then_random
+from lrpsweep.sweep.samplers.sampler import Proposals, Sampler, draw_seed
 
 
 def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
@@ -18,14 +16,7 @@ def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
     def sampler(number: int) -> CmaEsSampler:
         return CmaEsSampler(seed=draw_seed(seed, number, 0), warn_independent_sampling=False)
 
-    proposal = remembering(space, direction, sampler)
-    elsewhere = RANDOM.proposals(space, seed, direction)
-
-    def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
-        yield proposal(trials)
-        yield from elsewhere(trials)
-
-    return proposals
+    return then_random(remembering(space, direction, sampler), space, seed, direction)
 
 
 CMAES = Sampler("cmaes", _proposals, numeric=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from lrpsweep.results import Direction
 from lrpsweep.study import Space
-from lrpsweep.sweep.samplers.random import RANDOM
+from lrpsweep.sweep.samplers.random import then_random
 from lrpsweep.sweep.samplers.sampler import Asked, Params, Proposals, Sampler, draw_seed
 
 
@@ -16,15 +16,13 @@ def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
     from lrpsweep.sweep.samplers.mirror import Mirror
 
     mirror = Mirror(space, direction)
-    elsewhere = RANDOM.proposals(space, seed, direction)
 
-    def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
+    def proposal(trials: Sequence[Asked]) -> Params:
         mirror.follow(trials)
         asked = draw_seed(seed, len(trials), 0)
-        yield mirror.ask(GPSampler(seed=asked, warn_independent_sampling=False))
-        yield from elsewhere(trials)
+        return mirror.ask(GPSampler(seed=asked, warn_independent_sampling=False))
 
-    return proposals
+    return then_random(proposal, space, seed, direction)
 
 
 GP = Sampler("gp", _proposals)

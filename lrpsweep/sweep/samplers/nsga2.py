@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from lrpsweep.results import Direction
 from lrpsweep.study import Space
-from lrpsweep.sweep.samplers.random import RANDOM
-from lrpsweep.sweep.samplers.sampler import Asked, Params, Proposals, Sampler, draw_seed
+from lrpsweep.sweep.samplers.random import then_random
+from lrpsweep.sweep.samplers.sampler import Proposals, Sampler, draw_seed
 
 POPULATION = 8
 
@@ -20,14 +18,7 @@ def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
     def sampler(number: int) -> NSGAIISampler:
         return NSGAIISampler(population_size=POPULATION, seed=draw_seed(seed, number, 0))
 
-    proposal = remembering(space, direction, sampler)
-    elsewhere = RANDOM.proposals(space, seed, direction)
-
-    def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
-        yield proposal(trials)
-        yield from elsewhere(trials)
-
-    return proposals
+    return then_random(remembering(space, direction, sampler), space, seed, direction)
 
 
 NSGA2 = Sampler("nsga2", _proposals)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from lrpsweep.results import Direction
 from lrpsweep.study import Space
@@ -31,3 +31,16 @@ def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
 
 
 RANDOM = Sampler("random", _proposals)
+
+
+def then_random(
+    proposal: Callable[[Sequence[Asked]], Params], space: Space, seed: int, direction: Direction
+) -> Proposals:
+    """What a sampler proposes once for a trial; where that is known already, points anywhere."""
+    elsewhere = RANDOM.proposals(space, seed, direction)
+
+    def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
+        yield proposal(trials)
+        yield from elsewhere(trials)
+
+    return proposals
