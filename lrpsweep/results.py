@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-TrialState = Literal["complete", "failed", "running", "waiting"]
+TrialState = Literal["complete", "pruned", "failed", "running", "waiting"]
 Direction = Literal["minimize", "maximize"]
 Verdict = Literal[
     "better",
@@ -137,6 +137,18 @@ class TrialResult:
 
 
 @dataclass(frozen=True)
+class Pruned:
+    """How a trial ended that was stopped, as it was behind the incumbent, the best one before it.
+
+    images: how many it had been scored on. estimate: the incumbent's mean by the objective plus the
+    mean paired difference on these images: where the trial would probably have ended.
+    """
+
+    images: int
+    estimate: float
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """A trial as the database knows it.
 
@@ -144,7 +156,7 @@ class TrialRecord:
     axis); those that it depends on at this point, and no others. literature: the name of the
     published composite this point stands for, if any. reason: why a failed trial failed. same_as:
     the trial with the same composite, whose result this one was given. exceeded: the constraints
-    whose bounds it does not keep.
+    whose bounds it does not keep. pruned: of a pruned trial, which has no result.
     """
 
     number: int
@@ -156,6 +168,7 @@ class TrialRecord:
     seconds: float | None = None
     same_as: int | None = None
     exceeded: tuple[str, ...] = ()
+    pruned: Pruned | None = None
 
 
 @dataclass(frozen=True)
