@@ -59,7 +59,10 @@ class TrialResult:
     became so, 'features.12: …'; empty for others. curves: (S + 1,), mean curves by order, of the
     further orders that were looked at. counts: of perturbed states ('states'), of those whose score
     was known from before ('known'), and of images that passed through the network to score the
-    others ('forwards'); empty in what earlier versions stored.
+    others ('forwards'); empty in what earlier versions stored. states: the steps of the schedule
+    that were looked at, none where all were: between them curves are straight, so that such scores
+    are compared with each other alone. coarse: by name of a subset of the states, the scores that
+    it gives, as measures.
     """
 
     objectives: tuple[str, ...]
@@ -76,6 +79,8 @@ class TrialResult:
     unstable: str = ""
     curves: Mapping[str, np.ndarray] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
+    states: tuple[int, ...] = ()
+    coarse: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
 
     @property
     def scores(self) -> np.ndarray:
@@ -102,15 +107,21 @@ class TrialResult:
         """Lists and floats only, as stored in the database."""
         return {name: getattr(self, name).tolist() for name in ARRAYS} | {
             "objectives": list(self.objectives),
-            "measures": {name: scores.tolist() for name, scores in self.measures.items()},
+            "measures": _lists(self.measures),
             "balance": dict(self.balance),
             "hot_spot": self.hot_spot,
             "seconds": dict(self.seconds),
             "device": self.device,
             "blocks": {block: dict(parts) for block, parts in self.blocks.items()},
             "unstable": self.unstable,
-            "curves": {order: curve.tolist() for order, curve in self.curves.items()},
+            "curves": _lists(self.curves),
             "counts": dict(self.counts),
+            **({"states": list(self.states)} if self.states else {}),
+            **(
+                {"coarse": {name: _lists(by) for name, by in self.coarse.items()}}
+                if self.coarse
+                else {}
+            ),
         }
 
     @classmethod
@@ -123,7 +134,7 @@ class TrialResult:
         measures = stored.get("measures") or {objective: stored["scores"]}
         return cls(
             tuple(stored.get("objectives") or (objective,)),
-            {name: np.asarray(scores, np.float64) for name, scores in measures.items()},
+            _arrays(measures),
             **{name: np.asarray(stored[name], np.float64) for name in ARRAYS},
             balance=stored["balance"],
             hot_spot=stored["hot_spot"],
@@ -131,9 +142,19 @@ class TrialResult:
             device=stored["device"],
             blocks=stored.get("blocks", {}),
             unstable=stored.get("unstable", ""),
-            curves={o: np.asarray(c, np.float64) for o, c in stored.get("curves", {}).items()},
+            curves=_arrays(stored.get("curves", {})),
             counts=stored.get("counts", {}),
+            states=tuple(stored.get("states", ())),
+            coarse={name: _arrays(by) for name, by in stored.get("coarse", {}).items()},
         )
+
+
+def _lists(arrays: Mapping[str, np.ndarray]) -> dict[str, list[float]]:
+    return {name: array.tolist() for name, array in arrays.items()}
+
+
+def _arrays(lists: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(numbers, np.float64) for name, numbers in lists.items()}
 
 
 @dataclass(frozen=True)
@@ -355,6 +376,7 @@ class StudyResults:
     images: what each search image is (a hash of its content, and the class that is explained), in
     the order of the trials' scores. measured: of what and how, as text: network and evaluation.
     literature: published composites on the search images, by name; random: a random order there.
+    full: by label, the candidates that were scored on all states, where trials were on some.
     begun_on: by part of the images, the (id, hash) of those that no further image replaces.
     concluding: how far a step after the search is that has begun and not ended; else empty.
     """
@@ -378,6 +400,7 @@ class StudyResults:
     random: TrialResult | None = None
     begun_on: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     concluding: str = ""
+    full: Mapping[str, TrialResult] = field(default_factory=dict)
 
     @property
     def complete(self) -> tuple[TrialRecord, ...]:
@@ -395,7 +418,9 @@ class StudyResults:
         return contender(ranked[0]) if ranked else None
 
     def result_of(self, candidate: Contender) -> TrialResult | None:
-        """What the candidate scored on the search images."""
+        """What the candidate scored on the search images, on all states if it was."""
+        if candidate.label in self.full:
+            return self.full[candidate.label]
         if candidate.number is None:
             return self.literature.get(candidate.published or "")
         return next((t.result for t in self.trials if t.number == candidate.number), None)

@@ -22,7 +22,7 @@ from lrpsweep.evaluation import MEASURES
 from lrpsweep.models import Model, load_model
 from lrpsweep.models.torchvision import IMAGENET
 from lrpsweep.study import ModelSpec, StudySpec, init_text, parse_study
-from lrpsweep.sweep.search import planned_trials
+from lrpsweep.sweep.points import planned_trials
 from lrpsweep.sweep.statement import MARGIN_GUARD
 from lrpsweep.sweep.validation import TYPICAL_DEVIATION, power
 from lrpsweep.trial.candidates import check_layers, title_of, tuned

@@ -11,8 +11,10 @@ from lrpsweep.evaluation.orders import ORDERS, Order
 from lrpsweep.evaluation.patches import patch_grid, rank_patches, schedule
 from lrpsweep.evaluation.perturbations import PERTURBATIONS, Perturbation, independent_series
 from lrpsweep.evaluation.protocols import PROTOCOLS, Protocol
+from lrpsweep.evaluation.racing import Race, looks
 from lrpsweep.evaluation.scores import SCORES, ClassScore
 from lrpsweep.evaluation.series import Series, Setting, joined, perturbed
+from lrpsweep.evaluation.subsets import filled, subsets, thinned, with_ends
 
 __all__ = [
     "MEASURES",
@@ -29,17 +31,23 @@ __all__ = [
     "Order",
     "Perturbation",
     "Protocol",
+    "Race",
     "Score",
     "ScoreCache",
     "Series",
     "Setting",
     "auc",
+    "filled",
     "flip",
     "hot_spot_index",
     "independent_series",
     "joined",
+    "looks",
     "patch_grid",
     "perturbed",
     "rank_patches",
     "schedule",
+    "subsets",
+    "thinned",
+    "with_ends",
 ]

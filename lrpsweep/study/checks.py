@@ -28,6 +28,7 @@ def problems_between(study: StudyFile) -> Iterator[Problem]:
     yield from _rule(study)
     yield from _evaluation(study)
     yield from _sampling(study)
+    yield from _economy(study)
     yield from _passwords(study)
 
 
@@ -167,6 +168,18 @@ def _evaluation(study: StudyFile) -> Iterator[Problem]:
         expected = f"{' or '.join(protocol.perturbations)}, which are all that protocol"
         place = ("evaluation", "perturbation")
         yield found(place, evaluation.perturbation, f"{expected} {protocol.name} has")
+
+
+def _economy(study: StudyFile) -> Iterator[Problem]:
+    economy, protocol = study.economy, find_registry("protocol")[study.evaluation.protocol]
+    for name, value in {"states": economy.thins, "racing": economy.racing}.items():
+        if value and study.version == 1:
+            yield found(("economy", name), getattr(economy, name), "nothing, or `version: 2`")
+    if economy.thins and not protocol.independent:
+        expected = f"all: in protocol {protocol.name} every state is made from the one before"
+        yield found(("economy", "states"), economy.states, expected)
+    if economy.racing and len(study.objectives) > 1:
+        yield found(("economy", "racing"), True, "false: with several objectives nothing is ahead")
 
 
 def _passwords(study: StudyFile) -> Iterator[Problem]:

@@ -215,14 +215,43 @@ class SamplerSpec(Frozen):
     seed: Seed = 0
 
 
+def _states(value: Any) -> Any:
+    if value in (None, "all", "auto"):
+        return value
+    steps = value if isinstance(value, tuple) else ()
+    if not steps or any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in steps):
+        raise expected("'all', 'auto' or a list of steps of the schedule, as [0, 4, 8, 12, 16]")
+    if list(steps) != sorted(set(steps)):
+        raise expected("steps in ascending order, each once")
+    return steps
+
+
 class EconomySpec(Frozen):
     """Where work is saved, and what for; what is not said is not done.
 
-    lag: a trial is proposed from the results of all but the so many before it, and waits for those:
-    up to so many workers find the same trials, whichever is faster. None: from what is there.
+    states: the perturbed states that trials are scored on: all, a list of steps, or as few of them
+    as the first trials show to be enough; finalists are scored on all. racing: whether a trial is
+    stopped once it is clearly behind the best before it, and a baseline once the nominee is clearly
+    better. lag: a trial is proposed from the results of all but the so many before it, and waits
+    for those: up to so many workers find the same trials, whichever is faster. None: from what is
+    there.
     """
 
+    states: Annotated[Literal["all", "auto"] | tuple[int, ...] | None, PlainValidator(_states)] = (
+        None
+    )
+    racing: bool | None = None
     lag: NotNegative | None = None
+
+    @property
+    def steps(self) -> tuple[int, ...]:
+        """The steps that are listed, if some are."""
+        return self.states if isinstance(self.states, tuple) else ()
+
+    @property
+    def thins(self) -> bool:
+        """Whether trials may be scored on fewer states than there are."""
+        return self.states not in (None, "all")
 
     @property
     def given(self) -> dict[str, Any]:

@@ -167,13 +167,14 @@ def nominate(
     axes: Sequence[Axis] = (),
     selected: Ballot | None = None,
     seed: int = 0,
+    looked_at: int | None = None,
 ) -> Nomination:
     """The nominee among the candidates on the search images, and how it came about.
 
     selected: the finalists, in their order, on the selection images, if there are any; the best
     there that keeps guards and floor is the nominee. Where none does, or no candidate keeps all
     guards at once, the best published composite that keeps the floor on the search images; else
-    nothing.
+    nothing. looked_at: how many candidates there were, if only the best of them are in the ballot.
     """
     tally, why = ballot.count(), ballot.broken(criteria)
     ranges = tally.ranges(criteria)
@@ -190,11 +191,11 @@ def nominate(
         ]
     return Nomination(
         nominee=None if chosen is None else ballot.contenders[chosen],
-        sentence=_sentence(how, chosen, ballot, criteria, why, len(places), selected),
+        sentence=_sentence(how, chosen, ballot, criteria, why, len(places), selected, looked_at),
         ranges=ranges,
         random={name: float(scores.mean()) for name, scores in ballot.random.items()},
         finalists=tuple(finalists),
-        candidates=len(ballot.contenders),
+        candidates=looked_at or len(ballot.contenders),
         broken={
             contender.label: found
             for contender, found in zip(ballot.contenders, why, strict=True)
@@ -248,12 +249,16 @@ def _sentence(
     why: Sequence[tuple[str, ...]],
     finalists: int,
     selected: Ballot | None,
+    looked_at: int | None,
 ) -> str:
     """How the nominee came about, or why there is none."""
     title, images = criteria.objective.title, f"on {ballot.images} search images"
     names = [MEASURES[name].title for name in criteria.guards]
     guarded = f" among those within the guard of {' and '.join(names)}" if names else ""
-    best = f"best of {len(ballot.contenders)} candidates by {title}{guarded}"
+    count = len(ballot.contenders)
+    if looked_at is not None and looked_at > count:
+        guarded += f", {count} of them on all states,"
+    best = f"best of {looked_at or count} candidates by {title}{guarded}"
     if how == "searched":
         return f"The {best} {images}."
     if how == "selected":

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
 
 import numpy as np
 
+from lrpsweep.evaluation import MEASURES
 from lrpsweep.results import RANDOM_ORDER, Candidate, TrialResult
-from lrpsweep.sweep.execution import Job, Outcome
+from lrpsweep.sweep.execution import Job, JobSource, Outcome
 from lrpsweep.sweep.storage import Store
+
+T = TypeVar("T")
+Steps = Generator[JobSource, None, T]
+"""Sources of jobs, one after the other, and what comes of them."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,9 @@ class Scoring:
     """What one candidate is scored by, on one part of the images.
 
     label: of the candidate. number: of its trial, if it is one: trials are known by that, others by
-    their settings. images: what every image of the part is, with its target. perturbation: another
-    one than the study's.
+    their settings. images: what every image is that it is scored on, with its target. perturbation:
+    another one than the study's. steps, coarse: of `lrpsweep.trial.context.Task`. rows: where the
+    images are in the part, if they are not all of it.
     """
 
     label: str
@@ -34,6 +40,9 @@ class Scoring:
     measures: tuple[str, ...]
     number: int | None = None
     perturbation: str | None = None
+    steps: tuple[int, ...] = ()
+    rows: tuple[int, int] | None = None
+    coarse: bool = False
 
     @property
     def control(self) -> bool:
@@ -49,6 +58,16 @@ class Scoring:
             "objectives": list(self.measures),
             "perturbation": self.perturbation,
             "control": self.control,
+            **self._narrowed,
+        }
+
+    @property
+    def _narrowed(self) -> dict[str, Any]:
+        """What is not looked at in full, as a worker is told."""
+        return {
+            **({"steps": list(self.steps)} if self.steps else {}),
+            **({"rows": list(self.rows)} if self.rows else {}),
+            **({"coarse": True} if self.coarse else {}),
         }
 
     @property
@@ -56,8 +75,16 @@ class Scoring:
         """Under which the database keeps the scores."""
         who: Any = asdict(self.candidate) if self.number is None else self.number
         what = [None if self.control else who, self.images, self.measures, self.perturbation]
+        what += [self._narrowed] if self._narrowed else []
         digest = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
         return f"scores {self.split} {self.label[:60]} {digest[:16]}"
+
+
+def control_of(job: Scoring) -> list[Scoring]:
+    """A random order in the place of the job's candidate; none where no measure knows orders."""
+    ordered = tuple(name for name in job.measures if MEASURES[name].needs.orders)
+    control = replace(job, label=RANDOM_ORDER, measures=ordered, number=None)
+    return [control] if ordered else []
 
 
 class ScoringList:

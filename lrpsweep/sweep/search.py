@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import chain, islice
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
-from lrpsweep.errors import InputError
-from lrpsweep.results import Candidate, TrialRecord, TrialResult
-from lrpsweep.study import Space, StudySpec, encode
+from lrpsweep.evaluation.racing import read_race
+from lrpsweep.results import Candidate, Pruned, TrialRecord, TrialResult
+from lrpsweep.study import Space, StudySpec
 from lrpsweep.sweep.execution import Job, Outcome
-from lrpsweep.sweep.samplers import SAMPLERS
+from lrpsweep.sweep.points import Meaning, Point, Points, first_params, planned_trials
+from lrpsweep.sweep.races import Races
 from lrpsweep.sweep.samplers.mirror import distributions
-from lrpsweep.sweep.samplers.sampler import Asked, count_points, first_new, known_of
+from lrpsweep.sweep.samplers.sampler import Asked, known_of
 from lrpsweep.sweep.storage import Store, exceeded
 
-MOST_POINTS_LOOKED_AT = 20_000
-Meaning = Callable[[Mapping[str, Any]], Hashable]
-"""What two trials have in common that have the same composite, from one's values."""
+Stage = Literal["pilot", "search", "literature", "finalists", "selection", "validation"]
 
 
-Stage = Literal["search", "literature", "selection", "validation"]
+StageWatch = Callable[[Stage, int], Callable[[Outcome], None]]
+"""From a stage and how many jobs it has to what is called after each."""
 
 
 @dataclass(frozen=True)
@@ -85,39 +84,12 @@ class Silent:
         """Nothing."""
 
 
-Point = Mapping[str, Any]
+@dataclass(frozen=True)
+class Terms:
+    """How trials are scored: on which states, all when there are none, and in which races."""
 
-
-def first_params(
-    spec: StudySpec, literature: Mapping[str, Point], starts: Sequence[Point] = ()
-) -> list[tuple[str | None, dict[str, Any]]]:
-    """The points to start from, then the published ones, as parameters, each once.
-
-    With the name that a point was published by; of two names the first is kept.
-    """
-    space = Space(spec.search, spec.composite)
-    points: dict[tuple[Any, ...], tuple[str | None, dict[str, Any]]] = {}
-    for name, values in (*((None, start) for start in starts), *literature.items()):
-        params = space.needed(encode(spec.search, values))
-        known, _ = points.get(space.key(params), (None, params))
-        points[space.key(params)] = (known or name, params)
-    return list(points.values())
-
-
-def planned_trials(
-    spec: StudySpec, literature: Mapping[str, Point], starts: Sequence[Point] = ()
-) -> int:
-    """How many trials the study has in all: `trials`, or the grid and what comes before it.
-
-    Never more than there are points: a trial gives the same result the second time.
-    """
-    space, sampler = Space(spec.search, spec.composite), SAMPLERS[spec.sampler.name]
-    if not sampler.exhaustive:
-        assert spec.trials is not None
-        return count_points(space, spec.trials)
-    first = [params for _, params in first_params(spec, literature, starts)]
-    points = sampler.proposals(space, spec.sampler.seed, "minimize")(())
-    return len({space.key(params) for params in (*first, *points)})
+    steps: tuple[int, ...] = ()
+    races: Races | None = None
 
 
 class TrialSource:
@@ -142,17 +114,18 @@ class TrialSource:
         """Begins with what is in the database.
 
         method: that which is tuned. on_outcome: called after every trial; with None for one that
-        was given its result. starts: the points that come before all others.
+        was given its result. starts: the points that come before all others. Its `terms` may be set
+        until the first trial is handed out.
         """
         self._store = store
         self._spec = spec
         self._space = Space(spec.search, spec.composite)
         self._distributions = distributions(spec.search)
-        self._first = first_params(spec, literature, starts)
+        first = first_params(spec, literature, starts)
+        self._points = Points(spec, first, meaning, store.direction)
+        self._unraced = len(first)
         self._planned = planned_trials(spec, literature, starts) + store.retries()
         self._method = method
-        self._meaning = meaning
-        self._meanings: dict[tuple[Any, ...], Hashable] = {}
         self._on_outcome = on_outcome
         self._waiting = sorted(store.waiting())
         self._held: int | None = None
@@ -162,15 +135,14 @@ class TrialSource:
             replace(trial, params=self._space.needed(trial.params), known=self._known(number))
             for number, trial in enumerate(store.history())
         ]
-        self._seen = {self._space.key(trial.params) for trial in self.history}
-        self._composites = {self._composite(trial.params) for trial in self.history}
+        for trial in self.history:
+            self._points.add(trial.params)
         self._owners = {
-            self._composite(trial.params): number
+            self._points.composite(trial.params): number
             for number, trial in reversed(list(enumerate(self.history)))
-            if trial.state == "complete"
+            if trial.state in ("complete", "pruned")
         }
-        self._sampler = SAMPLERS[spec.sampler.name]
-        self._proposals = self._sampler.proposals(self._space, spec.sampler.seed, store.direction)
+        self.terms = Terms()
 
     @property
     def finished(self) -> bool:
@@ -191,14 +163,14 @@ class TrialSource:
                     return None
                 self._held = self._restarted() if self._waiting else self._asked()
             number, params = self._held, self.history[self._held].params
-            owner = self._owners.get(self._composite(params))
+            owner = self._owners.get(self._points.composite(params))
             if owner is not None and self.history[owner].state == "running":
                 return None
             self._held = None
             if owner is None:
-                self._owners[self._composite(params)] = number
+                self._owners[self._points.composite(params)] = number
                 tuned = Candidate(self._method, {"values": self._space.values(params)})
-                task: Job = {"candidate": asdict(tuned)}
+                task: Job = {"candidate": asdict(tuned), **self._terms_of(number)}
                 self._running[id(task)] = (task, number)
                 return task
             self._repeat(number, owner)
@@ -206,8 +178,24 @@ class TrialSource:
 
     def _known(self, number: int) -> int | None:
         """How many trials the one of that number is proposed from; None: as many as have ended."""
+        if number < self._points.blind:
+            return 0
         lag = self._spec.economy.lag
         return None if lag is None else max(0, number - lag)
+
+    def _terms_of(self, number: int) -> Job:
+        """On which states a trial is scored, and what it races, as a worker is told."""
+        terms = self.terms
+        steps: Job = {"steps": list(terms.steps)} if terms.steps else {}
+        if terms.races is None or number < self._unraced:
+            return steps
+        race = terms.races.race(self._ended(self._known(number)))
+        return steps if race is None else {**steps, "race": race.to_json()}
+
+    def _ended(self, known: int | None) -> list[int]:
+        """The numbers of the trials that are complete, as far as they may be known."""
+        trials = enumerate(self.history[:known])
+        return [number for number, trial in trials if trial.state == "complete"]
 
     @property
     def _lags(self) -> bool:
@@ -221,23 +209,49 @@ class TrialSource:
         self._timed = True
         params = self.history[number].params
         result = outcome.result and TrialResult.from_json(outcome.result)
+        race = task.get("race") and read_race(task["race"])
         if result and math.isfinite(result.value):
-            record = self._completed(number, result, outcome.seconds)
+            if race and len(result.scores) < race.images:
+                estimate = race.estimate(result.objectives[0], result.scores)
+                pruned = Pruned(len(result.scores), estimate)
+                record = self._pruned(number, pruned, outcome.seconds, result)
+            else:
+                record = self._completed(number, result, outcome.seconds)
         else:
             reason = f"the objective is {result.value}" if result else outcome.reason
             reason = reason or "no reason was given"
             self._store.fail(number, reason)
             self.history[number] = replace(self.history[number], state="failed")
-            del self._owners[self._composite(params)]
+            del self._owners[self._points.composite(params)]
             record = TrialRecord(number, "failed", self._space.values(params), reason=reason)
-        self._on_outcome(replace(record, literature=self._published(params)), outcome)
+        self._on_outcome(replace(record, literature=self._points.published(params)), outcome)
 
     def _repeat(self, number: int, owner: int) -> None:
         """Gives a trial the result of the one with the same composite, whose blocks may differ."""
-        result = replace(self._store.result(owner), blocks={})
-        record = self._completed(number, result, 0.0, same_as=owner)
-        published = self._published(self.history[number].params)
+        if self.history[owner].state == "pruned":
+            record = self._pruned(number, self._store.pruned(owner), 0.0, same_as=owner)
+        else:
+            result = replace(self._store.result(owner), blocks={})
+            record = self._completed(number, result, 0.0, same_as=owner)
+        published = self._points.published(self.history[number].params)
         self._on_outcome(replace(record, literature=published), None)
+
+    def _pruned(
+        self,
+        number: int,
+        pruned: Pruned,
+        seconds: float,
+        result: TrialResult | None = None,
+        same_as: int | None = None,
+    ) -> TrialRecord:
+        """Samplers see the estimate: the mean of the images so far is that of other images."""
+        self._store.prune(number, pruned, seconds, result, same_as=same_as)
+        trial = replace(self.history[number], state="pruned", value=pruned.estimate)
+        self.history[number] = trial
+        values = self._space.values(trial.params)
+        return TrialRecord(
+            number, "pruned", values, seconds=seconds, same_as=same_as, pruned=pruned
+        )
 
     def _completed(
         self, number: int, result: TrialResult, seconds: float, same_as: int | None = None
@@ -245,6 +259,8 @@ class TrialSource:
         params = self.history[number].params
         excess = result.excess(self._spec.constraints.bounds)
         self._store.complete(number, result, seconds, excess=excess, same_as=same_as)
+        if self.terms.races is not None:
+            self.terms.races.add(number, result)
         self.history[number] = replace(
             self.history[number], state="complete", value=result.value, excess=excess
         )
@@ -258,53 +274,16 @@ class TrialSource:
             exceeded=exceeded(excess),
         )
 
-    def _composite(self, params: Mapping[str, Any]) -> Hashable:
-        """What the point shares with those that have its composite."""
-        place = self._space.key(params)
-        if place not in self._meanings:
-            self._meanings[place] = self._meaning(self._space.values(params))
-        return self._meanings[place]
-
-    def _published(self, params: Mapping[str, Any]) -> str | None:
-        """The name of the published composite that this point is, if it is one."""
-        place = self._space.key(params)
-        return next((n for n, p in self._first if self._space.key(p) == place), None)
-
     def _restarted(self) -> int:
         number = self._waiting.pop(0)
         self._store.restart(number)
         return number
 
     def _asked(self) -> int:
-        name, params = self._proposal()
-        if not params:
-            raise InputError(
-                f"sampler.name: '{self._spec.sampler.name}' proposes no point for trial "
-                f"{len(self.history)}; expected at least one"
-            )
+        known = self._known(len(self.history))
+        name, params = self._points.next(known_of(self.history, known))
         space = {name: self._distributions[name] for name in params}
         self._store.start(params, space, self._space.values(params), literature=name)
-        self.history.append(Asked(params, known=self._known(len(self.history))))
-        self._seen.add(self._space.key(params))
-        self._composites.add(self._composite(params))
+        self.history.append(Asked(params, known=known))
+        self._points.add(params)
         return len(self.history) - 1
-
-    def _proposal(self) -> tuple[str | None, dict[str, Any]]:
-        """The next of the first points that no trial has, then the sampler's.
-
-        An exhaustive sampler's points come in their order; others look for a new composite first.
-        """
-        proposals = self._proposals(known_of(self.history, self._known(len(self.history))))
-        for name, params in self._first:
-            if self._space.key(params) not in self._seen:
-                return name, params
-        if self._sampler.exhaustive:
-            return None, first_new(self._space, proposals, self._seen)
-        # Where few points are left, guessing may miss them.
-        some = islice(self._space.every(), MOST_POINTS_LOOKED_AT)
-        return None, first_new(
-            self._space,
-            chain(proposals, some),
-            self._seen,
-            lambda params: self._composite(params) in self._composites,
-        )

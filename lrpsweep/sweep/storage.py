@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -31,6 +32,7 @@ from lrpsweep.results import (
     Finalist,
     MeasureBound,
     Nomination,
+    Pruned,
     Recommendation,
     Stability,
     StudyResults,
@@ -46,6 +48,7 @@ CONNECT_SECONDS = 5
 OPENING_ATTEMPTS = 5
 STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
     TrialState.FAIL: "failed",
     TrialState.RUNNING: "running",
     TrialState.WAITING: "waiting",
@@ -303,6 +306,28 @@ class Store:
                 trial.set_constraint(name, excess[name])
         self._set_state(number, TrialState.COMPLETE, [result.value])
 
+    def pruned(self, number: int) -> Pruned:
+        """How a pruned trial ended."""
+        return Pruned(**self._trials()[number].user_attrs["pruned"])
+
+    def prune(
+        self,
+        number: int,
+        pruned: Pruned,
+        seconds: float,
+        partial: TrialResult | None = None,
+        same_as: int | None = None,
+    ) -> None:
+        """Stores how far a trial came, then its state. partial: the scores that it has."""
+        self.guard()
+        self._set_attr(number, "pruned", asdict(pruned))
+        self._set_attr(number, "wall_seconds", seconds)
+        if partial is not None:
+            self._set_attr(number, "partial", partial.to_json())
+        if same_as is not None:
+            self._set_attr(number, "same_as", same_as)
+        self._set_state(number, TrialState.PRUNED, [pruned.estimate])
+
     def fail(self, number: int, reason: str) -> None:
         """Stores that a trial failed, and why."""
         self.guard()
@@ -390,11 +415,7 @@ def read_results(store: Store) -> StudyResults:
     """All that the database says about a study; nothing else is read."""
     facts = store._study.user_attrs
     nomination, recommendation = facts.get("nomination"), facts.get("recommendation")
-    searched_too = {
-        name: TrialResult.from_json(facts[key])
-        for name, key in (facts.get("literature") or {}).items()
-        if key in facts
-    }
+    searched_too = _scored(facts, "literature")
     trials = tuple(_record(trial, facts["objective"]) for trial in store._trials())
     searched = max((len(t.result.scores) for t in trials if t.result is not None), default=0)
     return StudyResults(
@@ -417,8 +438,15 @@ def read_results(store: Store) -> StudyResults:
         ),
         begun_on=begun_on(facts),
         concluding=_concluding(facts),
+        full=_scored(facts, "full"),
         measured=json.dumps([facts["identity"].get(part) for part in ("model", "evaluation")]),
     )
+
+
+def _scored(facts: Mapping[str, Any], name: str) -> dict[str, TrialResult]:
+    """The results, by label, whose keys stand under that name."""
+    keys = facts.get(name) or {}
+    return {n: TrialResult.from_json(facts[key]) for n, key in keys.items() if key in facts}
 
 
 def _concluding(facts: Mapping[str, Any]) -> str:
@@ -447,6 +475,8 @@ def _asked(trial: FrozenTrial) -> Asked:
     match trial.state:
         case TrialState.COMPLETE:
             return Asked(trial.params, "complete", trial.value, trial.constraints)
+        case TrialState.PRUNED:
+            return Asked(trial.params, "pruned", trial.user_attrs["pruned"]["estimate"])
         case TrialState.FAIL:
             return Asked(trial.params, "failed")
     return Asked(trial.params)
@@ -471,9 +501,10 @@ def _record(trial: FrozenTrial, objective: str) -> TrialRecord:
         result=TrialResult.from_json(attrs["result"], objective) if complete else None,
         literature=attrs.get("literature"),
         reason=attrs.get("reason"),
-        seconds=attrs["result"]["wall_seconds"] if complete else None,
+        seconds=attrs["result"]["wall_seconds"] if complete else attrs.get("wall_seconds"),
         same_as=attrs.get("same_as"),
         exceeded=exceeded(trial.constraints),
+        pruned=Pruned(**attrs["pruned"]) if trial.state is TrialState.PRUNED else None,
     )
 
 

@@ -27,16 +27,15 @@ from lrpsweep.sweep.execution import (
     ray_executor,
 )
 from lrpsweep.sweep.lease import LeaseLostError, hold
+from lrpsweep.sweep.points import Meaning, Point, planned_trials
+from lrpsweep.sweep.preparation import Preparation
 from lrpsweep.sweep.search import (
     Estimate,
-    Meaning,
     Observer,
-    Point,
     Progress,
     Silent,
     Stage,
     TrialSource,
-    planned_trials,
 )
 from lrpsweep.sweep.storage import (
     NoStudyError,
@@ -374,6 +373,9 @@ class _Run:
 
     def stages(self) -> Iterator[JobSource]:
         """The search, then what is concluded from it."""
+        if self.search.remaining:
+            ahead = Preparation(self._store, self._plan, self._watched, self._observer.started)
+            self.search.terms = yield from ahead.terms()
         yield self.search
         self.check_some_succeeded()
         if not self._unconcluded:

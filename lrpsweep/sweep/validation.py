@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -33,23 +33,17 @@ from lrpsweep.results import (
     contender,
 )
 from lrpsweep.study import StudySpec
-from lrpsweep.sweep.execution import JobSource, Outcome
 from lrpsweep.sweep.nomination import ENDS, EXCEEDS, FINALISTS, Ballot, Criteria, nominate
-from lrpsweep.sweep.scoring import Scoring, ScoringList
-from lrpsweep.sweep.search import Stage
+from lrpsweep.sweep.preparation import steps_of
+from lrpsweep.sweep.scoring import Scoring, ScoringList, Steps, control_of
+from lrpsweep.sweep.search import Stage, StageWatch
+from lrpsweep.sweep.shortlist import PODIUM, rounds, settled
 from lrpsweep.sweep.statement import Compared, Statement, power_sentence, state, state_current
 from lrpsweep.sweep.statistics import FEWEST_IMAGES, level_of, mean_interval
 from lrpsweep.sweep.storage import Store, exceeded
 
 CURRENT = "current"
 """The label of what is used today, where it is none of the baselines."""
-
-T = TypeVar("T")
-Steps = Generator[JobSource, None, T]
-"""Sources of jobs, one after the other, and what comes of them."""
-
-StageWatch = Callable[[Stage, int], Callable[[Outcome], None]]
-"""From a stage and how many jobs it has to what is called after each."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +102,7 @@ class Conclusion:
         self._watch = watch
         self._rule = rule_of(spec)
         self._seed = spec.evaluation.seed
+        self._steps = steps_of(store)
         self.failed = False
 
     def stages(self, results: StudyResults, say: Callable[[str], None]) -> Steps[None]:
@@ -119,15 +114,17 @@ class Conclusion:
         self._store.set("concluding", None)
 
     def _concluded(self, results: StudyResults, say: Callable[[str], None]) -> Steps[None]:
-        ballot = yield from self._on_search_images(results)
-        nomination = yield from self._nominated(ballot, results)
+        looked_at = ballot = yield from self._on_search_images(results)
+        if self._steps:
+            ballot = yield from self._in_full(looked_at)
+        nomination = yield from self._nominated(ballot, results, len(looked_at.contenders))
         self._store.set("nomination", asdict(nomination))
         if nomination.nominee is None:
             say(nomination.sentence)
             self._store.set("recommendation", None)
             return
         if self._proof.images("validation"):
-            said = self._power(ballot, nomination)
+            said = self._power(looked_at, nomination)
             if said:
                 say(f"Validation: {said}")
             yield from self._on_validation_images(results, nomination)
@@ -141,14 +138,42 @@ class Conclusion:
         there |= {one.published for one, _ in trials if one.published}
         others = {n: c for n, c in self._literature().items() if n not in there}
         anyone = self._candidate(trials[0][0])
-        jobs = [self._scoring(Contender(n, published=n), c, "search") for n, c in others.items()]
-        jobs += self._control(anyone, "search")
+        steps = self._steps
+        jobs = [self._scoring(_named(n), c, "search", steps) for n, c in others.items()]
+        jobs += self._control(anyone, "search", steps)
         done = yield from self._scored("literature", jobs)
         _check_control(done, "search")
         self._store.set("literature", {name: _key(jobs, name) for name in (*others, RANDOM_ORDER)})
         found = [(one, trial.result) for one, trial in trials if trial.result is not None]
-        found += [(Contender(n, published=n), done.results[n]) for n in others if n in done.results]
+        found += [(_named(n), done.results[n]) for n in others if n in done.results]
         barred = [self._barred(result, trials) for _, result in found]
+        return _ballot(self._rule, found, barred, done.results.get(RANDOM_ORDER))
+
+    def _in_full(self, ballot: Ballot) -> Steps[Ballot]:
+        """The candidates that are worth it, on all states: five, and five more while one of the
+        newest comes in among the best three; of the first five, the last two are the newest."""
+        chosen: list[int] = []
+        for rows in rounds(ballot, self._rule):
+            chosen += rows
+            newest = len(rows) if len(chosen) > len(rows) else max(0, len(rows) - PODIUM)
+            full = yield from self._scored_in_full(ballot, chosen)
+            if settled(full, self._rule, newest):
+                break
+        return full
+
+    def _scored_in_full(self, ballot: Ballot, chosen: Sequence[int]) -> Steps[Ballot]:
+        """These candidates, in this order, without those that cannot be scored."""
+        ones = [ballot.contenders[row] for row in chosen]
+        jobs = [self._scoring(one, self._candidate(one), "search") for one in ones]
+        jobs += self._control(self._candidate(ones[0]), "search")
+        done = yield from self._scored("finalists", jobs)
+        _check_control(done, "search")
+        self._store.set("full", {one.label: _key(jobs, one.label) for one in ones})
+        there = [row for row, one in zip(chosen, ones, strict=True) if one.label in done.results]
+        found = [
+            (ballot.contenders[row], done.results[ballot.contenders[row].label]) for row in there
+        ]
+        barred = [ballot.barred[row] for row in there]
         return _ballot(self._rule, found, barred, done.results.get(RANDOM_ORDER))
 
     def _known_as(self, one: Contender) -> Contender:
@@ -181,17 +206,24 @@ class Conclusion:
 
     # On the selection images.
 
-    def _nominated(self, ballot: Ballot, results: StudyResults) -> Steps[Nomination]:
-        """The nominee; a finalist that cannot be scored on the selection images is barred."""
+    def _nominated(
+        self, ballot: Ballot, results: StudyResults, looked_at: int
+    ) -> Steps[Nomination]:
+        """The nominee; a finalist that cannot be scored on the selection images is barred.
+
+        looked_at: how many candidates there were, if the ballot has not all of them.
+        """
         while True:
-            nomination = nominate(ballot, self._rule, results.axes, seed=self._seed)
+            nomination = nominate(
+                ballot, self._rule, results.axes, seed=self._seed, looked_at=looked_at
+            )
             if not self._proof.images("selection") or len(nomination.finalists) < 2:
                 return nomination
             finalists = [_contender(one) for one in nomination.finalists]
             done = yield from self._on_selection_images(finalists)
             if not done.failed:
                 selected = self._selected(ballot, finalists, done)
-                return nominate(ballot, self._rule, results.axes, selected, self._seed)
+                return nominate(ballot, self._rule, results.axes, selected, self._seed, looked_at)
             ballot = ballot.without(
                 {
                     label: f"no score on a selection image: {why}"
@@ -297,16 +329,18 @@ class Conclusion:
             return self._proof.baselines[one.published or ""]
         return Candidate(self._proof.method, {"values": dict(one.values)})
 
-    def _scoring(self, one: Contender, candidate: Candidate, split: str) -> Scoring:
+    def _scoring(
+        self, one: Contender, candidate: Candidate, split: str, steps: tuple[int, ...] = ()
+    ) -> Scoring:
         measures = self._spec.recorded if self._spec.version > 1 else _sides(self._rule)
         images = self._proof.images(split)
-        return Scoring(one.label, candidate, split, images, tuple(measures), one.number)
+        return Scoring(
+            one.label, candidate, split, images, tuple(measures), one.number, steps=steps
+        )
 
-    def _control(self, anyone: Candidate, split: str) -> list[Scoring]:
-        """A random order, once for each part of the images; none where no measure knows orders."""
-        job = self._scoring(Contender(RANDOM_ORDER), anyone, split)
-        ordered = tuple(name for name in job.measures if MEASURES[name].needs.orders)
-        return [Scoring(RANDOM_ORDER, anyone, split, job.images, ordered)] if ordered else []
+    def _control(self, anyone: Candidate, split: str, steps: tuple[int, ...] = ()) -> list[Scoring]:
+        """A random order, once for each part of the images."""
+        return control_of(self._scoring(Contender(RANDOM_ORDER), anyone, split, steps))
 
     def _power(self, ballot: Ballot, nomination: Nomination) -> str:
         """What the validation images can show, from what the search images have shown."""

@@ -29,13 +29,15 @@ from lrpsweep.composites.file import composite_of
 from lrpsweep.data import Inputs, Pinned, Split, load_inputs
 from lrpsweep.data.pinned import Marks, PartName
 from lrpsweep.errors import InputError
-from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, ScoreCache, Setting
+from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, Race, ScoreCache, Setting
 from lrpsweep.models import Model, load_model
 from lrpsweep.registry import register_again, registered_by_hand
 from lrpsweep.results import Candidate
 from lrpsweep.study import Space, StudySpec, first_point, free, resolve_path
 from lrpsweep.trial.candidates import tuned
 from lrpsweep.trial.classes import count_classes, explained_classes, predictions
+
+SCORED_AT_ONCE = 16
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,10 @@ class Task:
 
     objectives: names of the measures to take, those that the study records when there are none.
     perturbation: the study's when None. control: whether patches go in a random order, whatever
-    the measures ask for.
+    the measures ask for. steps: of the schedule that are looked at, all when there are none; the
+    first and the last one always are. rows: first and last image (exclusive) of the split, all when
+    None. coarse: whether to find out what each named subset of the states would have given. race:
+    what it has to keep up with, if anything.
     """
 
     candidate: Candidate
@@ -52,6 +57,10 @@ class Task:
     objectives: tuple[str, ...] = ()
     perturbation: str | None = None
     control: bool = False
+    steps: tuple[int, ...] = ()
+    rows: tuple[int, int] | None = None
+    coarse: bool = False
+    race: Race | None = None
 
 
 @dataclass(frozen=True)
@@ -160,6 +169,11 @@ class Context:
         return Packed(spec, _moved(self.model, "cpu"), self.split, self.targets)
 
     @property
+    def scored_at_once(self) -> int:
+        """Images in a scoring batch: where known scores leave gaps, a CPU fares well with few."""
+        return self.batch if self.device == "cuda" else min(self.batch, SCORED_AT_ONCE)
+
+    @property
     def threads(self) -> int:
         """Threads that perturb images while others are scored."""
         return max(1, int(self.spec.run.cpus))
@@ -213,7 +227,7 @@ class Context:
         The size of batches decides the last digits.
         """
         common = (
-            *(self.model.fingerprint, self.device, self.batch),
+            *(self.model.fingerprint, self.device, self.scored_at_once),
             *(setting.evaluation.model_dump(mode="json"), setting.fill.tolist(), chunk.split),
         )
         hashes, targets = self.inputs(chunk.split).hashes, self.targets[chunk.split]
@@ -302,7 +316,8 @@ def _prepared(spec: StudySpec, device: str, given: Given, begun_on: Mapping[str,
     split, looked = _split(spec, model, given.images, count, begun_on)
     evaluation = spec.evaluation
     height, width = split.search.images.shape[1:3]
-    PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
+    counts = PROTOCOLS[evaluation.protocol].counts(evaluation, height, width)
+    _check_steps(spec, len(counts) - 1)
     _check_needs(spec, split)
     targets: dict[PartName, np.ndarray] = {
         name: explained_classes(spec, model, part, count) for name, part in split.parts.items()
@@ -314,6 +329,16 @@ def _prepared(spec: StudySpec, device: str, given: Given, begun_on: Mapping[str,
         composite = context.composite(tuned(values))
         context.engine.check(composite.rules(context.layers))
     return context
+
+
+def _check_steps(spec: StudySpec, last: int) -> None:
+    """Raises InputError when a state is asked for that the schedule does not have."""
+    steps = spec.economy.steps
+    if steps and max(steps) > last:
+        raise InputError(
+            f"economy.states: found {max(steps)}, but the schedule has the states 0 to {last} "
+            "here; expected some of these, 'auto' or 'all'"
+        )
 
 
 def _check_needs(spec: StudySpec, split: Split) -> None:

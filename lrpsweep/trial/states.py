@@ -13,11 +13,19 @@ from lrpsweep.models import Model
 
 
 def perturbation_series(
-    protocol: Protocol, setting: Setting, ranks: np.ndarray, order: str, first: int = 0
+    protocol: Protocol,
+    setting: Setting,
+    ranks: np.ndarray,
+    order: str,
+    first: int = 0,
+    steps: Sequence[int] = (),
 ) -> Series:
-    """The states of the images from `first` on, by the relevance of their patches (n, P)."""
+    """The states of the images from `first` on, by the relevance of their patches (n, P).
+
+    steps: those of the schedule that are looked at, all when there are none.
+    """
     places = _places(protocol, setting, ranks, order, first)
-    return protocol.series(setting, places, state_counts(protocol, setting), first)
+    return protocol.series(setting, places, state_counts(protocol, setting, steps), first)
 
 
 def _places(
@@ -34,6 +42,7 @@ def state_keys(
     order: str,
     first: int,
     made_of: Sequence[str],
+    steps: Sequence[int] = (),
 ) -> list[bytes]:
     """A digest of all that makes each state and its score, image after image (n · (S + 1)).
 
@@ -41,7 +50,7 @@ def state_keys(
     what makes its states and scores beside the patches that are perturbed.
     """
     places = np.argsort(_places(protocol, setting, ranks, order, first), axis=1)
-    counts = state_counts(protocol, setting)
+    counts = state_counts(protocol, setting, steps)
     keys = []
     for image, place in zip(made_of, places, strict=True):
         whole = hashlib.blake2b(image.encode(), digest_size=16)
@@ -52,9 +61,10 @@ def state_keys(
     return keys
 
 
-def state_counts(protocol: Protocol, setting: Setting) -> np.ndarray:
-    """How many patches are perturbed in each state, (S + 1,)."""
-    return protocol.counts(setting.evaluation, *setting.images.shape[1:3])
+def state_counts(protocol: Protocol, setting: Setting, steps: Sequence[int] = ()) -> np.ndarray:
+    """How many patches are perturbed in each state that is looked at, (S + 1,) in all."""
+    counts = protocol.counts(setting.evaluation, *setting.images.shape[1:3])
+    return counts[list(steps)] if steps else counts
 
 
 def score_images(model: Model, followed: ClassScore, targets: np.ndarray) -> Score:

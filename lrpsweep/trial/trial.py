@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 import numpy as np
@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from lrpsweep.attribution import BlockBalance, Explanation, LayerRule, doubtful, mixes_images
-from lrpsweep.data.pinned import PartName
 from lrpsweep.errors import InputError
 from lrpsweep.evaluation import (
     MEASURES,
@@ -29,9 +28,14 @@ from lrpsweep.evaluation import (
     Needs,
     Protocol,
     Setting,
+    filled,
     flip,
     hot_spot_index,
     joined,
+    looks,
+    subsets,
+    thinned,
+    with_ends,
 )
 from lrpsweep.evaluation.orders import RANDOM
 from lrpsweep.results import TrialResult
@@ -51,17 +55,16 @@ COUNTS = ("states", "known", "forwards")
 def run_trial(context: Context, task: Task) -> TrialResult:
     """Explains the images of the task's split and scores the heatmaps.
 
+    A trial that loses its race ends with the images that it was scored on until then.
     Raises FloatingPointError when a heatmap is not finite, with the layer where that begins. When
     memory runs out, the batch is halved, for this trial and the later ones, until one image is too
     many.
     """
     candidate = context.bind(task.candidate)
     objectives = tuple(measure.name for measure in context.objectives(task))
-    images = len(context.inputs(task.split).images)
     while True:
-        chunks = _chunks(images, task.split, min(EXPLAINED_AT_ONCE, context.batch))
         try:
-            results = [_run_chunk(context, task, candidate, chunk) for chunk in chunks]
+            results = _raced(task, context, candidate)
             return _fold(results, objectives, context.device)
         except (MemoryError, RuntimeError) as error:
             if context.batch == 1 or not _out_of_memory(error) or _mixes_images(candidate):
@@ -96,13 +99,44 @@ class _ChunkResult:
     unstable: str
     seconds: Mapping[str, float]
     counts: Mapping[str, int]
+    states: tuple[int, ...]
+    coarse: Mapping[str, Mapping[str, np.ndarray]]
 
 
-def _chunks(images: int, split: PartName, size: int) -> Iterator[Chunk]:
+def _raced(task: Task, context: Context, candidate: BoundCandidate) -> list[_ChunkResult]:
+    """The chunks of a task, up to the look at which its race is lost."""
+    done: list[_ChunkResult] = []
+    for chunk in _chunks(context, task):
+        done.append(_run_chunk(context, task, candidate, chunk))
+        if task.race is None or chunk.last not in looks(task.race.images):
+            continue
+        if task.race.lost(_joined([found.measures for found in done])):
+            break
+    return done
+
+
+def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Scores of some images and of further ones, by measure."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _chunks(context: Context, task: Task) -> Iterator[Chunk]:
+    """The images of the task, in chunks that end where races are looked at.
+
+    Every trial of a study with races has the same, as the size of a batch decides last digits.
+    """
+    images = len(context.inputs(task.split).images)
     if not images:
-        raise InputError(f"data.split.{split}: 0 images; expected at least 1")
-    for first in range(0, images, size):
-        yield Chunk(split, first, min(first + size, images))
+        raise InputError(f"data.split.{task.split}: 0 images; expected at least 1")
+    begin, end = task.rows or (0, images)
+    size = min(EXPLAINED_AT_ONCE, context.batch)
+    stops = {*range(begin + size, end, size), end}
+    if context.spec.economy.racing:
+        stops |= {look for look in looks(images) if begin < look < end}
+    first = begin
+    for last in sorted(stops):
+        yield Chunk(task.split, first, last)
+        first = last
 
 
 def _run_chunk(
@@ -119,7 +153,10 @@ def _run_chunk(
     objectives = context.objectives(task)
     orders = dict.fromkeys(order for m in objectives for order in m.needs.orders)
     taken = {order: RANDOM.name if task.control else order for order in orders}
-    found, flips = _curves(context, setting, ranks, tuple(dict.fromkeys(taken.values())), chunk)
+    shares = _shares_flipped(context.protocol, setting, ranks)
+    steps = with_ends(task.steps, len(shares) - 1) if task.steps else ()
+    wanted = tuple(dict.fromkeys(taken.values()))
+    found, flips = _curves(context, setting, ranks, wanted, chunk, steps)
     curves = {order: found[other] for order, other in taken.items()}
     evidence = _evidence(context, candidate, chunk, heatmaps, curves)
     measures = dict.fromkeys((*objectives, *_free(curves)))
@@ -127,7 +164,7 @@ def _run_chunk(
         measures={measure.name: _score(measure, evidence) for measure in measures},
         curves=curves,
         images=len(heatmaps),
-        flipped=_shares_flipped(context.protocol, setting, ranks) if curves else np.empty(0),
+        flipped=shares if curves else np.empty(0),
         balance=explanation.balance(),
         blocks=_by_block(candidate, explanation),
         hot_spots=hot_spot_index(heatmaps),
@@ -135,7 +172,21 @@ def _run_chunk(
         seconds={"explain": explained}
         | {part: sum(f.seconds[part] for f in flips) for part in ("perturb", "score")},
         counts={what: sum(f.counts[what] for f in flips) for what in COUNTS},
+        states=steps if curves else (),
+        coarse=_coarse(objectives, evidence, len(shares) - 1) if task.coarse else {},
     )
+
+
+def _coarse(
+    objectives: Sequence[Measure], evidence: Evidence, last: int
+) -> dict[str, dict[str, np.ndarray]]:
+    """What the objectives would be of each named subset of the states, 0 to `last`."""
+    found = {}
+    for name, steps in subsets(last).items():
+        curves = {order: thinned(curve, steps) for order, curve in evidence.curves.items()}
+        seen = replace(evidence, curves=curves)
+        found[name] = {measure.name: _score(measure, seen) for measure in objectives}
+    return found
 
 
 def curves_of(
@@ -235,20 +286,28 @@ def _shares(block: BlockBalance, score: Tensor) -> dict[str, float]:
 
 
 def _curves(
-    context: Context, setting: Setting, ranks: np.ndarray, orders: Sequence[str], chunk: Chunk
+    context: Context,
+    setting: Setting,
+    ranks: np.ndarray,
+    orders: Sequence[str],
+    chunk: Chunk,
+    steps: tuple[int, ...] = (),
 ) -> tuple[dict[str, np.ndarray], list[FlipResult]]:
     """Perturbation curves (n, S + 1) of the images by order, and what was flipped for them.
 
     Curves of a blind order are kept, as no heatmap changes them. Where scores are kept, all orders
-    share their batches.
+    share their batches. steps: those that are looked at, all when there are none.
     """
-    blind = {o: (chunk, o, setting.evaluation.perturbation) for o in orders if _blind(context, o)}
+    made_by = (chunk, steps, setting.evaluation.perturbation)
+    blind = {order: (order, *made_by) for order in orders if _blind(context, order)}
     curves = {o: context.kept_curves[k] for o, k in blind.items() if k in context.kept_curves}
     new = tuple(order for order in orders if order not in curves)
     groups = [(order,) for order in new] if context.score_cache is None else [new] if new else []
-    flips = [_flip(context, setting, ranks, group, chunk) for group in groups]
+    flips = [_flip(context, setting, ranks, group, chunk, steps) for group in groups]
+    last = len(state_counts(context.protocol, setting)) - 1
     for group, found in zip(groups, flips, strict=True):
-        curves |= zip(group, np.split(found.curves, len(group)), strict=True)
+        whole = filled(found.curves, steps, last) if steps else found.curves
+        curves |= zip(group, np.split(whole, len(group)), strict=True)
     context.kept_curves |= {key: curves[order] for order, key in blind.items()}
     return curves, flips
 
@@ -258,21 +317,26 @@ def _blind(context: Context, order: str) -> bool:
 
 
 def _flip(
-    context: Context, setting: Setting, ranks: np.ndarray, orders: Sequence[str], chunk: Chunk
+    context: Context,
+    setting: Setting,
+    ranks: np.ndarray,
+    orders: Sequence[str],
+    chunk: Chunk,
+    steps: tuple[int, ...],
 ) -> FlipResult:
     """The images in these orders, one after the other."""
-    protocol = context.protocol
-    series = [perturbation_series(protocol, setting, ranks, o, chunk.first) for o in orders]
+    protocol, first = context.protocol, chunk.first
+    series = [perturbation_series(protocol, setting, ranks, o, first, steps) for o in orders]
     known = None
     if context.score_cache is not None:
         made_of = context.states_made_of(setting, chunk)
-        keys = [state_keys(protocol, setting, ranks, o, chunk.first, made_of) for o in orders]
+        keys = [state_keys(protocol, setting, ranks, o, first, made_of, steps) for o in orders]
         known = Known(context.score_cache, list(chain.from_iterable(keys)))
     score = SCORES[setting.evaluation.score]
     return flip(
         joined(series),
         score_images(context.model, score, context.targets[chunk.split][chunk.rows]),
-        batch=context.batch,
+        batch=context.batch if known is None else context.scored_at_once,
         threads=context.threads,
         known=known,
     )
@@ -281,10 +345,7 @@ def _flip(
 def _fold(chunks: Sequence[_ChunkResult], objectives: tuple[str, ...], device: str) -> TrialResult:
     """The chunks of one trial as one result; of several unstable ones, the first says where."""
     sizes = [chunk.images for chunk in chunks]
-    curves = {
-        order: np.concatenate([chunk.curves[order] for chunk in chunks])
-        for order in chunks[0].curves
-    }
+    curves = _joined([chunk.curves for chunk in chunks])
     first = next(iter(curves.values()), np.empty((sum(sizes), 0)))
     low, high = np.quantile(first, [0.25, 0.75], axis=0)
 
@@ -296,10 +357,7 @@ def _fold(chunks: Sequence[_ChunkResult], objectives: tuple[str, ...], device: s
 
     return TrialResult(
         objectives=objectives,
-        measures={
-            name: np.concatenate([chunk.measures[name] for chunk in chunks])
-            for name in chunks[0].measures
-        },
+        measures=_joined([chunk.measures for chunk in chunks]),
         curve=first.mean(0),
         curve_low=low,
         curve_high=high,
@@ -312,4 +370,6 @@ def _fold(chunks: Sequence[_ChunkResult], objectives: tuple[str, ...], device: s
         blocks={name: mean([chunk.blocks[name] for chunk in chunks]) for name in chunks[0].blocks},
         unstable=next((chunk.unstable for chunk in chunks if chunk.unstable), ""),
         curves={order: found.mean(0) for order, found in list(curves.items())[1:]},
+        states=chunks[0].states,
+        coarse={n: _joined([chunk.coarse[n] for chunk in chunks]) for n in chunks[0].coarse},
     )

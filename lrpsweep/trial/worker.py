@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from lrpsweep.evaluation.racing import read_race
 from lrpsweep.results import Candidate
 from lrpsweep.trial.context import Packed, Task
 from lrpsweep.trial.trial import run_trial
@@ -33,9 +34,13 @@ def build_runner(packed: Packed, device: str) -> Callable[[Mapping[str, Any]], d
 
 def read_task(given: Mapping[str, Any]) -> Task:
     """A task from JSON values: its fields, the candidate by its own."""
+    rows, race = given.get("rows"), given.get("race")
     read = {
         "candidate": Candidate(**given["candidate"]),
         "objectives": tuple(given.get("objectives", ())),
+        "steps": tuple(given.get("steps", ())),
+        "rows": rows and tuple(rows),
+        "race": race and read_race(race),
     }
     return Task(**{**given, **read})
 

@@ -22,6 +22,7 @@ from lrpsweep.sweep.samplers.sampler import Asked, Params, seen_by
 
 OPTUNA_STATES = {
     "complete": TrialState.COMPLETE,
+    "pruned": TrialState.COMPLETE,  # by its estimate: some samplers do not look at pruned trials
     "failed": TrialState.FAIL,
     "running": TrialState.RUNNING,
 }

@@ -21,12 +21,13 @@ ATTEMPTS = 50
 class Asked:
     """A trial, as far as samplers care; one that waits will run, so it counts as running.
 
-    excess: by how much it exceeds each constraint's bound. known: how many trials had to have ended
+    value: of a pruned trial, as `Pruned.estimate`. excess: by how much it exceeds each constraint's
+    bound. known: how many trials had to have ended
     for it to be proposed, the first ones, from whose results alone it was; None: from all that had.
     """
 
     params: Mapping[str, Any]
-    state: Literal["complete", "failed", "running"] = "running"
+    state: Literal["complete", "pruned", "failed", "running"] = "running"
     value: float | None = None
     excess: Mapping[str, float] = field(default_factory=dict)
     known: int | None = None
