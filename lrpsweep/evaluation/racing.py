@@ -32,14 +32,16 @@ def looks(images: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Race:
-    """What a trial races against.
+    """What a trial races against; scores are (N,), of all the images in their order, by measure.
 
-    incumbent: the scores of the best trial, (N,), of all the images in their order, by measure.
-    allowed: by how much a trial may be behind on average, in units of each measure.
+    incumbent: the scores of the best trial. allowed: by how much a trial may be behind it on
+    average, in units of each measure. leaders: the scores of the best trial by each guard, which
+    later trials are measured from: one that may be better than that is never stopped.
     """
 
     incumbent: Mapping[str, np.ndarray]
     allowed: Mapping[str, float]
+    leaders: Mapping[str, np.ndarray]
 
     @property
     def images(self) -> int:
@@ -47,14 +49,17 @@ class Race:
         return len(next(iter(self.incumbent.values())))
 
     def lost(self, scores: Mapping[str, np.ndarray]) -> bool:
-        """Whether a trial with these scores (n,) of the first n images is behind by a measure.
+        """Whether a trial with these scores (n,) of the first n images is behind.
 
-        It is where its mean paired difference exceeds what is allowed by two standard errors.
+        It is where by some measure its mean paired difference exceeds what is allowed by two
+        standard errors, and by every guard it is as clearly behind the leader.
         """
-        return any(
-            _exceeds(MEASURES[name].sign * (scores[name] - self.incumbent[name][: len(ours)]), most)
+        behind = (
+            _exceeds(name, scores[name], self.incumbent[name], most)
             for name, most in self.allowed.items()
-            if len(ours := scores[name]) > 1
+        )
+        return any(behind) and all(
+            _exceeds(name, scores[name], leader, 0.0) for name, leader in self.leaders.items()
         )
 
     def estimate(self, measure: str, scores: np.ndarray) -> float:
@@ -65,15 +70,20 @@ class Race:
     def to_json(self) -> dict[str, Any]:
         """As a job carries it."""
         incumbent = {name: scores.tolist() for name, scores in self.incumbent.items()}
-        return {"incumbent": incumbent, "allowed": dict(self.allowed)}
+        leaders = {name: scores.tolist() for name, scores in self.leaders.items()}
+        return {"incumbent": incumbent, "allowed": dict(self.allowed), "leaders": leaders}
 
 
 def read_race(stored: Mapping[str, Any]) -> Race:
     """The inverse of `to_json`."""
     incumbent = {name: np.array(scores) for name, scores in stored["incumbent"].items()}
-    return Race(incumbent, stored["allowed"])
+    leaders = {name: np.array(scores) for name, scores in stored["leaders"].items()}
+    return Race(incumbent, stored["allowed"], leaders)
 
 
-def _exceeds(differences: np.ndarray, most: float) -> bool:
+def _exceeds(measure: str, scores: np.ndarray, theirs: np.ndarray, most: float) -> bool:
+    differences = MEASURES[measure].sign * (scores - theirs[: len(scores)])
+    if len(differences) < 2:
+        return False
     error = differences.std(ddof=1) / math.sqrt(len(differences))
     return bool(differences.mean() - most > STANDARD_ERRORS * error)

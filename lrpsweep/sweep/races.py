@@ -55,7 +55,13 @@ class Races:
             name: percent / 100 * max(ranges[name], 0.0)
             for name, percent in self._criteria.guards.items()
         }
-        return Race({name: ballot.scores[name][order[0]] for name in allowed}, allowed)
+        incumbent = {name: ballot.scores[name][order[0]] for name in allowed}
+        kept = np.flatnonzero(tally.kept(self._criteria))
+        leaders = {
+            name: ballot.scores[name][kept[tally.behind(MEASURES[name])[kept].argmin()]]
+            for name in self._criteria.guards
+        }
+        return Race(incumbent, allowed, leaders)
 
     def _barred(self, result: TrialResult) -> tuple[str, ...]:
         excess = result.excess(self._bounds)
