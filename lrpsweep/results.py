@@ -408,6 +408,11 @@ class StudyResults:
         return tuple(t for t in self.trials if t.result is not None)
 
     @property
+    def pruned(self) -> tuple[TrialRecord, ...]:
+        """The trials that were stopped early, in the order of their numbers."""
+        return tuple(t for t in self.trials if t.pruned is not None)
+
+    @property
     def nominee(self) -> Contender | None:
         """What is recommended, or would be; None: nothing may be, or nothing is complete."""
         if self.recommendation is not None:

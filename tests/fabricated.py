@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from lrpsweep.results import (
     Finalist,
     Illustrations,
     Nomination,
+    Pruned,
     Recommendation,
     StudyResults,
     TrialRecord,
@@ -186,6 +187,61 @@ def conditional_study() -> StudyResults:
         Axis("late.epsilon"),
     )
     return fabricate_study(trials=tuple(records), axes=axes, planned=40, recommendation=None)
+
+
+MANY_AXES = (
+    Axis("early.epsilon"),
+    AXES[0],
+    AXES[1],
+    Axis("rule", categories=("gamma", "epsilon", "z_plus")),
+    Axis("late.epsilon"),
+)
+WEIGHTS = (0.02, 0.2, 0.45, 0.3, 0.0)
+
+
+def raced_study(names: Sequence[str], number: int = 60, **changes: Any) -> StudyResults:
+    """A study without nomination over some of MANY_AXES, which matter as `WEIGHTS` say.
+
+    Two trials failed; from the tenth on, those far behind the best one before them were stopped.
+    """
+    axes = [axis for axis in MANY_AXES if axis.name in names]
+    weights = [w for axis, w in zip(MANY_AXES, WEIGHTS, strict=True) if axis.name in names]
+    random = np.random.default_rng(7)
+    hard = random.normal(0, 0.6, 32)
+    records: list[TrialRecord] = []
+    best = np.inf
+    for n in range(number):
+        drawn = [random.uniform(0, 1) for _ in axes]
+        values = dict(zip(names, map(_value_at, axes, drawn), strict=True))
+        far = sum(w * abs(d - 0.4) for w, d in zip(weights, drawn, strict=True))
+        scores = 2 + 4 * far + hard + random.normal(0, 0.4, 32)
+        if n in (5, 17):
+            records.append(TrialRecord(n, "failed", values, reason="NaN", seconds=0.2))
+        elif n > 8 and scores.mean() > best + 0.3:
+            pruned = Pruned(8 + n % 3 * 4, float(scores.mean() + random.normal(0, 0.05)))
+            records.append(TrialRecord(n, "pruned", values, seconds=0.2, pruned=pruned))
+        else:
+            best = min(best, float(scores.mean()))
+            result = dataclasses.replace(trial_result(3, n), measures={"auc_morf": scores})
+            records.append(TrialRecord(n, "complete", values, result, seconds=0.7))
+    study = fabricate_study(
+        trials=tuple(records),
+        planned=number,
+        axes=tuple(axes),
+        recommendation=None,
+        illustrations=None,
+    )
+    return dataclasses.replace(study, **changes)
+
+
+def _value_at(axis: Axis, share: float) -> Any:
+    """The value at a share of an axis, from 0 to 1."""
+    if axis.categories:
+        return axis.categories[min(int(share * len(axis.categories)), len(axis.categories) - 1)]
+    if not axis.log:
+        return share
+    value = 10 ** (-4.4 * (1 - share))
+    return value if value >= LOW else 0.0
 
 
 def recommendation(number: int = 39) -> Recommendation:

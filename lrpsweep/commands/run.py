@@ -18,7 +18,7 @@ from lrpsweep.commands.outcome import image_marks, study_identity, write_outcome
 from lrpsweep.commands.status import remarkable
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.report.mlflow import Publisher
-from lrpsweep.report.words import stability_sentence
+from lrpsweep.report.words import stability_sentence, trial_counts
 from lrpsweep.results import Contender, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, plugins_used
 from lrpsweep.sweep.search import Estimate, Observer, Progress, Silent
@@ -166,7 +166,9 @@ def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
     folder = runs_dir / results.name
     lines = [*_nomination_lines(results), *_statement_lines(results)]
     lines += [f"{count} trials {what}." for what, count in remarkable(results).items()]
-    failed = len(results.trials) - len(results.complete)
+    if results.pruned:
+        lines.append(f"{trial_counts(results)}.")
+    failed = sum(trial.state == "failed" for trial in results.trials)
     if failed:
         lines.append(f"{failed} trials failed; `lrpsweep report` says why.")
     lines += _known_lines(results)

@@ -10,11 +10,13 @@ from lrpsweep.results import StudyResults
 from lrpsweep.study import StudySpec
 from lrpsweep.sweep.study import load_results
 
+SHOWN = {"pruned": "stopped early"}
+
 
 def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
     """How far a study is, from its database alone."""
     results = load_results(spec, runs_dir)
-    states = [trial.state for trial in results.trials]
+    states = [SHOWN.get(trial.state, trial.state) for trial in results.trials]
     status: dict[str, Any] = {
         "study": results.name,
         "planned": results.planned,
@@ -42,7 +44,7 @@ def conclusion(results: StudyResults, *, validates: bool) -> dict[str, str]:
     """
     nomination, found = results.nomination, results.recommendation
     if nomination is None and found is None:
-        over = sum(trial.state in ("complete", "failed") for trial in results.trials)
+        over = sum(trial.state in ("complete", "pruned", "failed") for trial in results.trials)
         return {"nominee": "not yet"} if over >= results.planned and results.complete else {}
     if nomination is not None and nomination.nominee is None:
         return {"nominee": f"none: {nomination.sentence}"}

@@ -31,7 +31,7 @@ from lrpsweep.errors import InputError
 from lrpsweep.report.figures import draw_figures
 from lrpsweep.report.page import render_page
 from lrpsweep.report.scales import format_score, format_value, format_values
-from lrpsweep.report.words import correction_name, interval_name, stability_sentence
+from lrpsweep.report.words import correction_name, interval_name, stability_sentence, stopped_after
 from lrpsweep.results import (
     Contender,
     Nomination,
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 SQLITE = "sqlite:///"
 OUTCOME = ("lrpsweep.verdict", "lrpsweep.recommended", "lrpsweep.nominee", "recommended.")
 """How the tags begin that tell what came of a study: those of an earlier outcome are taken away."""
-PUBLISHED = {"complete": "FINISHED", "failed": "FAILED"}
+PUBLISHED = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -374,6 +374,10 @@ class _StudyRuns:
         if record.result is not None and record.result.unstable:
             tags["lrpsweep.unstable"] = record.result.unstable
             tags["mlflow.note.content"] = f"Unstable: {record.result.unstable}"
+        if record.pruned is not None:
+            tags["lrpsweep.pruned"] = stopped_after(record.pruned)
+            about = f"{self.study.objective} ≈ {format_score(record.pruned.estimate)}"
+            tags["mlflow.note.content"] = f"{tags['lrpsweep.pruned'].capitalize()}: {about}"
         if record.reason is not None:
             tags["lrpsweep.reason"] = record.reason
             tags["mlflow.note.content"] = f"Failed: {record.reason}"
@@ -462,6 +466,9 @@ def _metric_name(name: str) -> str:
 def _trial_metrics(objective: str, record: TrialRecord, timestamp: int) -> Iterator[Metric]:
     if record.seconds is not None:
         yield from _metrics({"seconds": record.seconds}, timestamp)
+    if record.pruned is not None:  # under another name: not ranked with the complete trials
+        estimate = {f"{objective}_estimate": record.pruned.estimate}
+        yield from _metrics(estimate | {"images": record.pruned.images}, timestamp)
     if record.result is None:
         return
     yield from _metrics(_result_metrics(objective, record.result), timestamp)
@@ -501,6 +508,7 @@ def _study_status(results: StudyResults) -> str:
 def _study_metrics(results: StudyResults) -> dict[str, float]:
     values: dict[str, float] = {
         "trials/complete": len(results.complete),
+        "trials/stopped early": len(results.pruned),
         "trials/failed": sum(record.state == "failed" for record in results.trials),
         "trials/planned": results.planned,
     }

@@ -31,6 +31,8 @@ from lrpsweep.report.words import (
     shown,
     shown_as,
     stability_sentence,
+    stopped_after,
+    trial_counts,
 )
 from lrpsweep.results import (
     RANDOM_ORDER,
@@ -67,7 +69,7 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
         better="lower" if results.direction == "minimize" else "higher",
         ranked=ranked,
         failed=failed,
-        others=len(results.trials) - len(ranked) - len(failed),
+        counts=trial_counts(results),
         tone=TONES.get(results.recommendation.verdict, "") if results.recommendation else "",
         random_order=RANDOM_ORDER,
         since=nominated_since(results),
@@ -109,6 +111,7 @@ def _template() -> Template:
     environment.filters["short"] = format_short
     environment.filters["hyperparameters"] = format_values
     environment.filters["measure"] = measure_title
+    environment.filters["stopped"] = stopped_after
     environment.filters["stability"] = stability_sentence
     return environment.get_template("page.html")
 

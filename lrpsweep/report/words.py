@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lrpsweep.evaluation import MEASURES
-from lrpsweep.results import Contender, Recommendation, Stability, StudyResults, contender
+from lrpsweep.results import Contender, Pruned, Recommendation, Stability, StudyResults, contender
 
 
 def shown(results: StudyResults) -> Contender | None:
@@ -25,6 +25,25 @@ def nominated_since(results: StudyResults) -> Contender | None:
     found, nomination = results.recommendation, results.nomination
     nominee = nomination.nominee if nomination else None
     return nominee if found and nominee and nominee.label != found.nominee.label else None
+
+
+def stopped_after(found: Pruned) -> str:
+    """'stopped early after 12 images'."""
+    return f"stopped early after {found.images} image{'' if found.images == 1 else 's'}"
+
+
+def trial_counts(results: StudyResults) -> str:
+    """'68 trials, 40 complete, 25 stopped early, 3 failed'; of what there is none, nothing."""
+    trials, planned = len(results.trials), results.planned
+    ends = {
+        "stopped early": len(results.pruned),
+        "failed": sum(trial.state == "failed" for trial in results.trials),
+    }
+    complete = len(results.complete)
+    ends["unfinished"] = trials - complete - sum(ends.values())
+    counts = [f"{count} {end}" for end, count in ends.items() if count]
+    number = f"{trials}" if trials == planned else f"{trials} of {planned}"
+    return ", ".join([f"{number} trials, {complete} complete", *counts])
 
 
 def measure_title(name: str) -> str:

@@ -1,10 +1,12 @@
 """How far a study is, after its search."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from fabricated import LITERATURE, concluded_study, fabricate_study
+from fabricated import LITERATURE, concluded_study, fabricate_study, raced_study
 
+from lrpsweep.commands.run import outcome_lines
 from lrpsweep.commands.status import conclusion
 from lrpsweep.results import Contender, StudyResults
 
@@ -51,6 +53,19 @@ def test_a_search_that_goes_on_has_no_nominee() -> None:
     over = fabricate_study(recommendation=None)
     assert conclusion(over, validates=True) == {"nominee": "not yet"}
     assert conclusion(replace(over, planned=60), validates=True) == {}
+
+
+def test_stopped_trials_are_over() -> None:
+    raced = raced_study(["early.gamma", "late.gamma"])
+    assert conclusion(raced, validates=True) == {"nominee": "not yet"}
+
+
+def test_the_console_counts_stopped_trials_apart_from_failed_ones(tmp_path: Path) -> None:
+    """They were once counted as failed."""
+    raced = raced_study(["early.gamma", "late.gamma"])
+    lines = outcome_lines(raced, tmp_path)
+    assert "60 trials, 14 complete, 44 stopped early, 2 failed." in lines
+    assert "2 trials failed; `lrpsweep report` says why." in lines
 
 
 def test_results_of_earlier_versions_have_nominee_and_verdict(study: StudyResults) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from fabricated import raced_study
 
 from lrpsweep.report import comparison_lines, figure_distributions, to_png
 from lrpsweep.results import StudyResults
@@ -48,6 +49,17 @@ def test_other_images_or_objectives_are_not_compared(study: StudyResults) -> Non
     for other in (elsewhere, otherwise, study):
         assert "differ in images, classes, network or" in comparison_lines([one, other])[-1]
     assert len(comparison_lines([one, upwards])) == 3
+
+
+def test_stopped_trials_are_counted_and_hollow(study: StudyResults) -> None:
+    raced = raced_study(["early.gamma", "late.gamma"])
+    lines = comparison_lines([raced, study])
+    assert "14 + 44 stopped early  " in lines[1]
+    assert lines[0].index("trials") + 6 == lines[1].index(" stopped early") + 14
+    (panel,) = figure_distributions([raced, study]).axes
+    (hollow,) = [x for x in panel.lines if str(x.get_label()).startswith("stopped early")]
+    assert len(hollow.get_ydata()) == len(raced.pruned) == 44
+    assert hollow.get_markerfacecolor() == "white"
 
 
 def test_a_box_for_every_study(study: StudyResults) -> None:

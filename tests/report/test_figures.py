@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -9,22 +11,27 @@ from fabricated import (
     AXES,
     FAILED,
     LITERATURE,
+    MANY_AXES,
     concluded_study,
     conditional_study,
     fabricate_study,
     illustrations,
     one_validation_image,
+    raced_study,
     scattered_trials,
 )
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
 from lrpsweep.report.figures import FIGURES, draw_figures
 from lrpsweep.report.figures.heatmaps import figure_heatmap_grid, figure_heatmaps
+from lrpsweep.report.figures.importance import importances
+from lrpsweep.report.figures.panels import objective_colours
 from lrpsweep.report.figures.scores import figure_curves, figure_distribution
 from lrpsweep.report.figures.space import figure_contour, figure_slices
 from lrpsweep.report.figures.validation import figure_validation
-from lrpsweep.results import Axis, StudyResults, TrialRecord
+from lrpsweep.results import Axis, Pruned, StudyResults, TrialRecord
 
 
 def drawn(figure: Figure | None) -> Figure:
@@ -119,22 +126,26 @@ def test_one_hyperparameter_has_slices_but_no_contour() -> None:
     assert len(drawn(figure_slices(results)).axes) == 1
 
 
+def plain_labels(panels: Sequence[Axes]) -> list[tuple[str, str]]:
+    """Without shares."""
+    return [(p.get_xlabel().split()[0], p.get_ylabel().split()[0]) for p in panels]
+
+
 def test_three_hyperparameters_have_three_pairs_on_one_scale() -> None:
     points = [(float(i), float(j), float(k)) for i, j, k in np.ndindex(2, 2, 2)]
     figure = drawn(figure_contour(on_axes((*LINEAR, Axis("c")), points)))
-    labels = [(p.get_xlabel(), p.get_ylabel()) for p in figure.axes[:3]]
-    assert labels == [("a", "b"), ("a", "c"), ("b", "c")]
+    assert plain_labels(figure.axes[:3]) == [("a", "b"), ("a", "c"), ("b", "c")]
 
 
 def test_panels_show_the_trials_that_have_their_hyperparameters() -> None:
     study = conditional_study()
     contour = drawn(figure_contour(study))
-    pairs = {(panel.get_xlabel(), panel.get_ylabel()) for panel in contour.axes[:-1]}
+    pairs = set(plain_labels(contour.axes[:-1]))
     assert len(pairs) == 5
     assert ("late.gamma", "late.epsilon") not in pairs
     slices = drawn(figure_slices(study))
     shown = {
-        panel.get_xlabel(): len(one.get_xydata())
+        panel.get_xlabel().split()[0]: len(one.get_xydata())
         for panel in slices.axes
         for one in panel.lines
         if one.get_label() == "trial"
@@ -142,6 +153,163 @@ def test_panels_show_the_trials_that_have_their_hyperparameters() -> None:
     assert shown == {"early.gamma": 40, "rule": 40, "late.gamma": 14, "late.epsilon": 13}
     labels = {text.get_text() for text in slices.legends[0].get_texts()}
     assert "exceeds a constraint" in labels
+
+
+NAMES = [axis.name for axis in MANY_AXES]
+RACED = raced_study(NAMES[1:3])
+
+
+def legend(figure: Figure) -> set[str]:
+    return {text.get_text() for text in figure.legends[0].get_texts()}
+
+
+def test_trials_that_were_stopped_are_hollow_and_on_the_scale_of_all() -> None:
+    study = RACED
+    estimates = [trial.pruned.estimate for trial in study.pruned if trial.pruned]
+    figure = drawn(figure_contour(study))
+    (hollow,) = [x for x in figure.axes[0].lines if str(x.get_label()).startswith("stopped early")]
+    assert hollow.get_markerfacecolor() == "white"
+    assert len(hollow.get_xydata()) == len(estimates) > 20
+    assert len(line(figure, "trial")) == len(study.complete)
+    colours = objective_colours(study).get_clim()
+    complete = [trial.result.value for trial in study.complete if trial.result]
+    assert colours == (min(complete), max(complete + estimates))
+    assert max(estimates) > max(complete)
+    (surface, *_) = figure.axes[0].collections
+    assert surface.get_clim() == pytest.approx(colours)
+
+
+def test_a_stopped_trial_is_part_of_the_surface_by_its_estimate() -> None:
+    corners = [(0.0, 0.0), (2.0, 0.0), (0.0, 2.0), (2.0, 2.0)]
+    results = on_axes(LINEAR, corners)
+    middle = TrialRecord(4, "pruned", {"a": 1.0, "b": 1.0}, pruned=Pruned(8, 40.0))
+    raced = dataclasses.replace(results, trials=(*results.trials, middle))
+    surface, _ = drawn(figure_contour(raced)).axes[0].collections
+    assert surface.get_clim()[1] == 40
+    darkest = surface.get_paths()[-1]
+    assert darkest.get_extents().get_points().mean(0) == pytest.approx([1, 1], abs=0.01)
+
+
+def test_slices_have_estimates_without_error_bars() -> None:
+    panel = drawn(figure_slices(RACED)).axes[0]
+    (bars,) = panel.containers
+    assert len(bars.lines[2][0].get_segments()) == len(RACED.complete)
+    (hollow,) = [x for x in panel.lines if str(x.get_label()).startswith("stopped early")]
+    estimates = [trial.pruned.estimate for trial in RACED.pruned if trial.pruned]
+    assert hollow.get_ydata() == pytest.approx(estimates)
+    assert hollow.get_markerfacecolor() == "white"
+
+
+def test_hollow_marks_on_a_categorical_axis_have_the_colours_of_their_estimates() -> None:
+    study = raced_study(NAMES[2:4])
+    figure = drawn(figure_contour(study))
+    hollow, filled = figure.axes[0].collections
+    values = [trial.pruned.estimate for trial in study.pruned if trial.pruned]
+    assert hollow.get_edgecolors() == pytest.approx(objective_colours(study).to_rgba(values))
+    assert len(filled.get_offsets()) == len(study.complete)
+    assert "stopped early (estimate)" in legend(figure)
+
+
+def test_the_star_is_on_no_stopped_trial() -> None:
+    """Their estimates are extrapolated; one that looks best is not."""
+    best = min(trial.result.value for trial in RACED.complete if trial.result)
+    trials = tuple(
+        dataclasses.replace(trial, pruned=Pruned(8, best - 1)) if trial.pruned else trial
+        for trial in RACED.trials
+    )
+    study = dataclasses.replace(RACED, trials=trials)
+    star = line(drawn(figure_slices(study)), "best (trial")
+    assert star[0][1] == best
+
+
+def test_a_figure_needs_a_complete_trial() -> None:
+    only = dataclasses.replace(RACED, trials=RACED.pruned)
+    assert draw_figures(only) == {}
+
+
+def test_the_distribution_stacks_the_stopped_hollow() -> None:
+    figure = drawn(figure_distribution(RACED))
+    bars = figure.axes[0].patches
+    hollow = [bar for bar in bars if bar.get_facecolor() == (1, 1, 1, 1)]
+    assert sum(bar.get_height() for bar in hollow) == len(RACED.pruned)
+    assert sum(bar.get_height() for bar in bars) == len(RACED.complete) + len(RACED.pruned)
+    assert all(bar.get_height() for bar in hollow)
+    assert "58 trials, 44 of them stopped early" in figure.axes[0].get_title()
+
+
+def rings(figure: Figure) -> list[list[float]]:
+    found = [x for x in figure.axes[0].lines if x.get_markerfacecolor() == "none"]
+    return [point for one in found for point in one.get_xydata().tolist()]
+
+
+def test_trials_that_images_do_not_tell_from_the_best_are_ringed() -> None:
+    results = on_axes(LINEAR, [(0.0, 0.0), (1.0, 0.0), (0.0, 1.0), (1.0, 1.0)])
+    first = results.trials[0].result
+    assert first is not None
+    turned = np.where(np.arange(len(first.scores)) % 2, 0.3, -0.29)
+    alike = dataclasses.replace(first, measures={"auc_morf": first.scores + turned})
+    trials = list(results.trials)
+    trials[3] = dataclasses.replace(trials[3], result=alike)
+    figure = drawn(figure_contour(dataclasses.replace(results, trials=tuple(trials))))
+    assert rings(figure) == [[1.0, 1.0]]
+    assert "≤ 1 standard error from best (trial 0)" in legend(figure)
+    assert rings(drawn(figure_contour(results))) == []
+
+
+def test_pairs_and_slices_are_ordered_by_importance() -> None:
+    study = raced_study(NAMES)
+    axes = study.axes
+    shares = importances(study, axes)
+    assert sum(shares.values()) == pytest.approx(1)
+    ranked = sorted(shares, key=lambda name: -shares[name])
+    assert ranked[0] == "late.gamma"
+    contour, slices = drawn(figure_contour(study)), drawn(figure_slices(study))
+    pairs = plain_labels(contour.axes[:6])
+    sums = [shares[across] + shares[up] for across, up in pairs]
+    assert sums == sorted(sums, reverse=True)
+    assert all(shares[across] >= shares[up] for across, up in pairs)
+    every = [shares[a] + shares[b] for a, b in itertools.combinations(ranked, 2)]
+    assert sums == pytest.approx(sorted(every, reverse=True)[:6])
+    assert "6 of 10 pairs, by importance" in contour.get_suptitle()
+    assert [panel.get_xlabel().split()[0] for panel in slices.axes] == ranked
+    assert slices.axes[0].get_xlabel() == f"late.gamma ({100 * shares['late.gamma']:.0f} %)"
+    assert "by importance" in slices.get_suptitle()
+    assert importances(study, axes) == shares, "nothing of it is drawn by chance"
+
+
+def test_two_hyperparameters_or_few_trials_are_drawn_as_declared() -> None:
+    assert importances(RACED, RACED.axes) == {}
+    study = raced_study(NAMES[:3], number=7)
+    assert importances(study, study.axes) == {}
+    figure = drawn(figure_contour(study))
+    labels = [(panel.get_xlabel(), panel.get_ylabel()) for panel in figure.axes[:3]]
+    assert labels == list(itertools.combinations(NAMES[:3], 2))
+    assert "importance" not in figure.get_suptitle()
+
+
+def test_equal_trials_have_no_importance_and_no_warning() -> None:
+    points = [(float(i), float(j), float(k)) for i, j, k in np.ndindex(2, 2, 3)]
+    results = on_axes((*LINEAR, Axis("c")), points)
+    same = tuple(dataclasses.replace(t, result=results.trials[0].result) for t in results.trials)
+    assert importances(dataclasses.replace(results, trials=same), results.axes) == {}
+
+
+def test_conditional_and_categorical_hyperparameters_have_an_importance() -> None:
+    study = conditional_study()
+    shares = importances(study, study.axes)
+    assert set(shares) == {axis.name for axis in study.axes}
+    assert max(shares, key=shares.__getitem__) == "early.gamma"
+
+
+@pytest.mark.parametrize("names", [NAMES[1:2], NAMES[1:3], NAMES[2:4], NAMES[:3], NAMES])
+def test_legends_are_not_cut_off(names: list[str]) -> None:
+    for draw in (figure_contour, figure_slices):
+        figure = draw(raced_study(names))
+        if figure is None:
+            continue
+        box = drawn(figure).legends[0].get_window_extent()
+        assert box.x0 >= 0
+        assert box.x1 <= figure.bbox.width
 
 
 def test_equal_trials_do_not_break_the_scales() -> None:

@@ -19,7 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fabricated import FAILED, LITERATURE, concluded_study, conditional_study, fabricate_study
+from fabricated import (
+    FAILED,
+    LITERATURE,
+    concluded_study,
+    conditional_study,
+    fabricate_study,
+    raced_study,
+)
 from mlflow import MlflowClient
 
 from lrpsweep.errors import InputError
@@ -107,6 +114,31 @@ def test_a_failed_trial_is_a_failed_run_with_its_reason(store: Store) -> None:
     assert run.data.tags["lrpsweep.reason"] == "the logit of image 4 is NaN"
     assert "auc_morf" not in run.data.metrics
     assert set(run.data.params) == {"early.gamma", "late.gamma"}
+
+
+def test_a_stopped_trial_is_a_killed_run_with_an_estimate(tmp_path: Path) -> None:
+    """Under another name than the objective: MLflow ranks by that."""
+    raced = raced_study(["early.gamma", "late.gamma"], number=12)
+    uri = default_uri(tmp_path)
+    client = MlflowClient(uri)
+    parent = publish(raced, tracking_uri=uri)
+    (stopped, *_) = raced.pruned
+    assert stopped.pruned is not None
+    run = children(client, parent)[stopped.number]
+    assert run.info.status == "KILLED"
+    assert run.data.metrics == {
+        "auc_morf_estimate": stopped.pruned.estimate,
+        "images": stopped.pruned.images,
+        "seconds": 0.2,
+    }
+    words = f"topped early after {stopped.pruned.images} images"
+    assert run.data.tags["lrpsweep.pruned"] == f"s{words}"
+    assert run.data.tags["mlflow.note.content"].startswith(f"S{words}: auc_morf ≈ ")
+    study = client.get_run(parent)
+    assert study.info.status == "FINISHED", "a stopped trial is over"
+    assert study.data.metrics["trials/stopped early"] == len(raced.pruned)
+    publish(raced, tracking_uri=uri)
+    assert len(history(client, run.info.run_id, "auc_morf_estimate")) == 1
 
 
 def test_absent_values_blocks_and_what_is_wrong_with_a_trial_are_published(tmp_path: Path) -> None:

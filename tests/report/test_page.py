@@ -13,9 +13,11 @@ from fabricated import (
     conditional_study,
     fabricate_study,
     one_validation_image,
+    raced_study,
 )
 
 from lrpsweep.report.page import render_page, write_report
+from lrpsweep.report.words import trial_counts
 from lrpsweep.results import Contender, StudyResults, TrialRecord
 
 PIXEL = b"\x89PNG\r\n\x1a\n"
@@ -296,6 +298,33 @@ def test_a_study_without_results_has_a_page(trials: tuple[TrialRecord, ...]) -> 
     page = render_page(study, {})
     assert "No trial is complete." in page
     assert ("boom" in page) == bool(trials)
+
+
+def test_stopped_trials_have_a_table_of_their_own() -> None:
+    study = raced_study(["early.gamma", "late.gamma"])
+    page = render_page(study, {})
+    assert "60 trials, 14 complete, 44 stopped early, 2 failed</p>" in page
+    start = page.index("<h3>Stopped early</h3>")
+    found = rows(page[start : page.index("<h3>Failed</h3>")])
+    first = study.pruned[0]
+    assert first.pruned is not None
+    assert list(found)[1:] == [str(trial.number) for trial in study.pruned]
+    assert found[str(first.number)][3:] == [
+        f"≈ {first.pruned.estimate:#.4g}",
+        f"stopped early after {first.pruned.images} images",
+    ]
+    assert str(first.number) not in rows(page[page.index("Trials</h2>") : start])
+
+
+def test_a_study_that_stopped_no_trial_has_no_table_for_it(page: str) -> None:
+    assert "Stopped early" not in page
+    assert "49 trials, 48 complete, 1 failed</p>" in page
+
+
+def test_trials_that_are_missing_are_counted(study: StudyResults) -> None:
+    waiting = TrialRecord(49, "running", {})
+    half = dataclasses.replace(study, trials=(*study.trials, waiting), planned=60)
+    assert trial_counts(half) == "50 of 60 trials, 48 complete, 1 failed, 1 unfinished"
 
 
 def test_writing_replaces_the_page_in_one_step(tmp_path: Path, study: StudyResults) -> None:

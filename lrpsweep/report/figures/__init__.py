@@ -35,13 +35,19 @@ FIGURES: dict[str, Plate] = {
         "Objective over the hyperparameters",
         "Interpolated between the trials (dots). Logarithmic axes show zero at their end, not to "
         "scale. Where trials differ in a third hyperparameter, the best of them is drawn; those "
-        "that do not depend on both hyperparameters are not.",
+        "that do not depend on both hyperparameters are not. Ringed: trials whose difference from "
+        "the nominee, image by image, is at most one standard error of that difference, so that "
+        "these images do not tell them apart. Hollow: trials that were stopped early; their "
+        "estimates (the incumbent's mean plus the mean difference from it so far) are part of the "
+        "surface. Of more than two hyperparameters, up to six pairs are drawn, those that matter "
+        "most (by PED-ANOVA, for being among the better half of the trials) first.",
     ),
     "slices": Plate(
         figure_slices,
         "Objective against each hyperparameter",
         "All trials see the same images, so differences between two trials are surer than their "
-        "standard errors, which are over images, suggest.",
+        "standard errors, which are over images, suggest. Hollow: trials that were stopped early, "
+        "at their estimates.",
     ),
     "curves": Plate(
         figure_curves,
@@ -65,7 +71,8 @@ FIGURES: dict[str, Plate] = {
     "distribution": Plate(
         figure_distribution,
         "Distribution over the trials",
-        "Each stroke under the histogram is a trial.",
+        "Each stroke under the histogram is a trial. Hollow: trials that were stopped early, at "
+        "their estimates.",
     ),
 }
 

@@ -4,27 +4,44 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from lrpsweep.report.figures.panels import BLUE, ORANGE, measure_of
+from lrpsweep.report.differences import paired_difference
+from lrpsweep.report.figures.panels import (
+    BLUE,
+    ORANGE,
+    is_complete,
+    mark_stopped,
+    measure_of,
+    scored_trials,
+    trial_values,
+)
 from lrpsweep.report.heatmap import new_figure
 from lrpsweep.report.scales import format_score, format_short, format_values, plain
 from lrpsweep.report.words import shown
-from lrpsweep.results import Contender, StudyResults, TrialRecord, TrialResult
+from lrpsweep.results import Contender, StudyResults, TrialResult
 
 
 def figure_distributions(studies: Sequence[StudyResults]) -> Figure:
-    """The objective of every trial of each study, a box and a star for the nominee each."""
+    """The objective of every trial of each study, a box and a star for the nominee each.
+
+    With the estimates of trials that were stopped early: the others alone are the better ones.
+    """
     figure = new_figure(1.5 * len(studies) + 2.0, 4.8)
     panel = figure.subplots()
-    values = [[_result(trial).value for trial in study.complete] for study in studies]
+    trials = [scored_trials(study) for study in studies]
+    values = [trial_values(scored) for scored in trials]
     panel.boxplot(values, widths=0.5, showfliers=False, medianprops={"color": BLUE})
     rng = np.random.default_rng(0)
     for place, (study, scores) in enumerate(zip(studies, values, strict=True), start=1):
         across = place + rng.uniform(-0.15, 0.15, len(scores))
-        panel.plot(across, scores, ".", color="black", markersize=3, alpha=0.5, label="trial")
+        whole = is_complete(trials[place - 1])
+        dots: dict[str, Any] = {"color": "black", "markersize": 3, "alpha": 0.5}
+        mark_stopped(panel, across[~whole], scores[~whole], **dots)
+        panel.plot(across[whole], scores[whole], ".", label="trial", **dots)
         best = _shown(study)[1].value
         panel.plot(
             place, best, "*", color=ORANGE, markeredgecolor="black", markersize=14, label="nominee"
@@ -50,15 +67,22 @@ def comparison_lines(studies: Sequence[StudyResults]) -> list[str]:
     standard error.
     """
     width = max(len(study.name) for study in studies)
-    lines = [f"{'study':{width}}  objective   trials  nominee"]
-    for study in studies:
+    counts = [_count(study) for study in studies]
+    most = max(6, *map(len, counts))
+    lines = [f"{'study':{width}}  objective   {'trials':>{most}}  nominee"]
+    for study, count in zip(studies, counts, strict=True):
         one, found = _shown(study)
         score = f"{format_score(found.value)} ± {format_short(found.stderr)}"
         lines.append(
-            f"{study.name:{width}}  {study.objective:10}  {len(study.complete):6}  "
+            f"{study.name:{width}}  {study.objective:10}  {count:>{most}}  "
             f"{score} ({format_values(one.values) or one.label})"
         )
     return [*lines, *_differences(studies)]
+
+
+def _count(study: StudyResults) -> str:
+    stopped = f" + {len(study.pruned)} stopped early" if study.pruned else ""
+    return f"{len(study.complete)}{stopped}"
 
 
 def _differences(studies: Sequence[StudyResults]) -> Iterator[str]:
@@ -68,10 +92,10 @@ def _differences(studies: Sequence[StudyResults]) -> Iterator[str]:
         if not one.images or (one.images, one.measured) != (other.images, other.measured):
             yield f"{one.name} and {other.name} differ in images, classes, network or evaluation."
             continue
-        gaps = _shown(one)[1].scores - _shown(other)[1].scores
-        error = float(np.std(gaps, ddof=1) / np.sqrt(len(gaps))) if len(gaps) > 1 else np.nan
-        gap = f"{format_score(float(np.mean(gaps)))} ± {format_short(error)}"
-        yield (f"{one.name} − {other.name}: {gap} on {len(gaps)} images ({measure_of(one).aim})")
+        found = _shown(one)[1]
+        mean, error = paired_difference(found, _shown(other)[1])
+        gap = f"{format_score(mean)} ± {format_short(error)} on {len(found.scores)} images"
+        yield f"{one.name} − {other.name}: {gap} ({measure_of(one).aim})"
 
 
 def _shown(study: StudyResults) -> tuple[Contender, TrialResult]:
@@ -81,8 +105,3 @@ def _shown(study: StudyResults) -> tuple[Contender, TrialResult]:
     found = study.result_of(one)
     assert found is not None
     return one, found
-
-
-def _result(trial: TrialRecord) -> TrialResult:
-    assert trial.result is not None
-    return trial.result

@@ -13,9 +13,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from lrpsweep.evaluation import MEASURES, Measure, Needs
+from lrpsweep.report.differences import as_good_as_shown
 from lrpsweep.report.scales import plain, positions
 from lrpsweep.report.words import shown, shown_as
-from lrpsweep.results import Axis, StudyResults, TrialRecord
+from lrpsweep.results import Axis, Pruned, StudyResults, TrialRecord
 
 BLUE, ORANGE, GREEN, RED, PINK, GREY = (
     "#0072b2",
@@ -25,6 +26,7 @@ BLUE, ORANGE, GREEN, RED, PINK, GREY = (
     "#cc79a7",
     "#767676",
 )
+STOPPED = "stopped early (estimate)"
 LINES = tuple(itertools.product(("--", "-.", ":"), (ORANGE, GREEN, RED, PINK, GREY)))
 
 
@@ -49,7 +51,7 @@ def objective_label(results: StudyResults) -> str:
 
 def objective_colours(results: StudyResults) -> ScalarMappable:
     """Bright is good, whichever the direction."""
-    values = trial_values(results.complete)
+    values = trial_values(scored_trials(results))
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-12 * max(abs(low), abs(high), 1e-300):
         low, high = low - 0.5, high + 0.5
@@ -57,9 +59,21 @@ def objective_colours(results: StudyResults) -> ScalarMappable:
     return ScalarMappable(Normalize(low, high), name)
 
 
+def scored_trials(results: StudyResults) -> list[TrialRecord]:
+    """Complete trials and those that were stopped early; none before one is complete."""
+    scored = [t for t in results.trials if t.result is not None or t.pruned is not None]
+    return scored if results.complete else []
+
+
 def trial_values(trials: Sequence[TrialRecord]) -> np.ndarray:
-    """The objective's values of those that have a result."""
-    return np.array([trial.result.value for trial in trials if trial.result is not None])
+    """The objective's values of those that have a result, estimates of those stopped early."""
+    ends = [end for trial in trials if (end := trial.result or trial.pruned) is not None]
+    return np.array([end.estimate if isinstance(end, Pruned) else end.value for end in ends])
+
+
+def is_complete(trials: Sequence[TrialRecord]) -> np.ndarray:
+    """(N,) whether each has a result."""
+    return np.array([trial.result is not None for trial in trials], dtype=bool)
 
 
 def axis_places(axis: Axis, trials: Sequence[TrialRecord]) -> np.ndarray:
@@ -68,11 +82,12 @@ def axis_places(axis: Axis, trials: Sequence[TrialRecord]) -> np.ndarray:
 
 
 def varied_axes(results: StudyResults) -> list[Axis]:
-    """The axes along which the complete trials differ."""
+    """The axes along which the trials with a score differ."""
+    trials = scored_trials(results)
     return [
         axis
         for axis in results.axes
-        if len({trial.values[axis.name] for trial in trials_having(results.complete, axis)}) > 1
+        if len({trial.values[axis.name] for trial in trials_having(trials, axis)}) > 1
     ]
 
 
@@ -114,6 +129,28 @@ def mark_exceeding(
         panel.plot(x[beyond], y[beyond], "o", markerfacecolor="white", label=label, **style)
 
 
+def mark_stopped(panel: Axes, x: np.ndarray, y: np.ndarray, **style: Any) -> None:
+    """Hollow diamonds on trials that were stopped early, whose values are estimates."""
+    if len(x):
+        panel.plot(x, y, "D", markerfacecolor="white", label=STOPPED, **style)
+
+
+def mark_alike(
+    panel: Axes,
+    results: StudyResults,
+    trials: Sequence[TrialRecord],
+    x: np.ndarray,
+    y: np.ndarray,
+    **style: Any,
+) -> None:
+    """Rings around the trials that the images do not tell apart from the nominee or best."""
+    alike = as_good_as_shown(results)
+    ringed = [row for row, trial in enumerate(trials) if trial.number in alike]
+    if ringed:
+        label = plain(f"≤ 1 standard error from {shown_as(results)}")
+        panel.plot(x[ringed], y[ringed], "o", markerfacecolor="none", label=label, **style)
+
+
 def mark_literature(
     panel: Axes, trials: Sequence[TrialRecord], x: np.ndarray, y: np.ndarray
 ) -> None:
@@ -145,13 +182,19 @@ def mark_literature(
 
 
 def draw_legend(figure: Figure, panels: Sequence[Axes]) -> None:
-    """One for all panels, below them."""
+    """One for all panels, below them, in up to four columns: as many as are not cut off."""
     handles = {
         name: handle
         for panel in reversed(panels)
         for handle, name in zip(*panel.get_legend_handles_labels(), strict=True)
     }
-    figure.legend(handles.values(), handles, loc="outside lower center", ncols=4, frameon=False)
+    for columns in (4, 3, 2, 1):
+        legend = figure.legend(
+            handles.values(), handles, loc="outside lower center", ncols=columns, frameon=False
+        )
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 def relevance_label(results: StudyResults) -> str:

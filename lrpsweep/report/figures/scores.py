@@ -16,6 +16,7 @@ from lrpsweep.report.figures.panels import (
     GREY,
     LINES,
     ORANGE,
+    STOPPED,
     measure_of,
     objective_label,
     trial_values,
@@ -119,25 +120,19 @@ def figure_distribution(results: StudyResults) -> Figure | None:
     one = shown(results)
     if one is None:
         return None
-    values = trial_values(results.complete)
+    values, estimates = trial_values(results.complete), trial_values(results.pruned)
+    everything = np.concatenate([values, estimates])
     figure = new_figure(7.2, 4.2)
     panel = figure.subplots()
-    spread = np.ptp(values) > 1e-12 * max(1.0, float(np.abs(values).max()))
-    panel.hist(
-        values,
-        bins=min(20, max(5, len(values) // 3)) if spread else 1,
-        color="#9cc5dd",
-        edgecolor="white",
-    )
-    panel.plot(
-        values,
-        np.zeros(len(values)),
-        "|",
-        color="black",
-        markersize=11,
-        label="trial",
-        clip_on=False,
-    )
+    spread = np.ptp(everything) > 1e-12 * max(1.0, float(np.abs(everything).max()))
+    bins = min(20, max(5, len(everything) // 3)) if spread else 1
+    edges = np.histogram_bin_edges(everything, bins).tolist()
+    counts = np.asarray(panel.hist(values, bins=edges, color="#9cc5dd", edgecolor="white")[0])
+    strokes: dict[str, Any] = {"linestyle": "", "marker": "|", "markersize": 11, "clip_on": False}
+    if len(estimates):
+        _stack_hollow(panel, counts, np.histogram(estimates, edges)[0], np.asarray(edges))
+        panel.plot(estimates, np.zeros(len(estimates)), color=GREY, **strokes)
+    panel.plot(values, np.zeros(len(values)), color="black", label="trial", **strokes)
     best = results.result_of(one)
     if best is not None:
         label = plain(f"{shown_as(results)}: {format_value(best.value)}")
@@ -154,5 +149,24 @@ def figure_distribution(results: StudyResults) -> Figure | None:
     panel.set_ylabel("trials")
     panel.yaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    panel.set_title(plain(f"{results.name}: objective of {len(values)} trials"))
+    stopped = f", {len(estimates)} of them stopped early" if len(estimates) else ""
+    panel.set_title(plain(f"{results.name}: objective of {len(everything)} trials{stopped}"))
     return figure
+
+
+def _stack_hollow(panel: Axes, below: np.ndarray, counts: np.ndarray, edges: np.ndarray) -> None:
+    """Bars of the trials that were stopped early, on those of the complete ones; none of height 0.
+
+    below, counts: (B,), edges: (B + 1,).
+    """
+    filled = counts > 0
+    panel.bar(
+        edges[:-1][filled],
+        counts[filled],
+        np.diff(edges)[filled],
+        below[filled],
+        align="edge",
+        color="white",
+        edgecolor=GREY,
+        label=STOPPED,
+    )
