@@ -424,8 +424,10 @@ class StudyResults:
 
     def result_of(self, candidate: Contender) -> TrialResult | None:
         """What the candidate scored on the search images, on all states if it was."""
-        if candidate.label in self.full:
-            return self.full[candidate.label]
+        return self.full.get(candidate.label) or self.searched_result(candidate)
+
+    def searched_result(self, candidate: Contender) -> TrialResult | None:
+        """What the candidate scored on the search images, on the states of the trials."""
         if candidate.number is None:
             return self.literature.get(candidate.published or "")
         return next((t.result for t in self.trials if t.number == candidate.number), None)

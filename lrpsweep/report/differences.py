@@ -24,7 +24,7 @@ def as_good_as_shown(results: StudyResults) -> frozenset[int]:
     By the difference image by image, so only those with as many scores of as many states.
     """
     one = shown(results)
-    best = results.result_of(one) if one else None
+    best = results.searched_result(one) if one else None
     if one is None or best is None:
         return frozenset()
     return frozenset(
@@ -38,7 +38,11 @@ def as_good_as_shown(results: StudyResults) -> frozenset[int]:
 
 
 def _is_paired(one: TrialResult, other: TrialResult) -> bool:
-    return one.scores.shape == other.scores.shape and np.array_equal(one.flipped, other.flipped)
+    return (
+        one.scores.shape == other.scores.shape
+        and one.states == other.states
+        and np.array_equal(one.flipped, other.flipped)
+    )
 
 
 def _is_alike(one: TrialResult, other: TrialResult) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lrpsweep.evaluation import Race
+from lrpsweep.evaluation import MEASURES, Race
 from lrpsweep.results import Contender, TrialResult
 from lrpsweep.sweep.nomination import Ballot, Criteria
 
