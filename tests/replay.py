@@ -21,6 +21,8 @@ from lrpsweep.sweep.validation import Proof
 
 ORDERS = ("morf", "lerf")
 MEASURED = ("srg", "auc_morf", "auc_lerf")
+CONTROL = np.uint32(1)
+"""What the states of a random order differ by from those of any composite."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,15 @@ class Curves:
     """Perturbation curves of C composites, the points of a grid over two gammas, on N images.
 
     values: of each point. curves: by order, (C, N, S + 1). random: (N, S + 1), of a random order.
-    unstable: (C,), whether relevance grew out of proportion.
+    unstable: (C,), whether relevance grew out of proportion. keys: (C, orders, N, S + 1), equal for
+    states of an image that are the same.
     """
 
     values: tuple[Mapping[str, float], ...]
     curves: Mapping[str, np.ndarray]
     random: np.ndarray
     unstable: np.ndarray
+    keys: np.ndarray
 
     @property
     def images(self) -> int:
@@ -49,7 +53,8 @@ class Curves:
     def of(self, images: np.ndarray) -> Curves:
         """These images alone, some of them repeatedly."""
         curves = {order: found[:, images] for order, found in self.curves.items()}
-        return Curves(self.values, curves, self.random[images], self.unstable)
+        keys = self.keys[:, :, images]
+        return Curves(self.values, curves, self.random[images], self.unstable, keys)
 
     def nearest(self, values: Mapping[str, float]) -> int:
         """The row of the grid point that is nearest on logarithmic axes."""
@@ -90,22 +95,23 @@ def load_curves(path: Path) -> Curves:
         values = tuple(json.loads(text) for text in stored["values"])
         curves = {order: stored[order][: len(values)].astype(float) for order in ORDERS}
         random, unstable = stored["random"].astype(float), stored["unstable"][: len(values)]
-    return Curves(values, curves, random, unstable)
+        keys = stored["keys"][: len(values)]
+    return Curves(values, curves, random, unstable, keys)
 
 
 @dataclass
 class Worker:
     """Scores tasks by a surface, and counts what a network would have had to do.
 
-    passes: through the network, to explain or to score. states: inpainted. It keeps scores as a
-    worker does, of the composite at hand and of the first and the last state of every image.
+    passes: through the network, to explain or to score. states: inpainted. caching: whether it
+    keeps scores, as a worker does, for states that recur.
     """
 
     surface: Curves
     caching: bool = True
     passes: int = 0
     states: int = 0
-    _known: dict[int | str, np.ndarray] = field(default_factory=dict)
+    _known: set[tuple[int, int]] = field(default_factory=set)
 
     def __call__(self) -> Any:
         """Itself, as a `Build`."""
@@ -124,7 +130,7 @@ class Worker:
             scores, curves = self._scored(row, task, slice(first, stop), steps)
             if race and stop < last and race.lost(scores):
                 break
-        self._count("random" if task.get("control") else row, slice(first, stop), steps)
+        self._count(row, slice(first, stop), steps, control=task.get("control", False))
         return self._result(row, scores, curves, steps, coarse=task.get("coarse", False)).to_json()
 
     def _scored(
@@ -138,21 +144,17 @@ class Worker:
             both = {order: thinned(curves, steps) for order, curves in both.items()}
         return _scores(both), both
 
-    def _count(self, who: int | str, rows: slice, steps: tuple[int, ...]) -> None:
-        last = self.surface.last
-        shape = (len(ORDERS), self.surface.images, last + 1)
-        new = np.zeros(shape, bool)
-        new[:, rows, list(steps) or slice(None)] = True
-        if self.caching:
-            ends = self._known.setdefault("ends", np.zeros(shape, bool))
-            known = self._known.setdefault(who, np.zeros(shape, bool))
-            fresh = new & ~known & ~ends
-            fresh[1:, :, [0, last]] = False  # the same for both orders
-            known |= new
-            ends[:, rows, 0] = ends[:, rows, last] = True
-            new = fresh
-        self.states += int(new.sum())
-        self.passes += int(new.sum()) + (rows.stop - rows.start)
+    def _count(self, row: int, rows: slice, steps: tuple[int, ...], *, control: bool) -> None:
+        keys = self.surface.keys[row, : 1 if control else None, rows][
+            ..., list(steps) or slice(None)
+        ]
+        keys = keys ^ CONTROL if control else keys
+        images = np.broadcast_to(np.arange(rows.start, rows.stop)[:, None], keys.shape)
+        states = list(zip(images.ravel().tolist(), keys.ravel().tolist(), strict=True))
+        fresh = set(states) - self._known
+        self._known |= fresh
+        self.states += len(fresh) if self.caching else len(states)
+        self.passes += (len(fresh) if self.caching else len(states)) + rows.stop - rows.start
 
     def _result(
         self,
@@ -249,7 +251,5 @@ def replay(
 ) -> tuple[StudyResults, Worker]:
     """A sweep over the surface, and what it took."""
     worker = Worker(surface, caching)
-    study = plan_of(
-        surface, worker, sampler=sampler, seed=seed, economy=economy, trials=trials
-    )
+    study = plan_of(surface, worker, sampler=sampler, seed=seed, economy=economy, trials=trials)
     return run_study(study, runs_dir=folder, executor="local"), worker

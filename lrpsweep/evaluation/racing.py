@@ -52,7 +52,8 @@ class Race:
         """Whether a trial with these scores (n,) of the first n images is behind.
 
         It is where by some measure its mean paired difference exceeds what is allowed by two
-        standard errors, and by every guard it is as clearly behind the leader.
+        standard errors, and by every guard it is as clearly behind the leader. The error is that of
+        the mean over all N images: the fewer are left, the smaller.
         """
         behind = (
             _exceeds(name, scores[name], self.incumbent[name], most)
@@ -85,5 +86,6 @@ def _exceeds(measure: str, scores: np.ndarray, theirs: np.ndarray, most: float) 
     differences = MEASURES[measure].sign * (scores - theirs[: len(scores)])
     if len(differences) < 2:
         return False
-    error = differences.std(ddof=1) / math.sqrt(len(differences))
+    left = 1 - len(differences) / len(theirs)
+    error = differences.std(ddof=1) * math.sqrt(left / len(differences))
     return bool(differences.mean() - most > STANDARD_ERRORS * error)

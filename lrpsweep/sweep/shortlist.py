@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.sweep.nomination import FINALISTS, Ballot, Criteria
 
-PODIUM = 3
+SEASONED = 3
+"""Of the first round, so many may come out best without a second one."""
 
 
 def rounds(ballot: Ballot, criteria: Criteria) -> Iterator[list[int]]:
@@ -35,7 +36,7 @@ def rounds(ballot: Ballot, criteria: Criteria) -> Iterator[list[int]]:
 
 
 def settled(full: Ballot, criteria: Criteria, newest: int) -> bool:
-    """Whether none of the newest candidates, the last so many, is among the best three."""
+    """Whether the best is none of the newest candidates, the last so many."""
     tally = full.count()
-    podium = tally.order(criteria, tally.ranges(criteria))[:PODIUM]
-    return bool(podium) and max(podium) < len(full.contenders) - newest
+    order = tally.order(criteria, tally.ranges(criteria))
+    return bool(order) and order[0] < len(full.contenders) - newest

@@ -37,7 +37,7 @@ from lrpsweep.sweep.nomination import ENDS, EXCEEDS, FINALISTS, Ballot, Criteria
 from lrpsweep.sweep.preparation import steps_of
 from lrpsweep.sweep.scoring import Scoring, ScoringList, Steps, control_of
 from lrpsweep.sweep.search import Stage, StageWatch
-from lrpsweep.sweep.shortlist import PODIUM, rounds, settled
+from lrpsweep.sweep.shortlist import SEASONED, rounds, settled
 from lrpsweep.sweep.statement import Compared, Statement, power_sentence, state, state_current
 from lrpsweep.sweep.statistics import FEWEST_IMAGES, level_of, mean_interval
 from lrpsweep.sweep.storage import Store, exceeded
@@ -150,12 +150,12 @@ class Conclusion:
         return _ballot(self._rule, found, barred, done.results.get(RANDOM_ORDER))
 
     def _in_full(self, ballot: Ballot) -> Steps[Ballot]:
-        """The candidates that are worth it, on all states: five, and five more while one of the
-        newest comes in among the best three; of the first five, the last two are the newest."""
+        """The candidates that are worth it, on all states: five, and five more while the best is
+        one of the newest: where some states mislead, that is paid for with further candidates."""
         chosen: list[int] = []
         for rows in rounds(ballot, self._rule):
             chosen += rows
-            newest = len(rows) if len(chosen) > len(rows) else max(0, len(rows) - PODIUM)
+            newest = len(rows) if len(chosen) > len(rows) else max(0, len(rows) - SEASONED)
             full = yield from self._scored_in_full(ballot, chosen)
             if settled(full, self._rule, newest):
                 break
