@@ -53,7 +53,7 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
     candidates = spec.version > 1 or len(context.split.validation.ids) > 0
     return Plan(
         spec=spec,
-        direction=MEASURES[spec.objective].direction,
+        directions=tuple(MEASURES[name].direction for name in spec.objectives),
         identity=canonical,
         spec_hash=spec_hash,
         proof=Proof(

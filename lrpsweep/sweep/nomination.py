@@ -34,12 +34,19 @@ class Criteria:
     """How a study nominates.
 
     guards: by measure, by how much of its range, in per cent, the nominee may be behind the best.
-    floor: whether a nominee has to beat a random order from both ends, and be stable.
+    floor: whether a nominee has to beat a random order from both ends, and be stable. further:
+    objectives beside the first; where there are some, nobody is nominated (see `front`).
     """
 
     objective: Measure
     guards: Mapping[str, float]
     floor: bool
+    further: tuple[Measure, ...] = ()
+
+    @property
+    def objectives(self) -> tuple[Measure, ...]:
+        """All of them."""
+        return (self.objective, *self.further)
 
     @property
     def ends(self) -> tuple[Measure, ...]:
@@ -48,8 +55,10 @@ class Criteria:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """All that it looks at, the objective first."""
-        return tuple(dict.fromkeys((self.objective, *map(MEASURES.find, self.guards), *self.ends)))
+        """All that it looks at, the objectives first."""
+        return tuple(
+            dict.fromkeys((*self.objectives, *map(MEASURES.find, self.guards), *self.ends))
+        )
 
 
 @dataclass(frozen=True)
@@ -190,7 +199,7 @@ def nominate(
         ]
     return Nomination(
         nominee=None if chosen is None else ballot.contenders[chosen],
-        sentence=_sentence(how, chosen, ballot, criteria, why, len(places), selected),
+        sentence=_sentence(how, chosen, ballot, criteria, len(places), selected),
         ranges=ranges,
         random={name: float(scores.mean()) for name, scores in ballot.random.items()},
         finalists=tuple(finalists),
@@ -245,7 +254,6 @@ def _sentence(
     chosen: int | None,
     ballot: Ballot,
     criteria: Criteria,
-    why: Sequence[tuple[str, ...]],
     finalists: int,
     selected: Ballot | None,
 ) -> str:
@@ -267,7 +275,7 @@ def _sentence(
         return f"None of the {finalists} {best} keeps the floor on the selection images: {last}"
     if how == "no guard kept":
         return f"No candidate is within all guards ({', '.join(names)}) at once {images}: {last}"
-    return _nothing(ballot, criteria, why)
+    return why_nothing(ballot, criteria)
 
 
 def _means(ballot: Ballot, row: int) -> dict[str, float]:
@@ -281,8 +289,9 @@ def _finalist(ballot: Ballot, row: int, why: tuple[str, ...]) -> Finalist:
     )
 
 
-def _nothing(ballot: Ballot, criteria: Criteria, why: Sequence[tuple[str, ...]]) -> str:
-    tally, objective = ballot.count(), criteria.objective
+def why_nothing(ballot: Ballot, criteria: Criteria) -> str:
+    """Why no candidate keeps constraints and floor."""
+    tally, objective, why = ballot.count(), criteria.objective, ballot.broken(criteria)
     if objective.name in tally.chance and tally.gain_on_chance(objective).max() <= 0:
         return (
             f"By {objective.title}, nothing is better than a random order: nothing is recommended."

@@ -9,6 +9,7 @@ from itertools import chain, islice
 from typing import Any, Literal, Protocol
 
 from lrpsweep.errors import InputError
+from lrpsweep.evaluation import MEASURES
 from lrpsweep.results import Candidate, TrialRecord, TrialResult
 from lrpsweep.study import Space, StudySpec, encode
 from lrpsweep.sweep.execution import Job, Outcome
@@ -27,7 +28,10 @@ Stage = Literal["search", "literature", "selection", "validation"]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. best: value of the best trial; seconds_left: None while unknown."""
+    """How far a run is.
+
+    best: value of the best trial; None with several objectives. seconds_left: None while unknown.
+    """
 
     stage: Stage
     done: int
@@ -116,7 +120,8 @@ def planned_trials(
         assert spec.trials is not None
         return count_points(space, spec.trials)
     first = [params for _, params in first_params(spec, literature, starts)]
-    points = sampler.proposals(space, spec.sampler.seed, "minimize")(())
+    directions = tuple(MEASURES[name].direction for name in spec.objectives)
+    points = sampler.proposals(space, spec.sampler.seed, directions)(())
     return len({space.key(params) for params in (*first, *points)})
 
 
@@ -170,7 +175,7 @@ class TrialSource:
             if trial.state == "complete"
         }
         self._sampler = SAMPLERS[spec.sampler.name]
-        self._proposals = self._sampler.proposals(self._space, spec.sampler.seed, store.direction)
+        self._proposals = self._sampler.proposals(self._space, spec.sampler.seed, store.directions)
 
     @property
     def finished(self) -> bool:
@@ -221,16 +226,21 @@ class TrialSource:
         self._timed = True
         params = self.history[number].params
         result = outcome.result and TrialResult.from_json(outcome.result)
-        if result and math.isfinite(result.value):
+        if result and all(map(math.isfinite, result.means(len(self._spec.objectives)))):
             record = self._completed(number, result, outcome.seconds)
         else:
-            reason = f"the objective is {result.value}" if result else outcome.reason
+            reason = self._not_finite(result) if result else outcome.reason
             reason = reason or "no reason was given"
             self._store.fail(number, reason)
             self.history[number] = replace(self.history[number], state="failed")
             del self._owners[self._composite(params)]
             record = TrialRecord(number, "failed", self._space.values(params), reason=reason)
         self._on_outcome(replace(record, literature=self._published(params)), outcome)
+
+    def _not_finite(self, result: TrialResult) -> str:
+        names = self._spec.objectives
+        means = zip(names, result.means(len(names)), strict=True)
+        return "; ".join(f"{name} is {mean}" for name, mean in means if not math.isfinite(mean))
 
     def _repeat(self, number: int, owner: int) -> None:
         """Gives a trial the result of the one with the same composite, whose blocks may differ."""
@@ -245,8 +255,9 @@ class TrialSource:
         params = self.history[number].params
         excess = result.excess(self._spec.constraints.bounds)
         self._store.complete(number, result, seconds, excess=excess, same_as=same_as)
+        values = result.means(len(self._spec.objectives))
         self.history[number] = replace(
-            self.history[number], state="complete", value=result.value, excess=excess
+            self.history[number], state="complete", values=values, excess=excess
         )
         return TrialRecord(
             number,

@@ -359,7 +359,7 @@ def test_an_objective_without_curves_has_no_figure_of_them(study: StudyResults) 
         )
         for trial in study.trials
     )
-    found = dataclasses.replace(study, trials=bare, objective="hot_spot")
+    found = dataclasses.replace(study, trials=bare, objectives=("hot_spot",))
     assert figure_curves(found) is None
     assert "curves" not in draw_figures(found)
 
@@ -367,7 +367,7 @@ def test_an_objective_without_curves_has_no_figure_of_them(study: StudyResults) 
 def test_labels_come_from_the_measure(study: StudyResults) -> None:
     def label(objective: str) -> str:
         return (
-            drawn(figure_distribution(dataclasses.replace(study, objective=objective)))
+            drawn(figure_distribution(dataclasses.replace(study, objectives=(objective,))))
             .axes[0]
             .get_xlabel()
         )

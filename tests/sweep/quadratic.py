@@ -186,7 +186,7 @@ def plan(
     )
     return Plan(
         spec=spec,
-        direction=MEASURES[objective].direction,
+        directions=(MEASURES[objective].direction,),
         identity=canonical,
         spec_hash=spec_hash,
         proof=Proof(
