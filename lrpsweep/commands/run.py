@@ -164,7 +164,7 @@ class _Publishing:
 def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
     """What a finished run says on the console about its result."""
     folder = runs_dir / results.name
-    lines = [*_nomination_lines(results), *_statement_lines(results)]
+    lines = [*_nomination_lines(results), *_front_lines(results), *_statement_lines(results)]
     lines += [f"{count} trials {what}." for what, count in remarkable(results).items()]
     failed = len(results.trials) - len(results.complete)
     if failed:
@@ -194,6 +194,25 @@ def _nomination_lines(results: StudyResults) -> list[str]:
         if nomination.stability is not None:
             lines.append(stability_sentence(nomination.stability))
     return lines
+
+
+def _front_lines(results: StudyResults) -> list[str]:
+    """What is on the front of several objectives, and that it is for the user to choose from it."""
+    if results.front is None:
+        return []
+    return [*(_on_front(results, one) for one in results.front.members), results.front.sentence]
+
+
+def _on_front(results: StudyResults, one: Contender) -> str:
+    """'  trial 12: srg 2.1 ± 0.3, auc_morf 1.2 ± 0.2 (gamma1 0.1)'"""
+    found = results.result_of(one)
+    assert found is not None
+    scores = (
+        f"{name} {found.mean(name):.4g} ± {found.standard_error(name):.2g}"
+        for name in results.objectives
+    )
+    values = f" ({_shown(one.values)})" if one.values else ""
+    return f"  {one.label}: {', '.join(scores)}{values}"
 
 
 def _heading(results: StudyResults, one: Contender) -> str:

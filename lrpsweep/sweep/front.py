@@ -49,10 +49,10 @@ def _sentence(
     members: tuple[Contender, ...], ballot: Ballot, criteria: Criteria, study: str
 ) -> str:
     *first, last = (measure.title for measure in criteria.objectives)
-    counted = f"{len(members)} of {len(ballot.contenders)} candidates"
     found = (
-        f"{counted} are on the Pareto front of {', '.join(first)} and {last} on {ballot.images} "
-        "search images."
+        f"{len(members)} of {len(ballot.contenders)} candidates "
+        f"{'is' if len(members) == 1 else 'are'} on the Pareto front of {', '.join(first)} and "
+        f"{last} on {ballot.images} search images."
     )
     if all(one.number is None for one in members):
         return f"{found} All of them are published composites: tuning found nothing to choose."

@@ -18,6 +18,7 @@ from lrpsweep.report.figures.panels import (
     ORANGE,
     measure_of,
     objective_label,
+    objective_words,
     trial_values,
 )
 from lrpsweep.report.heatmap import new_figure
@@ -154,5 +155,5 @@ def figure_distribution(results: StudyResults) -> Figure | None:
     panel.set_ylabel("trials")
     panel.yaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
-    panel.set_title(plain(f"{results.name}: objective of {len(values)} trials"))
+    panel.set_title(plain(f"{results.name}: {objective_words(results)} of {len(values)} trials"))
     return figure

@@ -22,6 +22,7 @@ from lrpsweep.report.figures.panels import (
     mark_literature,
     objective_colours,
     objective_label,
+    objective_words,
     outside_note,
     trial_values,
     trials_having,
@@ -55,7 +56,7 @@ def figure_contour(results: StudyResults) -> Figure | None:
         _contour(panel, results, across, up, colours)
     figure.colorbar(colours, ax=panels[: len(pairs)].tolist(), label=objective_label(results))
     draw_legend(figure, panels[: len(pairs)].tolist())
-    title = plain(f"{results.name}: objective over the hyperparameters")
+    title = plain(f"{results.name}: {objective_words(results)} over the hyperparameters")
     figure.suptitle(title + outside_note(results))
     return figure
 
@@ -145,7 +146,7 @@ def figure_slices(results: StudyResults) -> Figure | None:
     for row in range(rows):
         panels[row * columns].set_ylabel(objective_label(results))
     draw_legend(figure, panels[: len(axes)].tolist())
-    title = plain(f"{results.name}: objective against each hyperparameter")
+    title = plain(f"{results.name}: {objective_words(results)} against each hyperparameter")
     figure.suptitle(title + outside_note(results))
     return figure
 
