@@ -36,7 +36,8 @@ FIGURES: dict[str, Plate] = {
         "Pareto front",
         "Means over the search images. No candidate is better than one of the front by one "
         "objective and no worse by the rest. Numbers are those of trials. Of two objectives, the "
-        "line borders what the front is better than; of more, the first two are drawn.",
+        "line borders what the front is better than; of more, the first two are drawn. Hollow: "
+        "breaks a constraint or the floor.",
     ),
     "contour": Plate(
         figure_contour,
