@@ -156,20 +156,3 @@ def test_objectives_may_change_before_the_first_trial(runs_dir: Path) -> None:
     found = run_study(study, runs_dir=runs_dir, executor="local")
     assert found.front is not None
     assert found.directions == ("minimize", "minimize")
-
-
-def test_nsga2_fills_the_front_better_than_chance(tmp_path: Path) -> None:
-    """By the area that is dominated, up to (0.6, 1): the median over five seeds."""
-
-    def area(name: str, seed: int) -> float:
-        study = several(sampler=name, seed=seed, trials=48, points=100, name=f"{name}{seed}")
-        results = run_study(study, runs_dir=tmp_path, executor="local")
-        assert results.front is not None
-        found = [results.result_of(one) for one in results.front.members]
-        losses = np.array([one.means(2) for one in found if one is not None])
-        best = np.minimum.accumulate(losses[:, 1])
-        edges = np.append(losses[:, 0], 0.6)
-        return float(np.sum(np.clip(np.diff(np.minimum(edges, 0.6)), 0, None) * (1 - best)))
-
-    medians = [np.median([area(name, seed) for seed in range(5)]) for name in ("nsga2", "random")]
-    assert medians[0] > medians[1]

@@ -287,3 +287,39 @@ def test_a_known_composite_is_the_last_resort_but_one() -> None:
     assert first_new(space(search), proposals, seen(0), known) == {"x": 3}
     assert first_new(space(search), proposals, seen(0, 3), known) == {"x": 1}
     assert first_new(space(search), proposals, seen(0, 1, 2, 3), known) == {"x": 3}
+
+
+def dominated_area(name: str, seed: int) -> float:
+    """By 80 trials, up to (1, 1); the best points lie on the line from 0.3 to 0.8 of four axes."""
+    place = space({f"x{n}": Linear(linear=(0.0, 1.0), points=100) for n in range(4)})
+    proposals = SAMPLERS[name].proposals(place, seed, ("minimize", "maximize"))
+    trials: list[Asked] = []
+    for _ in range(80):
+        params = next(iter(proposals(trials)))
+        near, far = (sum((x - best) ** 2 for x in params.values()) for best in (0.3, 0.8))
+        trials.append(Asked(params, "complete", (near, -far)))
+    area, low = 0.0, 1.0
+    for near, gain in sorted(trial.values for trial in trials if trial.values):
+        area += max(0.0, 1 - near) * max(0.0, low + gain)
+        low = min(low, -gain)
+    return area
+
+
+@pytest.mark.parametrize("name", ["nsga2", "tpe"])
+def test_those_that_learn_find_more_of_a_front_than_chance(name: str) -> None:
+    """Both directions count: one of the objectives is to be high."""
+    learned, drawn = ([dominated_area(one, seed) for seed in range(4)] for one in (name, "random"))
+    assert statistics.median(learned) > statistics.median(drawn) + 0.01
+    assert statistics.median(learned) > 0.69
+
+
+@pytest.mark.parametrize("name", [name for name, one in SAMPLERS.items() if one.several])
+def test_of_several_objectives_the_same_history_gives_the_same_proposals(name: str) -> None:
+    """One that saw every trial end, and one that begins after them all, as after a kill."""
+    first = SAMPLERS[name].proposals(space(SEARCH), 5, ("minimize", "maximize"))
+    trials: list[Asked] = []
+    for number in range(14):
+        params = next(iter(itertools.islice(first(trials), number if name == "grid" else 0, None)))
+        trials.append(Asked(params, "complete", (loss(params), float(params["depth"]))))
+    later = SAMPLERS[name].proposals(space(SEARCH), 5, ("minimize", "maximize"))
+    assert next(iter(first(trials))) == next(iter(later(trials)))
