@@ -408,13 +408,14 @@ def test_the_front_shows_all_candidates_and_names_its_members() -> None:
     )
     figure = drawn(figure_front(found))
     panel = figure.axes[0]
-    assert len(line(figure, "trial, barred")) == 1
-    assert len(line(figure, "trial")) == len(found.complete) - 1
-    assert len(line(figure, "literature")) == len(found.literature)
+    points = {str(one.get_label()): np.array(one.get_xydata()) for one in panel.lines}
+    assert len(points["trial, barred"]) == 1
+    assert len(points["trial"]) == len(found.complete) - 1
+    assert len(points["literature"]) == len(found.literature)
     result = found.trials[39].result
     assert result is not None
     place = [result.mean("srg"), result.mean("auc_morf")]
-    assert line(figure, "trial on the front")[0] == pytest.approx(place)
+    assert points["trial on the front"][0] == pytest.approx(place)
     names = " ".join(text.get_text().replace("\n", " ") for text in panel.texts)
     assert "39" in names
     assert "epsilon_gamma_box" in names
