@@ -192,13 +192,13 @@ def tpe(surface: Surface, losses: np.ndarray, budget: int, seed: int) -> np.ndar
     row_of = dict(zip(places, surface.trials, strict=True))
     spec = parse_study(STUDY.format(*(size - 1 for size in sizes)), Path("places.yaml"))
     space = Space(spec.search, spec.composite)
-    proposals = SAMPLERS["tpe"].proposals(space, seed, "minimize")
+    proposals = SAMPLERS["tpe"].proposals(space, seed, ("minimize",))
     tried: list[Asked] = []
     seen: list[tuple[Any, ...]] = []
     while len(tried) < min(budget, len(places)):
         params = first_new(space, proposals(tried), seen)
         loss = losses[row_of[params["first"], params["second"]]]
-        tried.append(Asked(params, "complete", float(loss)))
+        tried.append(Asked(params, "complete", (float(loss),)))
         seen.append(space.key(params))
     return np.array([row_of[one.params["first"], one.params["second"]] for one in tried])
 

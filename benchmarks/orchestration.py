@@ -83,7 +83,7 @@ def measure(
     text = STUDY.replace("SAMPLER", sampler).replace("TRIALS", str(trials))
     spec = parse_study(text.replace("WORKERS", str(workers)), Path("orchestration.yaml"))
     spec_hash, canonical = identity(spec, fingerprint="", image_ids=(), image_hashes=(), targets=())
-    plan = Plan(spec, "minimize", canonical, spec_hash, Proof("lrp"), partial(sleeper, seconds))
+    plan = Plan(spec, ("minimize",), canonical, spec_hash, Proof("lrp"), partial(sleeper, seconds))
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

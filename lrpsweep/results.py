@@ -13,6 +13,7 @@ import numpy as np
 
 TrialState = Literal["complete", "pruned", "failed", "running", "waiting"]
 Direction = Literal["minimize", "maximize"]
+Directions = tuple[Direction, ...]
 Verdict = Literal[
     "better",
     "better, but behind",
@@ -47,10 +48,10 @@ class Candidate:
 class TrialResult:
     """One candidate, scored on N images over a schedule of S steps.
 
-    objectives: names of the measures that decide. measures: scores per image (N,) by measure, the
-    objectives' among them. curve, curve_low, curve_high: (S + 1,), mean and quartiles over the
-    images of the perturbation curve that the objective is made of; empty where it has none.
-    balance: mean
+    objectives: names of the measures it was scored by, those that decide first. measures: their
+    scores per image (N,), and of others that cost nothing. curve, curve_low, curve_high: (S + 1,),
+    mean and quartiles over the images of the perturbation curve that the first objective is made
+    of; empty where it has none. balance: mean
     share of the explained score that is taken by 'bias' and by 'stabilizer', and the mean
     absolute 'unexplained' rest. hot_spot: mean over images of max |R| / Σ|R|. seconds: wall time
     by part ('explain', 'perturb', 'score'). flipped: (S + 1,), share of patches perturbed at each
@@ -84,19 +85,32 @@ class TrialResult:
 
     @property
     def scores(self) -> np.ndarray:
-        """Those of the objective, (N,)."""
+        """Those of the first objective, (N,)."""
         return self.measures[self.objectives[0]]
 
     @property
     def value(self) -> float:
         """Mean of the scores over the images."""
-        return float(np.mean(self.scores))
+        return self.mean(self.objectives[0])
 
     @property
     def stderr(self) -> float:
         """Standard error of that mean; NaN for a single image."""
-        n = len(self.scores)
-        return float(np.std(self.scores, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
+        return self.standard_error(self.objectives[0])
+
+    def mean(self, measure: str) -> float:
+        """Of a measure's scores over the images."""
+        return float(np.mean(self.measures[measure]))
+
+    def means(self, count: int) -> tuple[float, ...]:
+        """Those of the first so many objectives: of the study's."""
+        return tuple(self.mean(name) for name in self.objectives[:count])
+
+    def standard_error(self, measure: str) -> float:
+        """Of that mean; NaN for a single image."""
+        scores = self.measures[measure]
+        n = len(scores)
+        return float(np.std(scores, ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
 
     def excess(self, bounds: Mapping[str, float]) -> dict[str, float]:
         """By how much 'unexplained' or 'hot_spot' exceeds its bound; 0 or less: it keeps it."""
@@ -307,6 +321,21 @@ class Nomination:
 
 
 @dataclass(frozen=True)
+class Front:
+    """What may be chosen by several objectives: no other candidate is better by one of them and no
+    worse by the rest, on the search images.
+
+    members: best by the first objective first. sentence: how it came about, and what to do with it.
+    candidates: how many there were. broken: by label, why candidates may not be on it.
+    """
+
+    members: tuple[Contender, ...]
+    sentence: str
+    candidates: int
+    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Recommendation:
     """The nominee, what it was tested against, and what may be said about it.
 
@@ -373,17 +402,19 @@ class Illustrations:
 class StudyResults:
     """All that a report, an export or a tracking server may want to know about a study.
 
-    images: what each search image is (a hash of its content, and the class that is explained), in
-    the order of the trials' scores. measured: of what and how, as text: network and evaluation.
-    literature: published composites on the search images, by name; random: a random order there.
-    full: by label, the candidates that were scored on all states, where trials were on some.
-    begun_on: by part of the images, the (id, hash) of those that no further image replaces.
-    concluding: how far a step after the search is that has begun and not ended; else empty.
+    objectives: the measures that decide, with their directions. With several, a `front` takes the
+    place of nomination and recommendation. images: what each search image is (a hash of its
+    content, and the class that is explained), in the order of the trials' scores. measured: of what
+    and how, as text: network and evaluation. literature: published composites on the search images,
+    by name; random: a random order there. full: by label, the candidates that were scored on all
+    states, where trials were on some. begun_on: by part of the images, the (id, hash) of those that
+    no further image replaces. concluding: how far a step after the search is that has begun and not
+    ended; else empty.
     """
 
     name: str
-    objective: str
-    direction: Direction
+    objectives: tuple[str, ...]
+    directions: Directions
     trials: tuple[TrialRecord, ...]
     planned: int
     axes: tuple[Axis, ...]
@@ -392,6 +423,7 @@ class StudyResults:
     provenance: Mapping[str, Any] = field(default_factory=dict)
     nomination: Nomination | None = None
     recommendation: Recommendation | None = None
+    front: Front | None = None
     illustrations: Illustrations | None = None
     composite: Mapping[str, Any] | None = None
     images: tuple[str, ...] = ()
@@ -401,6 +433,21 @@ class StudyResults:
     begun_on: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     concluding: str = ""
     full: Mapping[str, TrialResult] = field(default_factory=dict)
+
+    @property
+    def objective(self) -> str:
+        """The first one: what one scale can show is of it."""
+        return self.objectives[0]
+
+    @property
+    def direction(self) -> Direction:
+        """Which way is better by the first objective."""
+        return self.directions[0]
+
+    @property
+    def several(self) -> bool:
+        """Whether there are several objectives, and so nothing that is best."""
+        return len(self.objectives) > 1
 
     @property
     def complete(self) -> tuple[TrialRecord, ...]:
@@ -414,12 +461,15 @@ class StudyResults:
 
     @property
     def nominee(self) -> Contender | None:
-        """What is recommended, or would be; None: nothing may be, or nothing is complete."""
+        """What is recommended, or would be; None: nothing may be, or nothing is complete, or
+        several objectives leave the choice open."""
         if self.recommendation is not None:
             return self.recommendation.nominee
         if self.nomination is not None:
             return self.nomination.nominee
-        ranked = () if self.begun_on else self.ranked()  # of version 1, the best is the nominee
+        if self.begun_on or self.several:
+            return None
+        ranked = self.ranked()  # of version 1, the best is the nominee
         return contender(ranked[0]) if ranked else None
 
     def result_of(self, candidate: Contender) -> TrialResult | None:
@@ -432,17 +482,17 @@ class StudyResults:
             return self.literature.get(candidate.published or "")
         return next((t.result for t in self.trials if t.number == candidate.number), None)
 
-    def ranked(self) -> tuple[TrialRecord, ...]:
+    def ranked(self, objective: int = 0) -> tuple[TrialRecord, ...]:
         """The complete trials, best first: those that keep all bounds before the others.
 
-        Of equal ones, those that were computed come before those that were given their result, and
-        then lower numbers before higher ones.
+        objective: which one counts. Of equal ones, those that were computed come before those that
+        were given their result, and then lower numbers before higher ones.
         """
-        sign = 1 if self.direction == "minimize" else -1
+        sign = 1 if self.directions[objective] == "minimize" else -1
 
         def place(trial: TrialRecord) -> tuple[bool, float, bool, int]:
             assert trial.result is not None
-            value = sign * trial.result.value
+            value = sign * trial.result.mean(trial.result.objectives[objective])
             return bool(trial.exceeded), value, trial.same_as is not None, trial.number
 
         return tuple(sorted(self.complete, key=place))

@@ -320,8 +320,8 @@ def fabricate_study(**changes: Any) -> StudyResults:
     """A finished study of 49 trials over two logarithmic axes with zero; `changes` replace."""
     study = StudyResults(
         name="quickstart",
-        objective="auc_morf",
-        direction="minimize",
+        objectives=("auc_morf",),
+        directions=("minimize",),
         trials=grid_trials(),
         planned=49,
         axes=AXES,
@@ -412,8 +412,8 @@ def concluded_study(
     if nominee is not None and validated is not None:
         found = _judged(nomination, nominee, literature, chance, validated, look, current)
     return fabricate_study(
-        objective="srg",
-        direction="maximize",
+        objectives=("srg",),
+        directions=("maximize",),
         trials=trials,
         nomination=nomination,
         recommendation=found,

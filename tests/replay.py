@@ -230,7 +230,7 @@ def plan_of(
     )
     return Plan(
         spec=spec,
-        direction="maximize",
+        directions=("maximize",),
         identity=canonical,
         spec_hash=spec_hash,
         proof=Proof("lrp", {"search": marks}),

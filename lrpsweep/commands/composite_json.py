@@ -94,6 +94,16 @@ def _result(
             "images": len(search.scores),
         },
     }
+    if results.several:
+        result["objectives"] = [
+            {
+                "name": name,
+                "direction": direction,
+                "mean": search.mean(name),
+                "stderr": _finite(search.standard_error(name))[0],
+            }
+            for name, direction in zip(results.objectives, results.directions, strict=True)
+        ]
     nomination = results.nomination
     if nomination and nomination.nominee and nomination.nominee.label == one.label:
         result["nomination"] = _nomination(nomination)

@@ -60,12 +60,17 @@ def describe_study(context: Context) -> dict[str, Any]:
 
 
 def _nominated(context: Context) -> dict[str, str]:
-    """How the nominee will be chosen, and what its validation can show."""
+    """How the nominee will be chosen, and what its validation can show; of several objectives, from
+    what people choose."""
     spec, images = context.spec, len(context.split.validation.ids)
     current(context)
     guards = [f"within {p:g} % of the best {MEASURES[n].title}" for n, p in spec.guards.items()]
     floor = ["better than a random order from both ends, stable"] if spec.floor else []
-    chosen = [f"the best {MEASURES[spec.objective].title}", *guards, *floor]
+    titles = [MEASURES[name].title for name in spec.objectives]
+    if len(titles) > 1:
+        front = f"the Pareto front of {', '.join(titles)} on the search images"
+        return {"yours to choose from": "; ".join([front, *floor])}
+    chosen = [f"the best {titles[0]}", *guards, *floor]
     found = {"the nominee": "; ".join(chosen)}
     if images:
         found["validation"] = power(TYPICAL_DEVIATION, images)

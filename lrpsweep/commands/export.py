@@ -42,8 +42,9 @@ def export_composite(
 
     Where zennit is installed, its relevance of the first search images is compared with lrpsweep's.
     Returns what was written and how they compare, in a sentence. Raises InputError when the trial
-    was not validated and `unvalidated` does not allow that, and for what zennit has no rule for;
-    WorkError when what was meant for zennit gives other heatmaps there.
+    was not validated and `unvalidated` does not allow that (with several objectives none is), and
+    for what zennit has no rule for; WorkError when what was meant for zennit gives other heatmaps
+    there.
     """
     suffix = ".py" if for_zennit else ".json"
     check_output(output, (suffix,), study_inputs(spec, runs_dir))
@@ -51,7 +52,7 @@ def export_composite(
     one = recommended(results) if trial is None else contender(_trial(results, trial))
     found = results.recommendation
     validated = found is not None and found.nominee.label == one.label
-    if not validated and not unvalidated:
+    if not (validated or unvalidated or results.several):
         raise InputError(
             f"study '{results.name}': {one.label} was not tested on validation images; "
             "expected a finished study with data.split.validation above 0, or --unvalidated."

@@ -15,7 +15,8 @@ from lrpsweep.data.pinned import PartName
 from lrpsweep.errors import InputError
 from lrpsweep.report import write_report
 from lrpsweep.report.illustrations import read_illustrations, write_illustrations
-from lrpsweep.results import Contender, StudyResults, contender
+from lrpsweep.report.words import front_labels, shown
+from lrpsweep.results import Contender, StudyResults
 from lrpsweep.study import StudySpec, identity
 from lrpsweep.sweep.study import load_results
 from lrpsweep.trial.candidates import candidate_of
@@ -27,17 +28,18 @@ from lrpsweep.trial.literature import baselines, fitting_presets, starts
 def write_outcome(context: Context, results: StudyResults, runs_dir: Path) -> StudyResults:
     """Writes heatmaps.npz, composite.json and report.html; gives the results with them.
 
-    Where nothing is recommended, there is no composite.json, and the best trial is drawn.
+    Where nothing is recommended, there is no composite.json, and what `report.words.shown` gives is
+    drawn.
     """
     folder = runs_dir / results.name
     folder.mkdir(parents=True, exist_ok=True)
-    shown = results.nominee or contender(results.ranked()[0])
-    chosen = candidate_of(shown)
-    illustrations = illustrate(context, chosen, _strongest_baseline(context, results))
+    one = shown(results)
+    assert one is not None
+    illustrations = illustrate(context, candidate_of(one), _strongest_baseline(context, results))
     write_illustrations(illustrations, folder / "heatmaps.npz")
     document = None
     if results.nominee is not None:
-        document = composite_document(context, results, shown)
+        document = composite_document(context, results, one)
         write_composite(document, folder / "composite.json")
     else:
         (folder / "composite.json").unlink(missing_ok=True)
@@ -56,9 +58,11 @@ def recommended(results: StudyResults) -> Contender:
     """What was validated, else what is nominated, else the best trial on the search images."""
     check_complete(results)
     if results.nominee is None:
-        nomination = results.nomination
-        said = nomination.sentence if nomination else "Its search is not over."
-        raise InputError(f"study '{results.name}': {said} Expected a nominee, or --trial.")
+        found = results.front or results.nomination
+        said = found.sentence if found else "Its search is not over."
+        members = front_labels(results)
+        wanted = f"--trial, of the front's {members}" if members else "a nominee, or --trial"
+        raise InputError(f"study '{results.name}': {said} Expected {wanted}.")
     return results.nominee
 
 

@@ -53,7 +53,7 @@ def plan_study(spec: StudySpec, context: Context, device: str) -> Plan:
     candidates = spec.version > 1 or len(context.split.validation.ids) > 0
     return Plan(
         spec=spec,
-        direction=MEASURES[spec.objective].direction,
+        directions=tuple(MEASURES[name].direction for name in spec.objectives),
         identity=canonical,
         spec_hash=spec_hash,
         proof=Proof(
@@ -164,7 +164,7 @@ class _Publishing:
 def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
     """What a finished run says on the console about its result."""
     folder = runs_dir / results.name
-    lines = [*_nomination_lines(results), *_statement_lines(results)]
+    lines = [*_nomination_lines(results), *_front_lines(results), *_statement_lines(results)]
     lines += [f"{count} trials {what}." for what, count in remarkable(results).items()]
     if results.pruned:
         lines.append(f"{trial_counts(results)}.")
@@ -196,6 +196,25 @@ def _nomination_lines(results: StudyResults) -> list[str]:
         if nomination.stability is not None:
             lines.append(stability_sentence(nomination.stability))
     return lines
+
+
+def _front_lines(results: StudyResults) -> list[str]:
+    """What is on the front of several objectives, and that it is for the user to choose from it."""
+    if results.front is None:
+        return []
+    return [*(_on_front(results, one) for one in results.front.members), results.front.sentence]
+
+
+def _on_front(results: StudyResults, one: Contender) -> str:
+    """'  trial 12: srg 2.1 ± 0.3, auc_morf 1.2 ± 0.2 (gamma1 0.1)'"""
+    found = results.result_of(one)
+    assert found is not None
+    scores = (
+        f"{name} {found.mean(name):.4g} ± {found.standard_error(name):.2g}"
+        for name in results.objectives
+    )
+    values = f" ({_shown(one.values)})" if one.values else ""
+    return f"  {one.label}: {', '.join(scores)}{values}"
 
 
 def _heading(results: StudyResults, one: Contender) -> str:

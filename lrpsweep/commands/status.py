@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from lrpsweep.report.words import nominated_since
+from lrpsweep.report.words import front_labels, nominated_since
 from lrpsweep.results import StudyResults
 from lrpsweep.study import StudySpec
 from lrpsweep.sweep.study import load_results
@@ -23,7 +23,12 @@ def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
         **{state: states.count(state) for state in dict.fromkeys(("complete", *states))},
         **remarkable(results),
     }
-    if results.complete:
+    if results.complete and results.several:
+        for place, name in enumerate(results.objectives):
+            best = results.ranked(place)[0]
+            assert best.result is not None
+            status |= {f"best {name}": best.result.mean(name), f"best {name} trial": best.number}
+    elif results.complete:
         best = results.ranked()[0]
         assert best.result is not None
         status |= {
@@ -40,12 +45,16 @@ def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
 def conclusion(results: StudyResults, *, validates: bool) -> dict[str, str]:
     """Who is nominated and what may be said of it, or what of both is still to be found out.
 
-    validates: whether the study has validation images.
+    Of several objectives, who is on the front. validates: whether the study has validation images.
     """
     nomination, found = results.nomination, results.recommendation
+    if results.front is not None:
+        members = front_labels(results)
+        return {"front": members} if members else {"front": f"none: {results.front.sentence}"}
     if nomination is None and found is None:
         over = sum(trial.state in ("complete", "pruned", "failed") for trial in results.trials)
-        return {"nominee": "not yet"} if over >= results.planned and results.complete else {}
+        what = "front" if results.several else "nominee"
+        return {what: "not yet"} if over >= results.planned and results.complete else {}
     if nomination is not None and nomination.nominee is None:
         return {"nominee": f"none: {nomination.sentence}"}
     assert results.nominee is not None

@@ -169,13 +169,23 @@ class ValidationScore(_Part):
     scores: dict[str, dict[str, list[float]]] = ABSENT
 
 
+class ObjectiveScore(_Part):
+    """One of several objectives, on the search images."""
+
+    name: str
+    direction: Literal["minimize", "maximize"]
+    mean: float
+    stderr: float | None
+
+
 class ScoreDocument(_Part):
-    """What the composite scored."""
+    """What the composite scored; of several objectives, the first beside all."""
 
     validated: bool
     objective: str
     direction: Literal["minimize", "maximize"]
     search: SearchScore
+    objectives: list[ObjectiveScore] = ABSENT
     nomination: NominationScore = ABSENT
     validation: ValidationScore = ABSENT
 

@@ -21,6 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -31,7 +32,13 @@ from lrpsweep.errors import InputError
 from lrpsweep.report.figures import draw_figures
 from lrpsweep.report.page import render_page
 from lrpsweep.report.scales import format_score, format_value, format_values
-from lrpsweep.report.words import correction_name, interval_name, stability_sentence, stopped_after
+from lrpsweep.report.words import (
+    correction_name,
+    front_labels,
+    interval_name,
+    stability_sentence,
+    stopped_after,
+)
 from lrpsweep.results import (
     Contender,
     Nomination,
@@ -46,7 +53,10 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric
 
 SQLITE = "sqlite:///"
-OUTCOME = ("lrpsweep.verdict", "lrpsweep.recommended", "lrpsweep.nominee", "recommended.")
+OUTCOME = (
+    *("lrpsweep.verdict", "lrpsweep.recommended", "lrpsweep.nominee", "lrpsweep.front"),
+    "recommended.",
+)
 """How the tags begin that tell what came of a study: those of an earlier outcome are taken away."""
 PUBLISHED = {"complete": "FINISHED", "pruned": "KILLED", "failed": "FAILED"}
 QUIET = {
@@ -294,7 +304,8 @@ class _StudyRuns:
 
         MLflow's own hides child runs and all metrics. `_view_link` leads to it.
         """
-        metrics = (self.study.objective, f"{self.study.objective}_stderr", "hot_spot")
+        objectives = [(name, f"{name}_stderr") for name in self.study.objectives]
+        metrics = (*chain.from_iterable(objectives), "hot_spot")
         view = {
             "searchFilter": f"tags.`mlflow.parentRunId` = '{self.parent}'",
             "orderByKey": f"metrics.`{_metric_name(self.study.objective)}`",
@@ -350,7 +361,7 @@ class _StudyRuns:
             run_id = self._create_child(record, start)
         else:
             there = self.client.get_run(run_id).data.params
-        metrics = list(_trial_metrics(self.study.objective, record, start))
+        metrics = list(_trial_metrics(self.study.objectives, record, start))
         params = {k: v for k, v in record.values.items() if not _is_same(there.get(k), v)}
         self._log(run_id, metrics, params=params)
         status = PUBLISHED[record.state]
@@ -463,23 +474,25 @@ def _metric_name(name: str) -> str:
     return re.sub(r"[^\w.\- :/]", "_", name)
 
 
-def _trial_metrics(objective: str, record: TrialRecord, timestamp: int) -> Iterator[Metric]:
+def _trial_metrics(
+    objectives: Sequence[str], record: TrialRecord, timestamp: int
+) -> Iterator[Metric]:
     if record.seconds is not None:
         yield from _metrics({"seconds": record.seconds}, timestamp)
     if record.pruned is not None:  # under another name: not ranked with the complete trials
-        estimate = {f"{objective}_estimate": record.pruned.estimate}
+        estimate = {f"{objectives[0]}_estimate": record.pruned.estimate}
         yield from _metrics(estimate | {"images": record.pruned.images}, timestamp)
     if record.result is None:
         return
-    yield from _metrics(_result_metrics(objective, record.result), timestamp)
+    yield from _metrics(_result_metrics(objectives, record.result), timestamp)
     for step, values in enumerate(_curve(record.result)):
         yield from _metrics(values, timestamp, step)
 
 
-def _result_metrics(objective: str, result: TrialResult) -> dict[str, float]:
+def _result_metrics(objectives: Sequence[str], result: TrialResult) -> dict[str, float]:
     return {
         **{name: float(np.mean(scores)) for name, scores in result.measures.items()},
-        f"{objective}_stderr": result.stderr,
+        **{f"{name}_stderr": result.standard_error(name) for name in objectives},
         "hot_spot": result.hot_spot,
         **{f"balance/{part}": share for part, share in result.balance.items()},
         **{
@@ -512,10 +525,14 @@ def _study_metrics(results: StudyResults) -> dict[str, float]:
         "trials/failed": sum(record.state == "failed" for record in results.trials),
         "trials/planned": results.planned,
     }
-    ranked = results.ranked()
-    if ranked and ranked[0].result is not None:
-        values[f"best/{results.objective}"] = ranked[0].result.value
-        values["best/trial"] = ranked[0].number
+    for place, name in enumerate(results.objectives if results.complete else ()):
+        best = results.ranked(place)[0]
+        assert best.result is not None
+        values[f"best/{name}"] = best.result.mean(name)
+        if not results.several:
+            values["best/trial"] = best.number
+    if results.front is not None:
+        values["front/members"] = len(results.front.members)
     if results.nomination is not None:
         values |= _nomination_metrics(results.nomination)
     if results.recommendation is not None:
@@ -549,11 +566,13 @@ def _validation_metrics(objective: str, found: Recommendation) -> dict[str, floa
 
 
 def _study_tags(results: StudyResults) -> dict[str, str]:
-    tags = {"lrpsweep.objective": results.objective}
+    tags = {"lrpsweep.objective": ", ".join(results.objectives)}
     tags |= {f"lrpsweep.{_metric_name(k)}": str(v) for k, v in results.provenance.items()}
     found, nomination = results.recommendation, results.nomination
     if nomination is not None:
         tags["lrpsweep.nominee"] = nomination.nominee.label if nomination.nominee else "nothing"
+    if results.front is not None:
+        tags["lrpsweep.front"] = front_labels(results) or "nothing"
     if found is not None:
         tags["lrpsweep.verdict"] = found.verdict
         tags |= _recommended_tags(found.nominee)
@@ -579,6 +598,8 @@ def _note(results: StudyResults, link: str) -> str:
         lines = [f"Nominated, not validated: {_named(nomination.nominee)}.", link]
     elif nomination is not None:
         lines = [f"**Nothing recommended.** {nomination.sentence}", link]
+    elif results.front is not None:
+        lines = [results.front.sentence, link, *_front_table(results)]
     elif ranked and ranked[0].result is not None:
         score = format_score(ranked[0].result.value)
         lines = [f"Best so far: trial {ranked[0].number}, {results.objective} {score}.", link]
@@ -589,6 +610,19 @@ def _note(results: StudyResults, link: str) -> str:
         lines += [stability_sentence(nomination.stability)] if nomination.stability else []
     lines.append("Figures, report, study file and composite are under *Artifacts*.")
     return "\n\n".join(lines)
+
+
+def _front_table(results: StudyResults) -> Iterator[str]:
+    """Nothing where the front has no member."""
+    names, members = results.objectives, results.front.members if results.front else ()
+    scored = [(one, results.result_of(one)) for one in members]
+    rows = [
+        " | ".join(["", one.label, *(format_score(found.mean(name)) for name in names), ""]).strip()
+        for one, found in scored
+        if found is not None
+    ]
+    head = [" | ".join(["", "front", *names, ""]).strip(), "| --- " * (len(names) + 1) + "|"]
+    yield from ["\n".join([*head, *rows])] if rows else []
 
 
 def _named(one: Contender) -> str:

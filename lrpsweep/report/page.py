@@ -37,7 +37,6 @@ from lrpsweep.report.words import (
 from lrpsweep.results import (
     RANDOM_ORDER,
     Finalist,
-    Nomination,
     Recommendation,
     StudyResults,
     TrialRecord,
@@ -62,11 +61,14 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
     ranked = results.ranked()
     failed = tuple(t for t in results.trials if t.state == "failed")
     chosen = shown(results)
-    remarks = {trial.number: _remarks(trial, results.nomination) for trial in ranked}
+    outcome = results.nomination or results.front
+    broken = outcome.broken if outcome else {}
+    members = results.front.members if results.front else ()
+    remarks = {trial.number: _remarks(trial, broken) for trial in ranked}
     return _template().render(
         results=results,
         objective=measure_of(results).heading,
-        better="lower" if results.direction == "minimize" else "higher",
+        objectives=_objectives(results),
         ranked=ranked,
         failed=failed,
         counts=trial_counts(results),
@@ -77,7 +79,8 @@ def render_page(results: StudyResults, figures: Mapping[str, bytes]) -> str:
         validated=_validated(results),
         columns=_columns(results),
         sides=_sides(results),
-        chosen=chosen,
+        broken=broken,
+        best=[one.number for one in members or (chosen,) if one],
         chosen_as=_capitalised(shown_as(results)) if chosen else "",
         chosen_result=results.result_of(chosen) if chosen else None,
         remarks=remarks,
@@ -124,14 +127,22 @@ def _capitalised(text: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _remarks(trial: TrialRecord, nomination: Nomination | None) -> Remarks:
-    """What a reader should know of a trial beside its numbers."""
+def _objectives(results: StudyResults) -> str:
+    """Their titles, and which way is better by each."""
+    better = {"minimize": "lower", "maximize": "higher"}
+    return "; ".join(
+        f"{measure_of(results, place).heading}, {better[direction]} is better"
+        for place, direction in enumerate(results.directions)
+    )
+
+
+def _remarks(trial: TrialRecord, broken: Mapping[str, tuple[str, ...]]) -> Remarks:
+    """What a reader should know of a trial beside its numbers. broken: by label, what it breaks."""
     assert trial.result is not None
     doubts = [f"exceeds the constraint of {name}" for name in trial.exceeded]
     if trial.result.unstable:
         doubts.append(f"unstable: {trial.result.unstable}")
-    if nomination is not None:
-        doubts += nomination.broken.get(f"trial {trial.number}", ())
+    doubts += broken.get(f"trial {trial.number}", ())
     same = [] if trial.same_as is None else [f"same composite as trial {trial.same_as}"]
     return Remarks("; ".join(dict.fromkeys([*doubts, *same])), bool(doubts))
 
@@ -191,6 +202,6 @@ def _measures(scores: Iterable[Mapping[str, float]]) -> tuple[str, ...]:
 
 
 def _sides(results: StudyResults) -> tuple[str, ...]:
-    """The measures beside the objective that decide who may be nominated."""
-    ranges = results.nomination.ranges if results.nomination else {}
+    """The measures beside the first objective that decide who may be chosen."""
+    ranges = results.nomination.ranges if results.nomination else results.objectives
     return tuple(name for name in ranges if name != results.objective)

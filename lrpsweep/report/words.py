@@ -7,9 +7,14 @@ from lrpsweep.results import Contender, Pruned, Recommendation, Stability, Study
 
 
 def shown(results: StudyResults) -> Contender | None:
-    """The nominee; where nothing may be nominated, the best trial; None without a complete one."""
+    """The nominee; where nothing may be nominated, the best trial; None without a complete one.
+
+    With several objectives, that of the front which is best by the first of them.
+    """
     ranked = results.ranked()
-    return (results.nominee or contender(ranked[0])) if ranked else None
+    members = results.front.members if results.front else ()
+    chosen = results.nominee or next(iter(members), None)
+    return (chosen or contender(ranked[0])) if ranked else None
 
 
 def shown_as(results: StudyResults) -> str:
@@ -17,7 +22,8 @@ def shown_as(results: StudyResults) -> str:
     one = shown(results)
     assert one is not None
     nominated = results.nominee is not None and (results.nomination or results.recommendation)
-    return f"{'nominee' if nominated else 'best'} ({one.label})"
+    best = f"best by {measure_title(results.objective)}" if results.several else "best"
+    return f"{'nominee' if nominated else best} ({one.label})"
 
 
 def nominated_since(results: StudyResults) -> Contender | None:
@@ -44,6 +50,11 @@ def trial_counts(results: StudyResults) -> str:
     counts = [f"{count} {end}" for end, count in ends.items() if count]
     number = f"{trials}" if trials == planned else f"{trials} of {planned}"
     return ", ".join([f"{number} trials, {complete} complete", *counts])
+
+
+def front_labels(results: StudyResults) -> str:
+    """The front's members, best by the first objective first; '' where there is none."""
+    return ", ".join(one.label for one in results.front.members) if results.front else ""
 
 
 def measure_title(name: str) -> str:

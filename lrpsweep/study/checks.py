@@ -11,6 +11,7 @@ from lrpsweep.errors import guess
 from lrpsweep.registry import find_registry
 from lrpsweep.study.blocks import parse_composite, unused_names
 from lrpsweep.study.fields import DataSpec, ModelSpec, StudyFile
+from lrpsweep.study.names import listing
 from lrpsweep.study.problems import Place, Problem, found, missing, shown
 from lrpsweep.study.secrets import is_masked
 from lrpsweep.study.space import free
@@ -25,6 +26,7 @@ def problems_between(study: StudyFile) -> Iterator[Problem]:
     yield from unused_names(study.composite, study.search)
     yield from _baselines(study.baselines or ())
     yield from _starts(study.start_from or ())
+    yield from _objectives(study)
     yield from _rule(study)
     yield from _evaluation(study)
     yield from _sampling(study)
@@ -118,6 +120,29 @@ def _starts(paths: tuple[str, ...]) -> Iterator[Problem]:
             yield found(("start_from", i), path, "the path of a composite.json")
 
 
+def _objectives(study: StudyFile) -> Iterator[Problem]:
+    """Several of them: what can be weighed against each other."""
+    names, measures = study.objectives, find_registry("measure")
+    if len(names) == 1:
+        return
+    if study.version == 1:
+        yield found(("objective",), names, "one measure, or `version: 2`")
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield Problem(("objective", i), f"found '{name}' again; expected every name once.")
+        if measures[name].control:
+            expected = "measures that a heatmap changes, where there are several: it is a control"
+            yield found(("objective", i), name, expected)
+    if study.guards:
+        expected = "nothing: with several objectives there is no nominee that could be guarded"
+        yield found(("guards",), dict(study.guards), expected)
+    sampler, samplers = study.sampler.name, find_registry("sampler")
+    if not samplers[sampler].several:
+        able = [name for name, other in samplers.items() if other.several]
+        expected = f"{listing(able)}, which search for several objectives, or one objective"
+        yield found(("sampler", "name"), sampler, expected)
+
+
 _SINCE_2 = ("guards", "floor", "current")
 
 
@@ -137,7 +162,7 @@ def _rule(study: StudyFile) -> Iterator[Problem]:
             yield found(("guards", name), name, "other measures: this one is the objective")
         elif measures[name].control:
             yield found(("guards", name), name, "measures that a heatmap changes: it is a control")
-    if study.floor and measures[study.objective].control:
+    if study.floor and measures[study.objectives[0]].control:
         yield found(("floor",), True, "false: the objective is a control, which no heatmap changes")
     if study.current is not None and Path(study.current).suffix != ".json":
         yield from _one_baseline(("current",), study.current, "or the path of a composite.json")
@@ -147,13 +172,13 @@ def _evaluation(study: StudyFile) -> Iterator[Problem]:
     evaluation = study.evaluation
     protocol = find_registry("protocol")[evaluation.protocol]
     measures = find_registry("measure")
-    controls = [name for name in study.objectives if measures[name].control]
-    if controls and not protocol.controls:
+    control = isinstance(study.objective, str) and measures[study.objective].control
+    if control and not protocol.controls:
         others = [name for name, measure in measures.items() if not measure.control]
         allowed = [name for name, other in find_registry("protocol").items() if other.controls]
         yield Problem(
             ("objective",),
-            f"found '{controls[0]}', which no heatmap changes; expected "
+            f"found '{study.objective}', which no heatmap changes; expected "
             f"{', '.join(others[:-1])} or {others[-1]}: it is a control of protocol "
             f"{' and '.join(allowed)} only.",
         )
@@ -178,7 +203,12 @@ def _economy(study: StudyFile) -> Iterator[Problem]:
     if economy.thins and not protocol.independent:
         expected = f"all: in protocol {protocol.name} every state is made from the one before"
         yield found(("economy", "states"), economy.states, expected)
-    if economy.racing and len(study.objectives) > 1:
+    if len(study.objectives) < 2:
+        return
+    if economy.thins:
+        expected = "all: a front has as many ranks as objectives, and no few finalists"
+        yield found(("economy", "states"), economy.states, expected)
+    if economy.racing:
         yield found(("economy", "racing"), True, "false: with several objectives nothing is ahead")
 
 

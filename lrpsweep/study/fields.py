@@ -279,24 +279,23 @@ class RunSpec(Frozen):
 
 def _one_objective(value: Any) -> Any:
     """A list of one measure is that measure."""
-    if not isinstance(value, tuple):
-        return value
-    if len(value) != 1:
-        raise expected("one measure, or a list of one")
-    return value[0]
+    return value[0] if isinstance(value, tuple) and len(value) == 1 else value
 
 
 def _usual_guards(given: Mapping[str, Any]) -> Mapping[str, float]:
-    if given.get("version") == 1 or "objective" not in given:
+    """Of several objectives, none guards the others."""
+    objective = given.get("objective")
+    if given.get("version") == 1 or not isinstance(objective, str):
         return {}
-    return dict(find_registry("measure")[given["objective"]].guards)
+    return dict(find_registry("measure")[objective].guards)
 
 
 def _usual_floor(given: Mapping[str, Any]) -> bool:
     """No heatmap changes a control: there is no floor for it."""
     if given.get("version") == 1 or "objective" not in given:
         return False
-    return not find_registry("measure")[given["objective"]].control
+    measures, objective = find_registry("measure"), given["objective"]
+    return not (isinstance(objective, str) and measures[objective].control)
 
 
 class StudyFile(Frozen):
@@ -304,12 +303,12 @@ class StudyFile(Frozen):
 
     version: from 2 on, trials record both orders, published composites are candidates too, and the
     nominee keeps guards and floor; images are drawn by their content. Version 1 is as it was.
-    composite: as it is written, see `study.blocks`. objective: a measure, or a list of one. guards:
-    other measures, by which the nominee may be behind the best by so many per cent of the range.
-    floor: whether it has to beat a random order from both ends and to be stable. baselines: the
-    published composites (see PRESETS) to compare with; None: all that fit the model. current: what
-    is used today: a published composite, or the path of a composite.json. start_from: paths of such
-    files, whose points of the space are tried first.
+    composite: as it is written, see `study.blocks`. objective: a measure, or several: then there is
+    no nominee, but a Pareto front. guards: other measures, by which the nominee may be behind the
+    best by so many per cent of the range. floor: whether it has to beat a random order from both
+    ends and to be stable. baselines: the published composites (see PRESETS) to compare with; None:
+    all that fit the model. current: what is used today: a published composite, or the path of a
+    composite.json. start_from: paths of such files, whose points of the space are tried first.
     """
 
     version: Literal[1, 2]
@@ -319,9 +318,12 @@ class StudyFile(Frozen):
     search: Annotated[Mapping[SearchName, AnyDimension], Field(min_length=1)]
     composite: Any
     evaluation: EvaluationSpec = Field(default_factory=EvaluationSpec)
-    objective: Annotated[MeasureName, BeforeValidator(_one_objective)] = Field(
-        default_factory=lambda given: usual_objective(given.get("version", 1))
-    )
+    objective: Annotated[
+        Annotated[MeasureName, Tag("<one>")]
+        | Annotated[tuple[MeasureName, ...], Field(min_length=1), Tag("<several>")],
+        Discriminator(lambda value: "<several>" if isinstance(value, tuple) else "<one>"),
+        BeforeValidator(_one_objective),
+    ] = Field(default_factory=lambda given: usual_objective(given.get("version", 1)))
     guards: Mapping[MeasureName, Percent] = Field(default_factory=_usual_guards)
     floor: bool = Field(default_factory=_usual_floor)
     constraints: Annotated[ConstraintsSpec, BeforeValidator(_no_bias)] = ConstraintsSpec()
@@ -335,12 +337,12 @@ class StudyFile(Frozen):
 
     @property
     def objectives(self) -> tuple[str, ...]:
-        """The measures that decide which composite is best."""
-        return (self.objective,)
+        """The measures that decide which composites are best, one or several."""
+        return (self.objective,) if isinstance(self.objective, str) else self.objective
 
     @property
     def recorded(self) -> tuple[str, ...]:
-        """The measures that every trial takes, the objective first."""
+        """The measures that every trial takes, the objectives first."""
         if self.version == 1:
             return self.objectives
         sides = (name for name, measure in find_registry("measure").items() if measure.side)

@@ -30,11 +30,11 @@ def identity(
     """SHA-256 of what decides the study's results, and that as plain JSON values.
 
     Inside: the model's fingerprint, the images with their contents and targets, space, composite,
-    evaluation, objective, guards and floor, constraints, sampler, what is said of economy, the
-    values of the points that are tried first (starts), and the names of plugins that have brought
-    any of these. Outside: name, paths, `trials`, `run`; but `run.batch` counts where images are
-    explained by their batch. Of version 1, validation images and the baselines that it names are
-    inside too; later ones prove their nominee anew when these change.
+    evaluation, objective or objectives, guards and floor, constraints, sampler, what is said of
+    economy, the values of the points that are tried first (starts), and the names of plugins that
+    have brought any of these. Outside: name, paths, `trials`, `run`; but `run.batch` counts where
+    images are explained by their batch. Of version 1, validation images and the baselines that it
+    names are inside too; later ones prove their nominee anew when these change.
     """
     plugins = plugins_used(spec, operations, baselines=spec.version == 1)
     canonical: dict[str, Any] = _plain(

@@ -16,7 +16,7 @@ from lrpsweep.study.secrets import masked
 
 Place = tuple[str | int, ...]
 LONGEST = 80
-_MARKS = {*(f"<{kind}>" for kind in (*KINDS, "auto", "values")), "[key]"}
+_MARKS = {*(f"<{kind}>" for kind in (*KINDS, "auto", "values", "one", "several")), "[key]"}
 """What pydantic puts into a place although it is no key of the file: tags of unions."""
 
 

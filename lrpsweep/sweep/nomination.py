@@ -16,6 +16,7 @@ import numpy as np
 from lrpsweep.evaluation import MEASURES, Measure
 from lrpsweep.evaluation.measures.curves import AUC_LERF, AUC_MORF
 from lrpsweep.results import Axis, Contender, Finalist, Nomination, Stability
+from lrpsweep.study import StudySpec
 
 FINALISTS = 5
 DRAWS = 200
@@ -34,12 +35,19 @@ class Criteria:
     """How a study nominates.
 
     guards: by measure, by how much of its range, in per cent, the nominee may be behind the best.
-    floor: whether a nominee has to beat a random order from both ends, and be stable.
+    floor: whether a nominee has to beat a random order from both ends, and be stable. further:
+    objectives beside the first; where there are some, nobody is nominated (see `front`).
     """
 
     objective: Measure
     guards: Mapping[str, float]
     floor: bool
+    further: tuple[Measure, ...] = ()
+
+    @property
+    def objectives(self) -> tuple[Measure, ...]:
+        """All of them."""
+        return (self.objective, *self.further)
 
     @property
     def ends(self) -> tuple[Measure, ...]:
@@ -48,8 +56,16 @@ class Criteria:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """All that it looks at, the objective first."""
-        return tuple(dict.fromkeys((self.objective, *map(MEASURES.find, self.guards), *self.ends)))
+        """All that it looks at, the objectives first."""
+        return tuple(
+            dict.fromkeys((*self.objectives, *map(MEASURES.find, self.guards), *self.ends))
+        )
+
+
+def rule_of(spec: StudySpec) -> Criteria:
+    """How the study nominates."""
+    objective, *further = (MEASURES[name] for name in spec.objectives)
+    return Criteria(objective, dict(spec.guards), spec.floor, tuple(further))
 
 
 @dataclass(frozen=True)
@@ -191,7 +207,7 @@ def nominate(
         ]
     return Nomination(
         nominee=None if chosen is None else ballot.contenders[chosen],
-        sentence=_sentence(how, chosen, ballot, criteria, why, len(places), selected, looked_at),
+        sentence=_sentence(how, chosen, ballot, criteria, len(places), selected, looked_at),
         ranges=ranges,
         random={name: float(scores.mean()) for name, scores in ballot.random.items()},
         finalists=tuple(finalists),
@@ -246,7 +262,6 @@ def _sentence(
     chosen: int | None,
     ballot: Ballot,
     criteria: Criteria,
-    why: Sequence[tuple[str, ...]],
     finalists: int,
     selected: Ballot | None,
     looked_at: int | None,
@@ -272,7 +287,7 @@ def _sentence(
         return f"None of the {finalists} {best} keeps the floor on the selection images: {last}"
     if how == "no guard kept":
         return f"No candidate is within all guards ({', '.join(names)}) at once {images}: {last}"
-    return _nothing(ballot, criteria, why)
+    return why_nothing(ballot, criteria)
 
 
 def _means(ballot: Ballot, row: int) -> dict[str, float]:
@@ -286,8 +301,9 @@ def _finalist(ballot: Ballot, row: int, why: tuple[str, ...]) -> Finalist:
     )
 
 
-def _nothing(ballot: Ballot, criteria: Criteria, why: Sequence[tuple[str, ...]]) -> str:
-    tally, objective = ballot.count(), criteria.objective
+def why_nothing(ballot: Ballot, criteria: Criteria) -> str:
+    """Why no candidate keeps constraints and floor."""
+    tally, objective, why = ballot.count(), criteria.objective, ballot.broken(criteria)
     if objective.name in tally.chance and tally.gain_on_chance(objective).max() <= 0:
         return (
             f"By {objective.title}, nothing is better than a random order: nothing is recommended."

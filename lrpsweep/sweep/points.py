@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lrpsweep.errors import InputError
-from lrpsweep.results import Direction
+from lrpsweep.evaluation import MEASURES
+from lrpsweep.results import Directions
 from lrpsweep.study import Space, StudySpec, encode
 from lrpsweep.sweep.samplers import SAMPLERS
 from lrpsweep.sweep.samplers.sampler import Asked, count_points, first_new
@@ -50,7 +51,8 @@ def planned_trials(
     space, sampler = Space(spec.search, spec.composite), SAMPLERS[spec.sampler.name]
     first = [params for _, params in first_params(spec, literature, starts)]
     if sampler.exhaustive:
-        points = sampler.proposals(space, spec.sampler.seed, "minimize")(())
+        directions = tuple(MEASURES[name].direction for name in spec.objectives)
+        points = sampler.proposals(space, spec.sampler.seed, directions)(())
         planned = len({space.key(params) for params in (*first, *points)})
     else:
         assert spec.trials is not None
@@ -72,7 +74,7 @@ class Points:
         spec: StudySpec,
         first: Sequence[tuple[str | None, dict[str, Any]]],
         meaning: Meaning,
-        direction: Direction,
+        directions: Directions,
     ) -> None:
         self._spec = spec
         self._space = Space(spec.search, spec.composite)
@@ -80,7 +82,7 @@ class Points:
         self._meaning = meaning
         self._meanings: dict[tuple[Any, ...], Hashable] = {}
         self._sampler = SAMPLERS[spec.sampler.name]
-        self._proposals = self._sampler.proposals(self._space, spec.sampler.seed, direction)
+        self._proposals = self._sampler.proposals(self._space, spec.sampler.seed, directions)
         self._seen: set[tuple[Any, ...]] = set()
         self._composites: set[Hashable] = set()
 

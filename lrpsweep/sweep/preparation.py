@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from lrpsweep.errors import WorkError
-from lrpsweep.evaluation import MEASURES, subsets
+from lrpsweep.evaluation import subsets
 from lrpsweep.results import RANDOM_ORDER, Candidate, TrialResult
-from lrpsweep.sweep.nomination import Criteria
+from lrpsweep.sweep.nomination import rule_of
 from lrpsweep.sweep.pilot import MOST_ERROR, Choice, choose
 from lrpsweep.sweep.points import Points, first_params
 from lrpsweep.sweep.races import Races
@@ -57,9 +57,9 @@ class Preparation:
     def _pilot(self) -> Steps[None]:
         spec, images = self._plan.spec, self._plan.proof.images("search")
         first = first_params(spec, self._plan.literature, self._plan.starts)
-        points = Points(spec, first, self._plan.meaning, self._store.direction)
+        points = Points(spec, first, self._plan.meaning, self._store.directions)
         last = min(len(images), max(FEWEST_IMAGES, -(-len(images) // 4)))
-        measures = (spec.objective, *spec.guards)
+        measures = (*spec.objectives, *spec.guards)
         jobs = [
             Scoring(
                 label=f"pilot {number}",
@@ -81,7 +81,7 @@ class Preparation:
 
     def _races(self, steps: tuple[int, ...]) -> Steps[Races]:
         spec, proof = self._plan.spec, self._plan.proof
-        criteria = Criteria(MEASURES[spec.objective], dict(spec.guards), spec.floor)
+        criteria = rule_of(spec)
         images = proof.images("search")
         anyone = Scoring("", self._anyone(), "search", images, spec.recorded, steps=steps)
         control = control_of(anyone)
@@ -99,7 +99,7 @@ class Preparation:
         """Some candidate: where a random order is looked at, any will do."""
         spec = self._plan.spec
         first = first_params(spec, self._plan.literature, self._plan.starts)
-        points = Points(spec, first, self._plan.meaning, self._store.direction)
+        points = Points(spec, first, self._plan.meaning, self._store.directions)
         return Candidate(self._plan.proof.method, {"values": points.values(points.next(())[1])})
 
     def _scored(self, jobs: Sequence[Scoring]) -> Steps[ScoringList]:

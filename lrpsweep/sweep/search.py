@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, Protocol
 
-from lrpsweep.evaluation.racing import read_race
+from lrpsweep.evaluation.racing import Race, read_race
 from lrpsweep.results import Candidate, Pruned, TrialRecord, TrialResult
 from lrpsweep.study import Space, StudySpec
 from lrpsweep.sweep.execution import Job, Outcome
@@ -26,7 +26,10 @@ StageWatch = Callable[[Stage, int], Callable[[Outcome], None]]
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is. best: value of the best trial; seconds_left: None while unknown."""
+    """How far a run is.
+
+    best: value of the best trial; None with several objectives. seconds_left: None while unknown.
+    """
 
     stage: Stage
     done: int
@@ -122,7 +125,7 @@ class TrialSource:
         self._space = Space(spec.search, spec.composite)
         self._distributions = distributions(spec.search)
         first = first_params(spec, literature, starts)
-        self._points = Points(spec, first, meaning, store.direction)
+        self._points = Points(spec, first, meaning, store.directions)
         self._unraced = len(first)
         self._planned = planned_trials(spec, literature, starts) + store.retries()
         self._method = method
@@ -209,22 +212,32 @@ class TrialSource:
         self._timed = True
         params = self.history[number].params
         result = outcome.result and TrialResult.from_json(outcome.result)
-        race = task.get("race") and read_race(task["race"])
-        if result and math.isfinite(result.value):
-            if race and len(result.scores) < race.images:
-                estimate = race.estimate(result.objectives[0], result.scores)
-                pruned = Pruned(len(result.scores), estimate)
-                record = self._pruned(number, pruned, outcome.seconds, result)
-            else:
-                record = self._completed(number, result, outcome.seconds)
+        if result and all(map(math.isfinite, result.means(len(self._spec.objectives)))):
+            race = task.get("race") and read_race(task["race"])
+            record = self._ended_with(number, result, outcome.seconds, race)
         else:
-            reason = f"the objective is {result.value}" if result else outcome.reason
+            reason = self._not_finite(result) if result else outcome.reason
             reason = reason or "no reason was given"
             self._store.fail(number, reason)
             self.history[number] = replace(self.history[number], state="failed")
             del self._owners[self._points.composite(params)]
             record = TrialRecord(number, "failed", self._space.values(params), reason=reason)
         self._on_outcome(replace(record, literature=self._points.published(params)), outcome)
+
+    def _ended_with(
+        self, number: int, result: TrialResult, seconds: float, race: Race | None
+    ) -> TrialRecord:
+        """A trial that has scores: of all images, or of those before it was stopped."""
+        seen = len(result.scores)
+        if race is None or seen == race.images:
+            return self._completed(number, result, seconds)
+        pruned = Pruned(seen, race.estimate(result.objectives[0], result.scores))
+        return self._pruned(number, pruned, seconds, result)
+
+    def _not_finite(self, result: TrialResult) -> str:
+        names = self._spec.objectives
+        means = zip(names, result.means(len(names)), strict=True)
+        return "; ".join(f"{name} is {mean}" for name, mean in means if not math.isfinite(mean))
 
     def _repeat(self, number: int, owner: int) -> None:
         """Gives a trial the result of the one with the same composite, whose blocks may differ."""
@@ -246,7 +259,7 @@ class TrialSource:
     ) -> TrialRecord:
         """Samplers see the estimate: the mean of the images so far is that of other images."""
         self._store.prune(number, pruned, seconds, result, same_as=same_as)
-        trial = replace(self.history[number], state="pruned", value=pruned.estimate)
+        trial = replace(self.history[number], state="pruned", values=(pruned.estimate,))
         self.history[number] = trial
         values = self._space.values(trial.params)
         return TrialRecord(
@@ -261,8 +274,9 @@ class TrialSource:
         self._store.complete(number, result, seconds, excess=excess, same_as=same_as)
         if self.terms.races is not None:
             self.terms.races.add(number, result)
+        values = result.means(len(self._spec.objectives))
         self.history[number] = replace(
-            self.history[number], state="complete", value=result.value, excess=excess
+            self.history[number], state="complete", values=values, excess=excess
         )
         return TrialRecord(
             number,

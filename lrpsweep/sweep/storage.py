@@ -28,8 +28,9 @@ from lrpsweep.results import (
     Axis,
     Comparison,
     Contender,
-    Direction,
+    Directions,
     Finalist,
+    Front,
     MeasureBound,
     Nomination,
     Pruned,
@@ -80,14 +81,14 @@ class NoStudyError(InputError):
     """There is no such study yet."""
 
 
-def create_store(url: str, name: str, direction: Direction) -> Store:
+def create_store(url: str, name: str, directions: Directions) -> Store:
     """The study of that name, made if it does not exist yet. Raises InputError as `open_store`."""
     engine_url = _checked(url)
     if engine_url.drivername.startswith("sqlite") and engine_url.database:
         Path(engine_url.database).parent.mkdir(parents=True, exist_ok=True)
     storage = _connect(engine_url)
     study = optuna.create_study(
-        storage=storage, study_name=name, direction=direction, load_if_exists=True
+        storage=storage, study_name=name, directions=directions, load_if_exists=True
     )
     return Store(study, storage)
 
@@ -207,15 +208,20 @@ class Store:
         return self._study.study_name
 
     @property
-    def direction(self) -> Direction:
-        """Whether low or high values are good: as Optuna has it until it is known as a fact.
+    def directions(self) -> Directions:
+        """By objective, whether low or high values are good: as Optuna has it until it is known as
+        a fact.
 
-        Optuna keeps the direction that the study was made with, though the objective may change
+        Optuna keeps the directions that the study was made with, though the objectives may change
         before the first trial.
         """
-        made: Direction = "minimize" if self._study.direction.name == "MINIMIZE" else "maximize"
-        stored: Direction | None = self.get("direction")
-        return stored or made
+        stored = self.get("direction")
+        return listed(stored or [way.name.lower() for way in self._study.directions])
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The measures that decide."""
+        return listed(self.get("objective"))
 
     def close(self) -> None:
         """Gives the connections back."""
@@ -251,7 +257,7 @@ class Store:
     def result(self, number: int) -> TrialResult:
         """The result of a complete trial."""
         stored = self._trials()[number].user_attrs["result"]
-        return TrialResult.from_json(stored, self.get("objective"))
+        return TrialResult.from_json(stored, self.objectives[0])
 
     def failures(self) -> list[str]:
         """Why trials failed."""
@@ -294,8 +300,9 @@ class Store:
         excess: by how much each constraint's bound is exceeded. same_as: the trial whose result it
         is.
         """
-        if not math.isfinite(result.value):
-            raise ValueError(f"{result.value} is no result")
+        values = result.means(len(self.directions))
+        if not all(map(math.isfinite, values)):
+            raise ValueError(f"{values} is no result")
         self.guard()
         self._set_attr(number, "result", result.to_json() | {"wall_seconds": seconds})
         if same_as is not None:
@@ -304,7 +311,7 @@ class Store:
             trial = optuna.trial.Trial(self._study, self._id(number))
             for name in excess.keys() - trial.constraints.keys():
                 trial.set_constraint(name, excess[name])
-        self._set_state(number, TrialState.COMPLETE, [result.value])
+        self._set_state(number, TrialState.COMPLETE, values)
 
     def pruned(self, number: int) -> Pruned:
         """How a pruned trial ended."""
@@ -415,13 +422,14 @@ def read_results(store: Store) -> StudyResults:
     """All that the database says about a study; nothing else is read."""
     facts = store._study.user_attrs
     nomination, recommendation = facts.get("nomination"), facts.get("recommendation")
+    objectives, front = listed(facts["objective"]), facts.get("front")
     searched_too = _scored(facts, "literature")
-    trials = tuple(_record(trial, facts["objective"]) for trial in store._trials())
+    trials = tuple(_record(trial, objectives[0]) for trial in store._trials())
     searched = max((len(t.result.scores) for t in trials if t.result is not None), default=0)
     return StudyResults(
         name=store.name,
-        objective=facts["objective"],
-        direction=store.direction,
+        objectives=objectives,
+        directions=store.directions,
         trials=trials,
         planned=facts["planned"],
         axes=tuple(_axis(axis) for axis in facts["axes"]),
@@ -430,6 +438,7 @@ def read_results(store: Store) -> StudyResults:
         provenance=facts["provenance"],
         nomination=nomination and nomination_from_json(nomination),
         recommendation=recommendation and recommendation_from_json(recommendation),
+        front=front and front_from_json(front),
         literature={name: one for name, one in searched_too.items() if name != RANDOM_ORDER},
         random=searched_too.get(RANDOM_ORDER),
         images=tuple(
@@ -447,6 +456,11 @@ def _scored(facts: Mapping[str, Any], name: str) -> dict[str, TrialResult]:
     """The results, by label, whose keys stand under that name."""
     keys = facts.get(name) or {}
     return {n: TrialResult.from_json(facts[key]) for n, key in keys.items() if key in facts}
+
+
+def listed(stored: Any) -> tuple[Any, ...]:
+    """A fact about each objective, which stands alone where there is one."""
+    return (stored,) if isinstance(stored, str) else tuple(stored)
 
 
 def _concluding(facts: Mapping[str, Any]) -> str:
@@ -474,9 +488,9 @@ def begun_on(facts: Mapping[str, Any]) -> dict[str, tuple[tuple[str, str], ...]]
 def _asked(trial: FrozenTrial) -> Asked:
     match trial.state:
         case TrialState.COMPLETE:
-            return Asked(trial.params, "complete", trial.value, trial.constraints)
+            return Asked(trial.params, "complete", tuple(trial.values), trial.constraints)
         case TrialState.PRUNED:
-            return Asked(trial.params, "pruned", trial.user_attrs["pruned"]["estimate"])
+            return Asked(trial.params, "pruned", (trial.user_attrs["pruned"]["estimate"],))
         case TrialState.FAIL:
             return Asked(trial.params, "failed")
     return Asked(trial.params)
@@ -518,6 +532,17 @@ def nomination_from_json(stored: Mapping[str, Any]) -> Nomination:
             "finalists": tuple(map(_finalist, stored["finalists"])),
             "broken": {label: tuple(why) for label, why in stored["broken"].items()},
             "stability": stability and Stability(**stability),
+        }
+    )
+
+
+def front_from_json(stored: Mapping[str, Any]) -> Front:
+    """The inverse of `asdict`."""
+    return Front(
+        **{
+            **stored,
+            "members": tuple(Contender(**one) for one in stored["members"]),
+            "broken": {label: tuple(why) for label, why in stored["broken"].items()},
         }
     )
 

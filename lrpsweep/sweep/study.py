@@ -14,7 +14,7 @@ import numpy as np
 
 from lrpsweep.errors import InputError, WorkError
 from lrpsweep.evaluation import MEASURES
-from lrpsweep.results import Direction, StudyResults, TrialRecord
+from lrpsweep.results import Directions, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, axes, difference, parse_study, write_study
 from lrpsweep.sweep.execution import (
     Build,
@@ -79,15 +79,16 @@ def as_they_are(values: Mapping[str, Any]) -> Hashable:
 class Plan:
     """What the driver knows of a study before its first trial.
 
-    direction: of the objective. identity, spec_hash: of `spec.identity`. literature: the published
-    points in the space, as values by name. starts: points that are tried before these. proof: what
-    the nominee is chosen from and tested against. build: makes a worker's runner; it travels to the
-    workers. meaning: equal for the values of points at which every layer has the same rule: one of
-    them is computed. device: as decided. provenance: anything worth keeping, as JSON values.
+    directions: of the objectives. identity, spec_hash: of `spec.identity`. literature: the
+    published points in the space, as values by name. starts: points that are tried before these.
+    proof: what the nominee is chosen from and tested against. build: makes a worker's runner; it
+    travels to the workers. meaning: equal for the values of points at which every layer has the
+    same rule: one of them is computed. device: as decided. provenance: anything worth keeping, as
+    JSON values.
     """
 
     spec: StudySpec
-    direction: Direction
+    directions: Directions
     identity: Mapping[str, Any]
     spec_hash: str
     proof: Proof
@@ -156,8 +157,8 @@ def planned_results(plan: Plan) -> StudyResults:
     spec = plan.spec
     return StudyResults(
         name=spec.name,
-        objective=spec.objective,
-        direction=plan.direction,
+        objectives=spec.objectives,
+        directions=plan.directions,
         trials=(),
         planned=plan.trials,
         axes=axes(spec.search),
@@ -187,7 +188,7 @@ def run_study(
     no trial has a result.
     """
     spec = plan.spec
-    store = create_store(_url(spec, runs_dir), spec.name, plan.direction)
+    store = create_store(_url(spec, runs_dir), spec.name, plan.directions)
     with contextlib.closing(store), hold(store, takeover=takeover):
         _check_identity(store, plan, runs_dir)
         if retry_failed:
@@ -223,8 +224,8 @@ def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
         "identity": plan.identity,
         "spec_hash": plan.spec_hash,
         "spec_text": spec.text,
-        "objective": spec.objective,
-        "direction": plan.direction,
+        "objective": _alone(spec.objectives),
+        "direction": _alone(plan.directions),
         "axes": [asdict(axis) for axis in axes(spec.search)],
         "planned": plan.trials + store.retries(),
         "provenance": {"started": now(), "device": plan.device, **plan.provenance},
@@ -238,6 +239,11 @@ def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
     if spec.run.storage not in (None, url):  # it has to be found from that folder, too
         spec = parse_study(spec.text, spec.path, [f"run.storage={json.dumps(url)}"])
     write_study(spec, folder / "study.yaml")
+
+
+def _alone(values: Sequence[str]) -> Any:
+    """The inverse of `sweep.storage.listed`."""
+    return values[0] if len(values) == 1 else list(values)
 
 
 def _run(
@@ -398,10 +404,6 @@ class _Run:
                 self._observer.estimated(self._estimate(outcome))
             self._spent.append(outcome.seconds)
         failed = sum(trial.state == "failed" for trial in self.search.history)
-        feasible = [
-            t.value for t in self.search.history if t.value is not None and not exceeded(t.excess)
-        ]
-        best = min if self._plan.direction == "minimize" else max
         done = self.complete + failed
         self._observer.progressed(
             Progress(
@@ -409,20 +411,30 @@ class _Run:
                 done=done,
                 planned=self.planned,
                 failed=failed,
-                best=best(feasible, default=None),
+                best=self._best,
                 seconds_left=self._seconds_left(self.planned - done),
             )
         )
+
+    @property
+    def _best(self) -> float | None:
+        """By the objective; of several, none is."""
+        direction, *more = self._plan.directions
+        if more:
+            return None
+        feasible = [t.values[0] for t in self.search.history if t.values and not exceeded(t.excess)]
+        return (min if direction == "minimize" else max)(feasible, default=None)
 
     def _say_power(self, record: TrialRecord) -> None:
         """What the validation images can show, once there are some trials in this run.
 
         Trials may be near-copies of each other: no less spread than on other networks is supposed.
         """
-        if record.result is None or record.same_as is not None:
+        objective, *more = self._plan.spec.objectives
+        if more or record.result is None or record.same_as is not None:
             return
         self._scored.append(record.result.scores)
-        proof, measure = self._plan.proof, MEASURES[self._plan.spec.objective]
+        proof, measure = self._plan.proof, MEASURES[objective]
         if len(self._scored) != TRIALS_FOR_POWER or measure.chance is None:
             return
         scores = measure.sign * np.stack(self._scored)

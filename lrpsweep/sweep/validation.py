@@ -4,7 +4,8 @@ Four steps, each of which only reads what the one before has left. The literatur
 search images, so that candidates are trials and published composites alike. The finalists are
 scored on the selection images, and the nominee is chosen (`nomination`). Nominee, baselines and
 what is used today are scored on the validation images, and one statement is made (`statement`).
-Last, the nominee and the strongest baseline are looked at under a second perturbation.
+Last, the nominee and the strongest baseline are looked at under a second perturbation. With several
+objectives there is the first step alone, and a Pareto front from which people choose (`front`).
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ from lrpsweep.results import (
     contender,
 )
 from lrpsweep.study import StudySpec
-from lrpsweep.sweep.nomination import ENDS, EXCEEDS, FINALISTS, Ballot, Criteria, nominate
+from lrpsweep.sweep.front import find_front
+from lrpsweep.sweep.nomination import ENDS, EXCEEDS, FINALISTS, Ballot, Criteria, nominate, rule_of
 from lrpsweep.sweep.preparation import steps_of
 from lrpsweep.sweep.scoring import Scoring, ScoringList, Steps, control_of
 from lrpsweep.sweep.search import Stage, StageWatch
@@ -84,11 +86,6 @@ class Proof:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def rule_of(spec: StudySpec) -> Criteria:
-    """How the study nominates."""
-    return Criteria(MEASURES[spec.objective], dict(spec.guards), spec.floor)
-
-
 class Conclusion:
     """What is left to do for a recommendation when the search is over.
 
@@ -115,6 +112,9 @@ class Conclusion:
 
     def _concluded(self, results: StudyResults, say: Callable[[str], None]) -> Steps[None]:
         looked_at = ballot = yield from self._on_search_images(results)
+        if self._rule.further:
+            self._store.set("front", asdict(find_front(ballot, self._rule, results.name)))
+            return
         if self._steps:
             ballot = yield from self._in_full(looked_at)
         nomination = yield from self._nominated(ballot, results, len(looked_at.contenders))
@@ -624,6 +624,8 @@ def scorings_left(spec: StudySpec, proof: Proof, trials: int) -> float:
         return 0
     search = max(1, len(proof.images("search")))
     literature = len(proof.baselines) + 1 if spec.version > 1 else 1
+    if len(spec.objectives) > 1:
+        return literature
     selection = (FINALISTS + 1) * len(proof.images("selection")) / search
     validated = len(proof.images("validation")) / search
     return literature + selection + (min(1, trials) + len(proof.baselines) + 4) * validated

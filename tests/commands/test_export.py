@@ -39,7 +39,7 @@ def context(small_study):
 def document(context):
     record = TrialRecord(3, "complete", VALUES, result=run_trial(context, Task(tuned(VALUES))))
     results = StudyResults(
-        "small", "auc_morf", "minimize", (record,), 1, (), context.spec.text, "0" * 64
+        "small", ("auc_morf",), ("minimize",), (record,), 1, (), context.spec.text, "0" * 64
     )
     return composite_document(context, results, contender(record))
 
@@ -67,7 +67,7 @@ def test_bounds_and_decay_of_a_study_are_in_the_file(small_study):
     values = {"gamma1": 0.8, "gamma2": 0.5}
     candidate = tuned(values)
     record = TrialRecord(3, "complete", values, result=run_trial(context, Task(candidate)))
-    results = StudyResults("s", "auc_morf", "minimize", (record,), 1, (), "", "0" * 64)
+    results = StudyResults("s", ("auc_morf",), ("minimize",), (record,), 1, (), "", "0" * 64)
     document = json.loads(json.dumps(composite_document(context, results, contender(record))))
     assert document["blocks"][0]["bounds"] == {"low": [-3.0], "high": [4.0]}
     early = [b for b in document["blocks"] if b["block"].startswith("early")]
@@ -245,7 +245,9 @@ def test_the_file_says_where_its_model_came_from_but_no_folder(context, fields, 
     spec = context.spec.model_copy(update={"model": ModelSpec(**fields)})
     context = dataclasses.replace(context, spec=spec)
     record = TrialRecord(3, "complete", VALUES, result=run_trial(context, Task(tuned(VALUES))))
-    results = StudyResults("small", "auc_morf", "minimize", (record,), 1, (), spec.text, "0" * 64)
+    results = StudyResults(
+        "small", ("auc_morf",), ("minimize",), (record,), 1, (), spec.text, "0" * 64
+    )
     write_composite(composite_document(context, results, contender(record)), tmp_path / "some.json")
     assert read_composite(tmp_path / "some.json")["model"]["source"] == source
 

@@ -78,7 +78,7 @@ def negative(
     return np.where(mask[..., None], 255 - image, image)
 
 
-def corners(space: Any, seed: int, direction: str) -> Any:
+def corners(space: Any, seed: int, directions: Any) -> Any:
     points = [{"gamma1": x, "gamma2": y} for x in (0.1, 1.0) for y in (0.3, 0.9)]
     return lambda trials: points
 

@@ -39,7 +39,7 @@ def test_a_method_gets_the_defaults_of_its_parameters(small_study: Path, tmp_pat
 
 def test_a_sampler_without_proposals_is_named(small_study: Path, tmp_path: Path) -> None:
     """Caught: a bare KeyError of the first search name."""
-    none = Sampler("none", lambda space, seed, direction: lambda trials: [])
+    none = Sampler("none", lambda space, seed, directions: lambda trials: [])
     with SAMPLERS.register(none):
         spec = load_study(small_study, ["sampler.name=none", "trials=2"])
         with pytest.raises((InputError, WorkError), match="none"):

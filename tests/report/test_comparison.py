@@ -44,7 +44,7 @@ def test_best_trials_are_compared_image_by_image(study: StudyResults) -> None:
 def test_other_images_or_objectives_are_not_compared(study: StudyResults) -> None:
     one = with_images(study)
     elsewhere = replace(one, images=one.images[::-1], name="elsewhere")
-    upwards = replace(one, objective="auc_lerf", direction="maximize", name="upwards")
+    upwards = replace(one, objectives=("auc_lerf",), directions=("maximize",), name="upwards")
     otherwise = replace(one, measured="protocol thesis", name="otherwise")
     for other in (elsewhere, otherwise, study):
         assert "differ in images, classes, network or" in comparison_lines([one, other])[-1]
@@ -63,7 +63,7 @@ def test_stopped_trials_are_counted_and_hollow(study: StudyResults) -> None:
 
 
 def test_a_box_for_every_study(study: StudyResults) -> None:
-    upwards = replace(study, objective="auc_lerf", direction="maximize", name="up-wards")
+    upwards = replace(study, objectives=("auc_lerf",), directions=("maximize",), name="up-wards")
     figure = figure_distributions([study, upwards])
     (panel,) = figure.axes
     labels = [label.get_text() for label in panel.get_xticklabels()]

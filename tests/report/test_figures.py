@@ -4,6 +4,7 @@ import dataclasses
 import io
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,13 +26,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lrpsweep.report.figures import FIGURES, draw_figures
+from lrpsweep.report.figures.front import figure_front
 from lrpsweep.report.figures.heatmaps import figure_heatmap_grid, figure_heatmaps
 from lrpsweep.report.figures.importance import importances
 from lrpsweep.report.figures.panels import objective_colours
 from lrpsweep.report.figures.scores import figure_curves, figure_distribution
 from lrpsweep.report.figures.space import figure_contour, figure_slices
 from lrpsweep.report.figures.validation import figure_validation
-from lrpsweep.results import Axis, Pruned, StudyResults, TrialRecord
+from lrpsweep.results import Axis, Contender, Front, Pruned, StudyResults, TrialRecord
 
 
 def drawn(figure: Figure | None) -> Figure:
@@ -46,9 +48,13 @@ def line(figure: Figure, label: str) -> np.ndarray:
     return np.array(found.get_xydata())
 
 
+OF_ONE = {name: plate for name, plate in FIGURES.items() if name != "front"}
+"""The figures of a study of one objective."""
+
+
 def test_every_figure_of_a_finished_study_is_a_picture(study: StudyResults) -> None:
     pictures = draw_figures(study)
-    assert list(pictures) == list(FIGURES)
+    assert list(pictures) == list(OF_ONE)
     for png in pictures.values():
         with Image.open(io.BytesIO(png)) as picture:
             assert min(picture.size) > 200
@@ -56,7 +62,7 @@ def test_every_figure_of_a_finished_study_is_a_picture(study: StudyResults) -> N
 
 
 def test_every_figure_names_the_study_and_its_axes(study: StudyResults) -> None:
-    for name, plate in FIGURES.items():
+    for name, plate in OF_ONE.items():
         figure = drawn(plate.draw(study))
         titles = [figure.get_suptitle(), *(panel.get_title() for panel in figure.axes)]
         assert any("quickstart" in title for title in titles), name
@@ -404,7 +410,7 @@ CONCLUDED = {
 @pytest.mark.parametrize("kind", CONCLUDED)
 def test_every_end_of_a_study_has_its_figures(kind: str) -> None:
     study = CONCLUDED[kind]
-    expected = set(FIGURES) - (set() if study.recommendation else {"validation"})
+    expected = set(OF_ONE) - (set() if study.recommendation else {"validation"})
     assert set(draw_figures(study)) == expected
 
 
@@ -503,7 +509,7 @@ def test_hostile_names_are_drawn_as_text() -> None:
     study = dataclasses.replace(
         study, illustrations=dataclasses.replace(shown, ids=("$\\evil$", *shown.ids[1:]))
     )
-    assert len(draw_figures(study)) == len(FIGURES)
+    assert len(draw_figures(study)) == len(OF_ONE)
 
 
 def test_a_single_validation_image_is_drawn_without_an_interval(study: StudyResults) -> None:
@@ -527,7 +533,7 @@ def test_an_objective_without_curves_has_no_figure_of_them(study: StudyResults) 
         )
         for trial in study.trials
     )
-    found = dataclasses.replace(study, trials=bare, objective="hot_spot")
+    found = dataclasses.replace(study, trials=bare, objectives=("hot_spot",))
     assert figure_curves(found) is None
     assert "curves" not in draw_figures(found)
 
@@ -535,7 +541,7 @@ def test_an_objective_without_curves_has_no_figure_of_them(study: StudyResults) 
 def test_labels_come_from_the_measure(study: StudyResults) -> None:
     def label(objective: str) -> str:
         return (
-            drawn(figure_distribution(dataclasses.replace(study, objective=objective)))
+            drawn(figure_distribution(dataclasses.replace(study, objectives=(objective,))))
             .axes[0]
             .get_xlabel()
         )
@@ -544,3 +550,63 @@ def test_labels_come_from_the_measure(study: StudyResults) -> None:
     assert label("auc_random") == "AUC (random order) [logit]; a control"
     assert label("hot_spot") == "hot-spot index = max |R| / Σ |R|; lower is better"
     assert label("gone") == "gone; lower is better"
+
+
+def several(*members: Contender, **changes: Any) -> StudyResults:
+    """A study of two objectives whose front has these members."""
+    front = Front(
+        members, "What is on it.", 51, {"trial 3": ("exceeds the constraint of hot_spot",)}
+    )
+    return dataclasses.replace(
+        CONCLUDED["nominee"],
+        **{
+            "objectives": ("srg", "auc_morf"),
+            "directions": ("maximize", "minimize"),
+            "nomination": None,
+            "recommendation": None,
+            "front": front,
+        }
+        | changes,
+    )
+
+
+def test_the_front_shows_all_candidates_and_names_its_members() -> None:
+    found = several(
+        Contender("trial 39", 39), Contender("epsilon_gamma_box", published="epsilon_gamma_box")
+    )
+    figure = drawn(figure_front(found))
+    panel = figure.axes[0]
+    points = {str(one.get_label()): np.array(one.get_xydata()) for one in panel.lines}
+    assert len(points["trial, barred"]) == 1
+    assert len(points["trial"]) == len(found.complete) - 1
+    assert len(points["literature"]) == len(found.literature)
+    result = found.trials[39].result
+    assert result is not None
+    place = [result.mean("srg"), result.mean("auc_morf")]
+    assert points["trial on the front"][0] == pytest.approx(place)
+    names = " ".join(text.get_text().replace("\n", " ") for text in panel.texts)
+    assert "39" in names
+    assert "epsilon_gamma_box" in names
+    assert [x.get_drawstyle() for x in panel.lines].count("steps-post") == 1
+    assert panel.get_xlabel() == "SRG = LeRF − MoRF [logit]; higher is better"
+    assert panel.get_ylabel() == "AUC (MoRF) [logit]; lower is better"
+
+
+def test_members_that_are_near_share_a_label() -> None:
+    near = [Contender(f"trial {n}", n) for n in (39,) * 7]
+    texts = drawn(figure_front(several(*near))).axes[0].texts
+    assert [text.get_text() for text in texts] == ["39, 39, 39, 39, +3"]
+
+
+def test_of_several_objectives_the_pictures_over_the_space_say_whose_they_are() -> None:
+    found = several(Contender("trial 39", 39))
+    for draw in (figure_contour, figure_slices):
+        title = drawn(draw(found)).get_suptitle()
+        assert "SRG, the first of 2 objectives" in title
+    assert len(line(drawn(figure_slices(found)), "best by SRG (trial 39)"))
+
+
+def test_a_front_of_nobody_and_one_that_is_not_there_yet_are_drawn() -> None:
+    for found in (several(), several(front=None)):
+        assert "front" in draw_figures(found)
+    assert figure_front(CONCLUDED["nominee"]) is None

@@ -95,7 +95,7 @@ def test_hostile_text_is_escaped_everywhere(study: StudyResults) -> None:
     hostile = dataclasses.replace(
         study,
         name=name,
-        objective=name,
+        objectives=(name,),
         axes=tuple(dataclasses.replace(axis, name=name) for axis in study.axes),
         trials=(
             *(

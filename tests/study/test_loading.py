@@ -619,7 +619,9 @@ def test_an_objective_that_no_heatmap_changes_is_refused():
 def test_objectives_are_a_tuple_and_one_may_be_written_as_a_list():
     one, listed = study("objective=srg"), study("objective=[srg]")
     assert one.objectives == listed.objectives == ("srg",)
-    with pytest.raises(InputError, match=r"objective.*: found .*; expected one measure, or a list"):
+    with pytest.raises(
+        InputError, match=r"objective.*: found .*; expected one measure, or `version: 2`"
+    ):
         study("objective=[srg, auc_morf]")
 
 

@@ -108,6 +108,20 @@ class Uneven(Build):
         return super().run(task)
 
 
+class Several(Build):
+    """Two objectives that pull apart: auc_morf, best at (0.3, 0.1), and hot_spot, best at x = 1."""
+
+    OBJECTIVES = ("auc_morf", "hot_spot")
+
+    def run(self, task: dict[str, Any]) -> dict[str, Any]:
+        found = super().run(task)
+        spot = 1 - task["candidate"]["settings"].get("values", {"x": 0.9})["x"]
+        if self.faults.get("spots") and spot > 0.9:
+            spot = float("nan")
+        found["measures"]["hot_spot"] = [spot] * 4
+        return found | {"objectives": [*self.OBJECTIVES, "auc_lerf", "srg"]}
+
+
 class NotMounted(Build):
     """Nothing can be built where its data are missing."""
 
@@ -186,7 +200,7 @@ def plan(
     )
     return Plan(
         spec=spec,
-        direction=MEASURES[objective].direction,
+        directions=tuple(MEASURES[name].direction for name in spec.objectives),
         identity=canonical,
         spec_hash=spec_hash,
         proof=Proof(

@@ -20,7 +20,7 @@ from lrpsweep.sweep.study import load_results, run_study
 @pytest.fixture
 def stores(tmp_path: Path) -> tuple[Store, Store]:
     url = study_url(None, tmp_path, "s", tmp_path)
-    return create_store(url, "s", "minimize"), create_store(url, "s", "minimize")
+    return create_store(url, "s", ("minimize",)), create_store(url, "s", ("minimize",))
 
 
 def test_of_two_drivers_that_swap_at_once_one_succeeds(stores: tuple[Store, Store]) -> None:

@@ -38,7 +38,7 @@ sampler: {name: grid}
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    return create_store(study_url(None, tmp_path, "s", tmp_path), "s", "minimize")
+    return create_store(study_url(None, tmp_path, "s", tmp_path), "s", ("minimize",))
 
 
 def study(*changes: str) -> StudySpec:

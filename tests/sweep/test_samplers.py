@@ -71,12 +71,12 @@ def loss(params: dict[str, Any]) -> float:
 
 def ask(name: str, count: int, history: Sequence[Asked] = (), seed: int = 3) -> list[Asked]:
     """A fresh sampler goes on from a history, as after a kill."""
-    proposals = SAMPLERS[name].proposals(space(SEARCH), seed, "minimize")
+    proposals = SAMPLERS[name].proposals(space(SEARCH), seed, ("minimize",))
     trials = list(history)
     for _ in range(count):
         seen = {space(SEARCH).key(trial.params) for trial in trials}
         params = first_new(space(SEARCH), proposals(trials), seen)
-        trials.append(Asked(params, "complete", loss(params)))
+        trials.append(Asked(params, "complete", (loss(params),)))
     return trials
 
 
@@ -137,13 +137,13 @@ def test_two_points_that_both_mean_zero_are_the_same_point() -> None:
 
 def test_tpe_looks_where_the_good_trials_were() -> None:
     search = {"x": Linear(linear=(0.0, 1.0))}
-    proposals = SAMPLERS["tpe"].proposals(space(search), 0, "minimize")
+    proposals = SAMPLERS["tpe"].proposals(space(search), 0, ("minimize",))
     trials: list[Asked] = []
     for _ in range(40):
         params = first_new(
             space(search), proposals(trials), {space(search).key(t.params) for t in trials}
         )
-        trials.append(Asked(params, "complete", (params["x"] - 0.7) ** 2))
+        trials.append(Asked(params, "complete", ((params["x"] - 0.7) ** 2,)))
     distances = [abs(trial.params["x"] - 0.7) for trial in trials]
     assert statistics.median(distances[20:]) < statistics.median(distances[:10]) / 1.5
 
@@ -153,13 +153,13 @@ PLANE = {name: Linear(linear=(0.0, 1.0)) for name in "xy"}
 
 def distances(name: str, seed: int) -> list[float]:
     """From the optimum, of thirty trials."""
-    proposals = SAMPLERS[name].proposals(space(PLANE), seed, "minimize")
+    proposals = SAMPLERS[name].proposals(space(PLANE), seed, ("minimize",))
     trials: list[Asked] = []
     for _ in range(30):
         params = next(iter(proposals(trials)))
         value = (params["x"] - 0.3) ** 2 + (params["y"] - 0.1) ** 2
-        trials.append(Asked(params, "complete", value))
-    return [math.sqrt(trial.value or 0) for trial in trials]
+        trials.append(Asked(params, "complete", (value,)))
+    return [math.sqrt(trial.values[0]) for trial in trials]
 
 
 @pytest.mark.parametrize(("name", "seeds"), [("tpe", 8), ("gp", 2), ("cmaes", 8), ("nsga2", 20)])
@@ -175,7 +175,7 @@ def test_a_sampler_that_learns_comes_nearer_to_the_optimum_than_chance(
 
 
 def test_the_points_of_qmc_are_one_in_each_part_of_the_space() -> None:
-    proposals = SAMPLERS["qmc"].proposals(space(PLANE), 0, "minimize")
+    proposals = SAMPLERS["qmc"].proposals(space(PLANE), 0, ("minimize",))
     points: list[Any] = []
     for _ in range(16):
         points.append(next(iter(proposals([Asked(point) for point in points]))))
@@ -194,25 +194,25 @@ def test_running_and_failed_trials_do_not_break_a_proposal() -> None:
 def test_an_optimum_at_zero_does_not_hold_tpe_up() -> None:
     """Caught: hundreds of questions for one new point, when all of TPE's answers meant zero."""
     search = {name: Log(log=(1e-3, 1.0), zero=True) for name in ("a", "b")}
-    proposals = SAMPLERS["tpe"].proposals(space(search), 0, "minimize")
+    proposals = SAMPLERS["tpe"].proposals(space(search), 0, ("minimize",))
     trials: list[Asked] = []
     for _ in range(60):
         seen = {space(search).key(trial.params) for trial in trials}
         asked = list(itertools.islice(proposals(trials), 10))
         params = first_new(space(search), asked, seen)
         assert space(search).key(params) not in seen
-        trials.append(Asked(params, "complete", sum(decode(search, params).values())))
+        trials.append(Asked(params, "complete", (sum(decode(search, params).values()),)))
 
 
 def wander(name: str, count: int) -> list[Asked]:
     """Trials of a space in which `zero` is the best rule, if `a` is low."""
-    proposals = SAMPLERS[name].proposals(CONDITIONAL, 1, "minimize")
+    proposals = SAMPLERS[name].proposals(CONDITIONAL, 1, ("minimize",))
     trials: list[Asked] = []
     for _ in range(count):
         seen = {CONDITIONAL.key(trial.params) for trial in trials}
         params = first_new(CONDITIONAL, proposals(trials), seen)
         worse = {"zero": 0.0, "gamma": 0.5, "epsilon": 1.0}[params["rule"]]
-        trials.append(Asked(params, "complete", params["a"] + worse + params.get("g", 0.0)))
+        trials.append(Asked(params, "complete", (params["a"] + worse + params.get("g", 0.0),)))
     return trials
 
 
@@ -258,7 +258,7 @@ def test_tpe_avoids_what_exceeds_a_constraint() -> None:
 
     def median(bound: float) -> float:
         """Of the later points, when low is good but too low is not allowed."""
-        proposals = SAMPLERS["tpe"].proposals(space(search), 0, "minimize")
+        proposals = SAMPLERS["tpe"].proposals(space(search), 0, ("minimize",))
         trials: list[Asked] = []
         for _ in range(40):
             params = first_new(
@@ -267,7 +267,7 @@ def test_tpe_avoids_what_exceeds_a_constraint() -> None:
             trials.append(Asked(params))
             next(iter(proposals(trials)))  # while it runs
             excess = {"hot_spot": bound - params["x"]}
-            trials[-1] = Asked(params, "complete", params["x"], excess)
+            trials[-1] = Asked(params, "complete", (params["x"],), excess)
         return statistics.median(trial.params["x"] for trial in trials[20:])
 
     assert median(0.0) < 0.3
@@ -287,3 +287,39 @@ def test_a_known_composite_is_the_last_resort_but_one() -> None:
     assert first_new(space(search), proposals, seen(0), known) == {"x": 3}
     assert first_new(space(search), proposals, seen(0, 3), known) == {"x": 1}
     assert first_new(space(search), proposals, seen(0, 1, 2, 3), known) == {"x": 3}
+
+
+def dominated_area(name: str, seed: int) -> float:
+    """By 80 trials, up to (1, 1); the best points lie on the line from 0.3 to 0.8 of four axes."""
+    place = space({f"x{n}": Linear(linear=(0.0, 1.0), points=100) for n in range(4)})
+    proposals = SAMPLERS[name].proposals(place, seed, ("minimize", "maximize"))
+    trials: list[Asked] = []
+    for _ in range(80):
+        params = next(iter(proposals(trials)))
+        near, far = (sum((x - best) ** 2 for x in params.values()) for best in (0.3, 0.8))
+        trials.append(Asked(params, "complete", (near, -far)))
+    area, low = 0.0, 1.0
+    for near, gain in sorted(trial.values for trial in trials if trial.values):
+        area += max(0.0, 1 - near) * max(0.0, low + gain)
+        low = min(low, -gain)
+    return area
+
+
+@pytest.mark.parametrize("name", ["nsga2", "tpe"])
+def test_those_that_learn_find_more_of_a_front_than_chance(name: str) -> None:
+    """Both directions count: one of the objectives is to be high."""
+    learned, drawn = ([dominated_area(one, seed) for seed in range(4)] for one in (name, "random"))
+    assert statistics.median(learned) > statistics.median(drawn) + 0.01
+    assert statistics.median(learned) > 0.69
+
+
+@pytest.mark.parametrize("name", [name for name, one in SAMPLERS.items() if one.several])
+def test_of_several_objectives_the_same_history_gives_the_same_proposals(name: str) -> None:
+    """One that saw every trial end, and one that begins after them all, as after a kill."""
+    first = SAMPLERS[name].proposals(space(SEARCH), 5, ("minimize", "maximize"))
+    trials: list[Asked] = []
+    for number in range(14):
+        params = next(iter(itertools.islice(first(trials), number if name == "grid" else 0, None)))
+        trials.append(Asked(params, "complete", (loss(params), float(params["depth"]))))
+    later = SAMPLERS[name].proposals(space(SEARCH), 5, ("minimize", "maximize"))
+    assert next(iter(first(trials))) == next(iter(later(trials)))

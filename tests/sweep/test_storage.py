@@ -32,7 +32,7 @@ def url(tmp_path: Path) -> str:
 
 @pytest.fixture
 def store(url: str) -> Store:
-    return create_store(url, "s", "minimize")
+    return create_store(url, "s", ("minimize",))
 
 
 def start(store: Store) -> None:
@@ -62,7 +62,7 @@ def test_a_running_trial_of_a_dead_driver_waits_with_its_number_and_parameters(
     start(store)
     start(store)
     store.complete(0, TrialResult.from_json(result([0.5])), 1.0)
-    reopened = create_store(url, "s", "minimize")
+    reopened = create_store(url, "s", ("minimize",))
     reopened.release()
     assert reopened.waiting() == [1]
     reopened.restart(1)
@@ -166,7 +166,7 @@ def test_a_storage_that_cannot_be_used_is_refused_quickly_and_without_its_passwo
 ) -> None:
     started = time.monotonic()
     with pytest.raises(InputError, match=text) as caught:
-        create_store(url, "s", "minimize")
+        create_store(url, "s", ("minimize",))
     assert time.monotonic() - started < 10
     assert "secret" not in str(caught.value)
 
@@ -175,4 +175,4 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "s").mkdir()
     (tmp_path / "s" / "optuna.db").write_text("no database" * 100)
     with pytest.raises(InputError, match="not a database"):
-        create_store(study_url(None, tmp_path, "s", tmp_path), "s", "minimize")
+        create_store(study_url(None, tmp_path, "s", tmp_path), "s", ("minimize",))

@@ -104,7 +104,7 @@ def test_twenty_trials_are_the_same_as_seven_a_kill_and_thirteen(
 def work(study: Plan, runs_dir: Path, workers: int, trials: int = 20) -> list[dict[str, Any]]:
     """The points of a study after so many trials of workers of any speed; then it is killed."""
     spec, chance = study.spec, random.SystemRandom()
-    store = create_store(study_url(None, runs_dir, spec.name, spec.base), spec.name, "minimize")
+    store = create_store(study_url(None, runs_dir, spec.name, spec.base), spec.name, ("minimize",))
     store.release()
     source = TrialSource(store, spec, {}, "lrp", as_they_are, lambda record, outcome: None)
     running: list[Job] = []
@@ -147,7 +147,9 @@ def test_with_a_lag_a_killed_study_goes_on_with_the_same_trials_on_four_workers(
 def test_a_trial_waits_for_those_that_it_is_proposed_from(runs_dir: Path) -> None:
     """Also where the last of those that may run at once ends first."""
     study = plan(sampler="tpe", trials=9, economy="{lag: 2}")
-    store = create_store(study_url(None, runs_dir, "quadratic", runs_dir), "quadratic", "minimize")
+    store = create_store(
+        study_url(None, runs_dir, "quadratic", runs_dir), "quadratic", ("minimize",)
+    )
     source = TrialSource(store, study.spec, {}, "lrp", as_they_are, lambda record, outcome: None)
 
     def take() -> Job:
@@ -206,8 +208,8 @@ def test_failed_trials_keep_their_reasons_and_the_sweep_goes_on(runs_dir: Path) 
     assert {trial.values["x"] for trial in results.complete} == {1.0}
     reasons = {t.values["x"]: t.reason for t in results.trials if t.state == "failed"}
     assert reasons == {
-        0.0: "the objective is nan",
-        0.25: "the objective is inf",
+        0.0: "auc_morf is nan",
+        0.25: "auc_morf is inf",
         0.5: "ValueError: a bad point",
         0.75: "MemoryError: no room",
     }
@@ -216,7 +218,7 @@ def test_failed_trials_keep_their_reasons_and_the_sweep_goes_on(runs_dir: Path) 
 
 def test_a_study_without_a_single_result_fails_and_says_why(runs_dir: Path) -> None:
     study = plan(sampler="grid", points=2, build=Build(x0="raise", x1="nan"))
-    text = r"all 4 trials failed: ValueError: a bad point \(2\); the objective is nan \(2\)"
+    text = r"all 4 trials failed: ValueError: a bad point \(2\); auc_morf is nan \(2\)"
     for _ in range(2):
         with pytest.raises(SweepFailedError, match=text):
             run_study(study, runs_dir=runs_dir, executor="local")
@@ -533,7 +535,9 @@ def test_a_conditional_study_goes_on_as_if_it_had_not_stopped(runs_dir: Path, sa
 def test_trials_that_have_all_names_are_taken_over(runs_dir: Path, sampler: str) -> None:
     """As earlier versions stored them, whether their composites depended on the names or not."""
     study = conditional(sampler)
-    store = create_store(study_url(None, runs_dir, "quadratic", runs_dir), "quadratic", "minimize")
+    store = create_store(
+        study_url(None, runs_dir, "quadratic", runs_dir), "quadratic", ("minimize",)
+    )
     point = {"x": 0.5, "y": 0.5, "rule": "zero"}
     for number in range(2):  # the second is the same composite now
         store.start(point | {"y": 0.25 * number}, distributions(study.spec.search), point)
@@ -607,7 +611,7 @@ def test_a_grid_begun_on_another_processor_asks_the_points_that_are_missing(
     study = plan(sampler="grid", points=5)
     spec = study.spec
     space = Space(spec.search, spec.composite)
-    store = create_store(study_url(None, runs_dir, spec.name, spec.base), spec.name, "minimize")
+    store = create_store(study_url(None, runs_dir, spec.name, spec.base), spec.name, ("minimize",))
     for number, point in enumerate(space.grid()[:12]):
         params = {name: v if v in (0.0, 1.0) else math.nextafter(v, 1) for name, v in point.items()}
         store.start(params, distributions(spec.search), params)

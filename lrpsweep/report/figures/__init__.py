@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
+from lrpsweep.report.figures.front import figure_front
 from lrpsweep.report.figures.heatmaps import figure_heatmap_grid, figure_heatmaps
 from lrpsweep.report.figures.scores import figure_curves, figure_distribution
 from lrpsweep.report.figures.space import figure_contour, figure_slices
@@ -29,6 +30,14 @@ FIGURES: dict[str, Plate] = {
         figure_validation,
         "Against the literature",
         "Mean paired difference on the validation images, on which nothing was chosen.",
+    ),
+    "front": Plate(
+        figure_front,
+        "Pareto front",
+        "Means over the search images. No candidate is better than one of the front by one "
+        "objective and no worse by the rest. Numbers are those of trials. Of two objectives, the "
+        "line borders what the front is better than; of more, the first two are drawn. Hollow: "
+        "breaks a constraint or the floor.",
     ),
     "contour": Plate(
         figure_contour,

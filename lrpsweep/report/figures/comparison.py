@@ -77,6 +77,12 @@ def comparison_lines(studies: Sequence[StudyResults]) -> list[str]:
             f"{study.name:{width}}  {study.objective:10}  {count:>{most}}  "
             f"{score} ({format_values(one.values) or one.label})"
         )
+    lines += [
+        f"{study.name} has several objectives ({', '.join(study.objectives)}) and no nominee: what "
+        f"is compared is the best of its front by {study.objective}."
+        for study in studies
+        if study.several
+    ]
     return [*lines, *_differences(studies)]
 
 

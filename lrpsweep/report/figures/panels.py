@@ -30,23 +30,30 @@ STOPPED = "stopped early (estimate)"
 LINES = tuple(itertools.product(("--", "-.", ":"), (ORANGE, GREEN, RED, PINK, GREY)))
 
 
-def measure_of(results: StudyResults) -> Measure:
-    """The objective's entry; one with name and direction alone where its plugin is missing."""
-    name = results.objective
+def measure_of(results: StudyResults, place: int = 0) -> Measure:
+    """An objective's entry; one with name and direction alone where its plugin is missing."""
+    name, direction = results.objectives[place], results.directions[place]
     if name in MEASURES:
         return MEASURES[name]
-    return Measure(name, name, "", results.direction, Needs(), lambda evidence: np.empty(0))
+    return Measure(name, name, "", direction, Needs(), lambda evidence: np.empty(0))
 
 
-def objective_name(results: StudyResults) -> str:
-    """The objective with its unit."""
-    measure, score = measure_of(results), results.provenance.get("score")
+def objective_name(results: StudyResults, place: int = 0) -> str:
+    """An objective with its unit."""
+    measure, score = measure_of(results, place), results.provenance.get("score")
     return f"{measure.heading} [{score}]" if score and measure.unit else measure.heading
 
 
-def objective_label(results: StudyResults) -> str:
-    """The objective with its unit, and which way is better."""
-    return plain(f"{objective_name(results)}; {measure_of(results).aim}")
+def objective_label(results: StudyResults, place: int = 0) -> str:
+    """An objective with its unit, and which way is better."""
+    return plain(f"{objective_name(results, place)}; {measure_of(results, place).aim}")
+
+
+def objective_words(results: StudyResults) -> str:
+    """What a title calls the objective that is drawn: of several, the first."""
+    if not results.several:
+        return "objective"
+    return f"{measure_of(results).title}, the first of {len(results.objectives)} objectives,"
 
 
 def objective_colours(results: StudyResults) -> ScalarMappable:

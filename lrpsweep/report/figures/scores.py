@@ -19,6 +19,7 @@ from lrpsweep.report.figures.panels import (
     STOPPED,
     measure_of,
     objective_label,
+    objective_words,
     trial_values,
 )
 from lrpsweep.report.heatmap import new_figure
@@ -150,7 +151,8 @@ def figure_distribution(results: StudyResults) -> Figure | None:
     panel.yaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
     stopped = f", {len(estimates)} of them stopped early" if len(estimates) else ""
-    panel.set_title(plain(f"{results.name}: objective of {len(everything)} trials{stopped}"))
+    count = f"{len(everything)} trials{stopped}"
+    panel.set_title(plain(f"{results.name}: {objective_words(results)} of {count}"))
     return figure
 
 

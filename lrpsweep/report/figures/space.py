@@ -28,6 +28,7 @@ from lrpsweep.report.figures.panels import (
     mark_stopped,
     objective_colours,
     objective_label,
+    objective_words,
     outside_note,
     scored_trials,
     trial_values,
@@ -63,7 +64,7 @@ def figure_contour(results: StudyResults) -> Figure | None:
         panel.set_ylabel(_label(up, shares))
     figure.colorbar(colours, ax=panels[: len(pairs)].tolist(), label=objective_label(results))
     draw_legend(figure, panels[: len(pairs)].tolist())
-    title = plain(f"{results.name}: objective over the hyperparameters")
+    title = plain(f"{results.name}: {objective_words(results)} over the hyperparameters")
     some = f"{len(pairs)} of {len(possible)} " if len(possible) > len(pairs) else ""
     ordered = f"\n{some}pairs, by importance ({SHARES})" if shares else ""
     figure.suptitle(title + ordered + outside_note(results))
@@ -209,7 +210,7 @@ def figure_slices(results: StudyResults) -> Figure | None:
     for row in range(rows):
         panels[row * columns].set_ylabel(objective_label(results))
     draw_legend(figure, panels[: len(axes)].tolist())
-    title = plain(f"{results.name}: objective against each hyperparameter")
+    title = plain(f"{results.name}: {objective_words(results)} against each hyperparameter")
     ordered = f"\nby importance ({SHARES})" if shares else ""
     figure.suptitle(title + ordered + outside_note(results))
     return figure

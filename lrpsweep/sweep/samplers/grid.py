@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from lrpsweep.results import Direction
+from lrpsweep.results import Directions
 from lrpsweep.study import Space
 from lrpsweep.sweep.samplers.sampler import Proposals, Sampler
 
 
-def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
+def _proposals(space: Space, seed: int, directions: Directions) -> Proposals:
     points = space.grid()
     return lambda trials: points
 
 
-GRID = Sampler("grid", _proposals, exhaustive=True)
+GRID = Sampler("grid", _proposals, exhaustive=True, several=True)

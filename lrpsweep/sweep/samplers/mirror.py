@@ -16,7 +16,7 @@ from optuna.distributions import (
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.trial import Trial, TrialState
 
-from lrpsweep.results import Direction
+from lrpsweep.results import Directions
 from lrpsweep.study import Dimension, Space, free
 from lrpsweep.sweep.samplers.sampler import Asked, Params, seen_by
 
@@ -59,10 +59,10 @@ class Mirror:
     A question leaves a failed trial behind, which samplers do not look at.
     """
 
-    def __init__(self, space: Space, direction: Direction) -> None:
+    def __init__(self, space: Space, directions: Directions) -> None:
         self._space = space
         self._distributions = distributions(space.search)
-        self._study = optuna.create_study(direction=direction)
+        self._study = optuna.create_study(directions=directions)
         self._followed: list[tuple[int, Asked]] = []
 
     def follow(self, trials: Sequence[Asked], answers: Sequence[Answer] = ()) -> None:
@@ -81,7 +81,7 @@ class Mirror:
         self._study.add_trial(
             optuna.trial.create_trial(
                 state=OPTUNA_STATES[trial.state],
-                value=trial.value,
+                values=trial.values,
                 params=dict(trial.params),
                 distributions={name: self._distributions[name] for name in trial.params},
                 constraints=dict(sorted(trial.excess.items())),
@@ -95,7 +95,7 @@ class Mirror:
         told = Trial(self._study, self._study.get_trials(deepcopy=False)[number]._trial_id)
         for name, excess in sorted(trial.excess.items()):
             told.set_constraint(name, excess)
-        self._study.tell(told, trial.value, state=OPTUNA_STATES[trial.state])
+        self._study.tell(told, trial.values, state=OPTUNA_STATES[trial.state])
         self._followed[place] = (number, trial)
 
     def ask(self, sampler: BaseSampler) -> Params:
@@ -116,14 +116,14 @@ class Mirror:
 
 
 def remembering(
-    space: Space, direction: Direction, sampler: Callable[[int], BaseSampler]
+    space: Space, directions: Directions, sampler: Callable[[int], BaseSampler]
 ) -> Callable[[Sequence[Asked]], Params]:
     """The one proposal for each trial of a sampler that learns by what it notes beside trials.
 
     No database has the notes: they are made again, by asking for each trial in turn what was asked
     when it began. sampler: a new one for the trial of that number.
     """
-    mirror = Mirror(space, direction)
+    mirror = Mirror(space, directions)
     answers: list[Answer] = []
 
     def proposal(trials: Sequence[Asked]) -> Params:

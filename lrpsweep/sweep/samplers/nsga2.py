@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lrpsweep.results import Direction
+from lrpsweep.results import Directions
 from lrpsweep.study import Space
 from lrpsweep.sweep.samplers.random import then_random
 from lrpsweep.sweep.samplers.sampler import Proposals, Sampler, draw_seed
@@ -10,7 +10,7 @@ from lrpsweep.sweep.samplers.sampler import Proposals, Sampler, draw_seed
 POPULATION = 8
 
 
-def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
+def _proposals(space: Space, seed: int, directions: Directions) -> Proposals:
     from optuna.samplers import NSGAIISampler
 
     from lrpsweep.sweep.samplers.mirror import remembering
@@ -18,7 +18,7 @@ def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
     def sampler(number: int) -> NSGAIISampler:
         return NSGAIISampler(population_size=POPULATION, seed=draw_seed(seed, number, 0))
 
-    return then_random(remembering(space, direction, sampler), space, seed, direction)
+    return then_random(remembering(space, directions, sampler), space, seed, directions)
 
 
-NSGA2 = Sampler("nsga2", _proposals)
+NSGA2 = Sampler("nsga2", _proposals, several=True)

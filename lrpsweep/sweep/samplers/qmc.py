@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 
-from lrpsweep.results import Direction
+from lrpsweep.results import Directions
 from lrpsweep.study import Space, free
 from lrpsweep.sweep.samplers.sampler import (
     ATTEMPTS,
@@ -17,16 +17,16 @@ from lrpsweep.sweep.samplers.sampler import (
 )
 
 
-def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
+def _proposals(space: Space, seed: int, directions: Directions) -> Proposals:
     from optuna.exceptions import ExperimentalWarning
     from optuna.samplers import QMCSampler
 
     from lrpsweep.sweep.samplers.mirror import Mirror
 
-    mirror = Mirror(space, direction)
+    mirror = Mirror(space, directions)
     # Optuna learns from a trial which names there are: here one that has all of them.
     everywhere = {name: dimension.lowest for name, dimension in free(space.search).items()}
-    mirror.follow([Asked(everywhere, "complete", 0.0)])
+    mirror.follow([Asked(everywhere, "complete", (0.0,) * len(directions))])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         sampler = QMCSampler(scramble=True, seed=draw_seed(seed, 0, 0))
@@ -41,4 +41,4 @@ def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
     return proposals
 
 
-QMC = Sampler("qmc", _proposals)
+QMC = Sampler("qmc", _proposals, several=True)

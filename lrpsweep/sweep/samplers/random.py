@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from lrpsweep.results import Direction
+from lrpsweep.results import Directions
 from lrpsweep.study import Space
 from lrpsweep.sweep.samplers.sampler import (
     ATTEMPTS,
@@ -16,12 +16,12 @@ from lrpsweep.sweep.samplers.sampler import (
 )
 
 
-def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
+def _proposals(space: Space, seed: int, directions: Directions) -> Proposals:
     from optuna.samplers import RandomSampler
 
     from lrpsweep.sweep.samplers.mirror import Mirror
 
-    mirror = Mirror(space, direction)
+    mirror = Mirror(space, directions)
 
     def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
         for attempt in range(ATTEMPTS):
@@ -30,14 +30,14 @@ def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
     return proposals
 
 
-RANDOM = Sampler("random", _proposals)
+RANDOM = Sampler("random", _proposals, several=True)
 
 
 def then_random(
-    proposal: Callable[[Sequence[Asked]], Params], space: Space, seed: int, direction: Direction
+    proposal: Callable[[Sequence[Asked]], Params], space: Space, seed: int, directions: Directions
 ) -> Proposals:
     """What a sampler proposes once for a trial; where that is known already, points anywhere."""
-    elsewhere = RANDOM.proposals(space, seed, direction)
+    elsewhere = RANDOM.proposals(space, seed, directions)
 
     def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
         yield proposal(trials)

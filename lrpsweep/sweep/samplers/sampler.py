@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lrpsweep.results import Direction
+from lrpsweep.results import Directions
 from lrpsweep.study import Space
 
 Params = dict[str, Any]
@@ -21,14 +21,14 @@ ATTEMPTS = 50
 class Asked:
     """A trial, as far as samplers care; one that waits will run, so it counts as running.
 
-    value: of a pruned trial, as `Pruned.estimate`. excess: by how much it exceeds each constraint's
-    bound. known: how many trials had to have ended
+    values: of a complete one, its mean by each objective; of a pruned one, `Pruned.estimate`.
+    excess: by how much it exceeds each constraint's bound. known: how many trials had to have ended
     for it to be proposed, the first ones, from whose results alone it was; None: from all that had.
     """
 
     params: Mapping[str, Any]
     state: Literal["complete", "pruned", "failed", "running"] = "running"
-    value: float | None = None
+    values: tuple[float, ...] | None = None
     excess: Mapping[str, float] = field(default_factory=dict)
     known: int | None = None
 
@@ -56,17 +56,19 @@ Proposals = Callable[[Sequence[Asked]], Iterable[Params]]
 class Sampler:
     """Who proposes points, by the name in the study file.
 
-    proposals: from the space, the study's seed and the objective's direction. A proposal depends on
-    these and on the trials before it, and on nothing else: a study that was killed and resumed goes
-    on as if nothing had happened. There has to be one for every trial. exhaustive: it proposes a
-    known number of points in their order, and the study has as many trials. numeric: it searches
-    ranges of numbers, and no choices.
+    proposals: from the space, the study's seed and the direction of each objective. A proposal
+    depends on these and on the trials before it, and on nothing else: a study that was killed and
+    resumed goes on as if nothing had happened. There has to be one for every trial. exhaustive: it
+    proposes a known number of points in their order, and the study has as many trials. numeric: it
+    searches ranges of numbers, and no choices. several: it can search for several objectives at
+    once.
     """
 
     name: str
-    proposals: Callable[[Space, int, Direction], Proposals]
+    proposals: Callable[[Space, int, Directions], Proposals]
     exhaustive: bool = False
     numeric: bool = False
+    several: bool = False
 
 
 def draw_seed(seed: int, number: int, attempt: int) -> int:

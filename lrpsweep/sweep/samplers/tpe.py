@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from lrpsweep.results import Direction
+from lrpsweep.results import Directions
 from lrpsweep.study import Space
 from lrpsweep.sweep.samplers.sampler import (
     ATTEMPTS,
@@ -18,12 +18,12 @@ from lrpsweep.sweep.samplers.sampler import (
 TPE_ATTEMPTS = 3
 
 
-def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
+def _proposals(space: Space, seed: int, directions: Directions) -> Proposals:
     from optuna.samplers import RandomSampler, TPESampler
 
     from lrpsweep.sweep.samplers.mirror import Mirror
 
-    mirror = Mirror(space, direction)
+    mirror = Mirror(space, directions)
 
     def proposals(trials: Sequence[Asked]) -> Iterator[Params]:
         mirror.follow(trials)
@@ -35,4 +35,4 @@ def _proposals(space: Space, seed: int, direction: Direction) -> Proposals:
     return proposals
 
 
-TPE = Sampler("tpe", _proposals)
+TPE = Sampler("tpe", _proposals, several=True)
