@@ -223,6 +223,8 @@ class Comparison:
     difference: mean of (nominee − baseline), in units of the measure, with an interval for this row
     alone; p: one-sided, for 'the nominee is no better', of the test that the interval inverts;
     p_adjusted: corrected over the baselines; better: whether that is at most the look's level.
+    images: on how many, where it is known: a baseline that is clearly behind on the first half is
+    not scored on the others, and its interval is that of 99.8 %.
     """
 
     baseline: str
@@ -233,6 +235,7 @@ class Comparison:
     p: float
     p_adjusted: float
     better: bool
+    images: int | None = None
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "p": _finite(comparison.p)[0],
         "p_hochberg": _finite(comparison.p_adjusted)[0],
         "better": comparison.better,
+        **({} if comparison.images is None else {"images": comparison.images}),
     }
 
 

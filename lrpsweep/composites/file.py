@@ -105,7 +105,8 @@ class SearchScore(_Part):
 class BaselineScore(_Part):
     """The score of a published composite, compared with the recommended one.
 
-    p_hochberg: p corrected over the baselines; files of versions before 0.2 have p_holm.
+    p_hochberg: p corrected over the baselines; files of versions before 0.2 have p_holm. images: on
+    how many of the validation images.
     """
 
     baseline: str
@@ -116,6 +117,7 @@ class BaselineScore(_Part):
     p_hochberg: float | None = ABSENT
     p_holm: float | None = ABSENT
     better: bool
+    images: int = ABSENT
 
 
 class BoundDocument(_Part):

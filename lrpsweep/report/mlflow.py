@@ -33,6 +33,7 @@ from lrpsweep.report.figures import draw_figures
 from lrpsweep.report.page import render_page
 from lrpsweep.report.scales import format_score, format_value, format_values
 from lrpsweep.report.words import (
+    baseline_label,
     correction_name,
     front_labels,
     interval_name,
@@ -641,8 +642,8 @@ def _details(found: Recommendation) -> Iterator[str]:
 def _comparison_table(found: Recommendation) -> str:
     head = f"| baseline | difference | {interval_name(found)} | p ({correction_name(found)}) |"
     rows = (
-        f"| {one.baseline} | {format_score(one.difference)} | {format_score(one.low)} to "
-        f"{format_score(one.high)} | {format_value(one.p_adjusted)} |"
+        f"| {baseline_label(found, one)} | {format_score(one.difference)} | "
+        f"{format_score(one.low)} to {format_score(one.high)} | {format_value(one.p_adjusted)} |"
         for one in found.comparisons
     )
     return "\n".join([head, "| --- | --- | --- | --- |", *rows])

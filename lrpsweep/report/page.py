@@ -23,7 +23,9 @@ from lrpsweep.report.scales import (
     format_values,
 )
 from lrpsweep.report.words import (
+    baseline_label,
     correction_name,
+    dropped_sentence,
     interval_name,
     is_older,
     measure_title,
@@ -115,6 +117,7 @@ def _template() -> Template:
     environment.filters["hyperparameters"] = format_values
     environment.filters["measure"] = measure_title
     environment.filters["stopped"] = stopped_after
+    environment.filters["baseline_label"] = baseline_label
     environment.filters["stability"] = stability_sentence
     return environment.get_template("page.html")
 
@@ -156,6 +159,7 @@ def _words(found: Recommendation | None) -> dict[str, str | bool]:
         "interval": interval_name(found),
         "correction": correction_name(found),
         "images": _images_needed(found),
+        "dropped": dropped_sentence(found),
     }
 
 

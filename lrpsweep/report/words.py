@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from lrpsweep.evaluation import MEASURES
-from lrpsweep.results import Contender, Pruned, Recommendation, Stability, StudyResults, contender
+from lrpsweep.results import (
+    Comparison,
+    Contender,
+    Pruned,
+    Recommendation,
+    Stability,
+    StudyResults,
+    contender,
+)
 
 
 def shown(results: StudyResults) -> Contender | None:
@@ -31,6 +39,22 @@ def nominated_since(results: StudyResults) -> Contender | None:
     found, nomination = results.recommendation, results.nomination
     nominee = nomination.nominee if nomination else None
     return nominee if found and nominee and nominee.label != found.nominee.label else None
+
+
+def baseline_label(found: Recommendation, one: Comparison) -> str:
+    """The baseline's name, with the number of its images where these are not all."""
+    some = one.images is not None and one.images < found.validation_images
+    return f"{one.baseline} ({one.images} images)" if some else one.baseline
+
+
+def dropped_sentence(found: Recommendation) -> str:
+    """What it means that baselines are shown on fewer images; '' where none is."""
+    if all(baseline_label(found, one) == one.baseline for one in found.comparisons):
+        return ""
+    return (
+        "A baseline with fewer images was clearly behind on these (p < 0.001), and not scored on "
+        "the others; its interval is that of 99.8 %."
+    )
 
 
 def stopped_after(found: Pruned) -> str:

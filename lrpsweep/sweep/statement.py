@@ -33,6 +33,7 @@ MARGIN_OBJECTIVE = 5.0
 """In per cent of the range: so far behind by the objective is still as good."""
 MARGIN_GUARD = 10.0
 """In per cent of the range: so far behind by a guard is put up with."""
+DROPPING_LEVEL = 0.001
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Compared:
 
     title: how sentences call it. range: R, by how much the best candidate beats a random order, in
     units of the measure; where it is not above 0, margins are nothing. nominee, each baseline:
-    scores (N,).
+    scores (N,); (n,), of the first n images, of a baseline that was dropped.
     """
 
     name: str
@@ -86,9 +87,8 @@ def state(
     look: how often these images have judged a nominee, this time included. published: the name of
     the published composite that the nominee itself is, which is then none of the baselines.
     """
-    flips = draw_flips(len(objective.nominee), seed)
-    first = _Tested(objective, MARGIN_OBJECTIVE, flips, look)
-    others = [_Tested(_same(guard, objective), MARGIN_GUARD, flips, look) for guard in guards]
+    first = _Tested(objective, MARGIN_OBJECTIVE, seed, look)
+    others = [_Tested(_same(guard, objective), MARGIN_GUARD, seed, look) for guard in guards]
     found = _Judged(first, others, other="" if published is None else "other ")
     reason = _untestable(first, look)
     words = f"undecided: {reason}" if reason else found.words(_on(len(objective.nominee), look))
@@ -103,6 +103,26 @@ def state(
     )
 
 
+def dropped(
+    objective: Compared, guards: Sequence[Compared], *, look: int, seed: int
+) -> frozenset[str]:
+    """The baselines that need no more images, all having the first n of the nominee's N.
+
+    By p < 0.001 the nominee is better by the objective, and within the margin by every guard: an
+    early look at so strict a level leaves the later test its own (Haybittle 1971, Peto et al.
+    1976).
+    """
+    tested = [
+        _Tested(objective, 0.0, seed, look),
+        *(_Tested(_same(guard, objective), MARGIN_GUARD, seed, look) for guard in guards),
+    ]
+    return frozenset(
+        name
+        for name in objective.baselines
+        if all(one.tests[name].low > -one.allowed for one in tested)
+    )
+
+
 def state_current(name: str, objective: Compared, *, look: int, seed: int) -> str:
     """The sentence on the nominee beside what is used today: one comparison, uncorrected.
 
@@ -112,7 +132,7 @@ def state_current(name: str, objective: Compared, *, look: int, seed: int) -> st
     if len(objective.baselines) != 1:
         raise ValueError(f"expected one baseline, found {len(objective.baselines)}")
     images = len(objective.nominee)
-    one = _Tested(objective, MARGIN_OBJECTIVE, draw_flips(images, seed), look)
+    one = _Tested(objective, MARGIN_OBJECTIVE, seed, look)
     reason = _untestable(one, look)
     if reason:
         return f"Undecided against what you use today ({name}): {reason}."
@@ -138,18 +158,27 @@ def power_sentence(sigma_percent: float, images: int, level: float) -> str:
 class _Tested:
     """A measure with the test of every baseline; all amounts in units of the measure."""
 
-    def __init__(self, measure: Compared, margin: float, flips: np.ndarray, look: int) -> None:
-        """margin: in per cent of the range. flips: as `sign_flip` takes them."""
+    def __init__(self, measure: Compared, margin: float, seed: int, look: int) -> None:
+        """margin: in per cent of the range."""
         self.measure = measure
         self.level = level_of(look)
         self.next_level = level_of(look + 1)
         self.margin = margin
         self.allowed = margin / 100 * max(measure.range, 0.0)
         self.gains = {
-            name: gains(measure.nominee, scores, measure.direction)
+            name: gains(measure.nominee[: len(scores)], scores, measure.direction)
             for name, scores in measure.baselines.items()
         }
-        self.tests = {name: sign_flip(gain, flips, self.level) for name, gain in self.gains.items()}
+        flips = {size: draw_flips(size, seed) for size in set(map(len, self.gains.values()))}
+        self.tests = {
+            name: sign_flip(gain, flips[len(gain)], self._level_for(len(gain)))
+            for name, gain in self.gains.items()
+        }
+
+    def _level_for(self, images: int) -> float:
+        """A baseline that was dropped early was and stays tested at the level of dropping."""
+        early = images < len(self.measure.nominee)
+        return min(self.level, DROPPING_LEVEL) if early else self.level
 
     @property
     def against(self) -> str:
@@ -205,6 +234,7 @@ class _Tested:
                 p=test.p,
                 p_adjusted=p_adjusted,
                 better=testable and p_adjusted <= self.level,
+                images=len(self.gains[name]),
             )
             for (name, test), p_adjusted in zip(self.tests.items(), adjusted, strict=True)
         )

@@ -34,6 +34,7 @@ from lrpsweep.results import (
     contender,
 )
 from lrpsweep.study import StudySpec
+from lrpsweep.sweep.dropping import Scored, clearly_behind, half_of
 from lrpsweep.sweep.front import find_front
 from lrpsweep.sweep.nomination import ENDS, EXCEEDS, FINALISTS, Ballot, Criteria, nominate, rule_of
 from lrpsweep.sweep.preparation import steps_of
@@ -259,15 +260,14 @@ class Conclusion:
         candidate = self._candidate(nominee)
         own = {*self._proof.alike(candidate), nominee.published}
         baselines = {n: c for n, c in self._proof.baselines.items() if n not in own}
-        jobs = [self._scoring(nominee, candidate, "validation")]
-        jobs += [self._scoring(_named(n), c, "validation") for n, c in baselines.items()]
         current = self._current(candidate, nominee)
+        jobs = [self._scoring(nominee, candidate, "validation")]
         if current == CURRENT:
             assert self._proof.current is not None
             jobs.append(self._scoring(Contender(CURRENT), self._proof.current[1], "validation"))
         jobs += self._control(candidate, "validation")
         self._store.set("validated images", self._proof.validated)
-        done = yield from self._scored("validation", jobs)
+        done = yield from self._with_baselines(jobs, baselines, nomination, current)
         if nominee.label in done.failed:
             raise WorkError(
                 f"{nominee.label} failed on the validation images: {done.failed[nominee.label]}"
@@ -280,6 +280,40 @@ class Conclusion:
         if found.bounds and found.validation_images >= FEWEST_IMAGES:
             self._store.set("looks", looks)
         self._store.set("recommendation", asdict(found))
+
+    def _with_baselines(
+        self,
+        jobs: list[Scoring],
+        baselines: Mapping[str, Candidate],
+        nomination: Nomination,
+        current: str,
+    ) -> Steps[Scored]:
+        """The jobs' scores, and the baselines': with racing, of those that are clearly behind on
+        the first half of the images, these alone. What is used today is scored on all."""
+        half = half_of(self._proof.images("validation")) if self._spec.economy.racing else 0
+        assert nomination.nominee is not None
+        nominee = nomination.nominee
+        all_of = [self._scoring(_named(n), c, "validation") for n, c in baselines.items()]
+        if not half:
+            done = yield from self._scored("validation", jobs[:1] + all_of + jobs[1:])
+            return Scored(done.results, done.failed)
+        halves = [_part(job, 0, half) for job in all_of if job.label != current]
+        whole = [job for job in all_of if job.label == current]
+        first = yield from self._scored("validation", jobs[:1] + whole + halves + jobs[1:])
+        if nominee.label in first.failed:
+            return Scored(first.results, first.failed)
+        behind = clearly_behind(
+            self._rule,
+            nomination.ranges,
+            first.results[nominee.label],
+            {job.label: first.results[job.label] for job in halves if job.label in first.results},
+            look=len(self._looks(nominee)),
+            seed=self._seed,
+        )
+        rest = [_part(job, half, len(job.images)) for job in all_of if job.label != current]
+        rest = [job for job in rest if job.label not in behind and job.label in first.results]
+        second = yield from self._scored("validation", rest)
+        return Scored(first.results, first.failed).then(Scored(second.results, second.failed))
 
     def _current(self, candidate: Candidate, nominee: Contender) -> str:
         """The label under which what is used today is scored; '' where nobody says what that is."""
@@ -434,8 +468,19 @@ def _ballot(
     )
 
 
+def _part(job: Scoring, first: int, last: int) -> Scoring:
+    """On some of its images."""
+    return replace(job, images=job.images[first:last], rows=(first, last))
+
+
 def _strongest(scored: Mapping[str, TrialResult], objective: Measure) -> str:
-    return min(scored, key=lambda name: objective.sign * scored[name].value)
+    return min(_furthest(scored), key=lambda name: objective.sign * scored[name].value)
+
+
+def _furthest(scored: Mapping[str, TrialResult]) -> list[str]:
+    """Those that have the most images: means over others say nothing beside theirs."""
+    most = max((len(result.scores) for result in scored.values()), default=0)
+    return [name for name, result in scored.items() if len(result.scores) == most]
 
 
 class _Conclusions:
@@ -447,7 +492,7 @@ class _Conclusions:
         rule: Criteria,
         nomination: Nomination,
         results: StudyResults,
-        done: ScoringList,
+        done: Scored,
         baselines: Mapping[str, TrialResult],
         second: Mapping[str, float],
     ) -> None:
@@ -578,8 +623,9 @@ class _Conclusions:
     def _behind(self, measure: Measure) -> Iterator[str]:
         """Whether a baseline is ahead by a measure beside the objective."""
         others = {
-            name: float(result.measures[measure.name].mean())
-            for name, result in self._baselines.items()
+            name: float(self._baselines[name].measures[measure.name].mean())
+            for name in _furthest(self._baselines)
+            if len(self._baselines[name].scores) == len(self._ours.scores)
         }
         ours = float(self._ours.measures[measure.name].mean())
         name = min(others, key=lambda n: measure.sign * others[n], default="")
@@ -596,7 +642,9 @@ class _Conclusions:
         if len(self._second) < 2:
             return
         name = _strongest(self._baselines, objective)
-        ahead = objective.sign * (self._baselines[name].value - self._ours.value) > 0
+        theirs = self._baselines[name].scores
+        ours = float(self._ours.scores[: len(theirs)].mean())
+        ahead = objective.sign * (float(theirs.mean()) - ours) > 0
         still = objective.sign * (self._second[name] - self._second[self._nominee.label]) > 0
         if ahead and not still:
             evaluation = self._spec.evaluation

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from lrpsweep.report.figures.panels import BLUE, GREY, measure_of, objective_name
 from lrpsweep.report.heatmap import new_figure
 from lrpsweep.report.scales import plain
-from lrpsweep.report.words import correction_name, interval_name, is_older
+from lrpsweep.report.words import baseline_label, correction_name, interval_name, is_older
 from lrpsweep.results import Comparison, Recommendation, StudyResults
 
 
@@ -28,7 +28,8 @@ def figure_validation(results: StudyResults) -> Figure | None:
     margin = _margin(found)
     if margin:
         panel.axvline(measure_of(results).sign * margin, color=GREY, linestyle="--", linewidth=1)
-    panel.set_yticks(range(rows), [plain(one.baseline) for one in found.comparisons])
+    labels = [plain(baseline_label(found, one)) for one in found.comparisons]
+    panel.set_yticks(range(rows), labels)
     panel.set_ylim(rows - 0.5, -0.5)
     panel.grid(axis="x", color="#e5e5e5")
     right = panel.secondary_yaxis("right")
