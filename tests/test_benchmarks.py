@@ -13,8 +13,12 @@ from fabricated import SMALL_STUDY
 
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
+SURFACES = Path(__file__).parent / "surfaces"
+
 TINY = {
     "cache.py": ["{study}", "--trials", "2"],
+    "compute.py": ["{surfaces}/resnet20-curves.npz", "--seeds", "2", "--trials", "18"],
+    "compute.py --bootstraps": ["2", "{surfaces}/resnet20-curves.npz", "--trials", "18"],
     "defaults.py": ["--splits", "2", "--budgets", "3", "--surfaces", "resnet20"],
     "defaults.py --verdicts": ["--studies", "3", "--surfaces", "resnet20"],
     "explanations.py": [
@@ -32,6 +36,8 @@ TINY = {
 }
 SAID = {
     "cache.py": r"hit rate [1-9]\d\.\d%\n.* of a score (?:0\.0e\+00|\d\.\de-0[6-9])\n",
+    "compute.py": r"all together \| 1/\d+\.\d \|(?s:.*)larger by -?\d+\.\d\d ± \d+\.\d\d paired",
+    "compute.py --bootstraps": r"all together: loses more .* in \d+\.\d% ± \d+\.\d%\n",
     "defaults.py": r"all \| A, guard 5 % \| (\S+) (?s:.*)\nall \| B, guard 5 % \| (\S+) ",
     "defaults.py --verdicts": r"resnet20 \| no guard(?: \| \d+\.\d){5}\n",
     "explanations.py": r"lrpsweep .*relevance (\S+)\n.*zennit .*relevance (\S+)\n",
@@ -59,7 +65,8 @@ def test_a_benchmark_runs(words: str, tmp_path: Path) -> None:
     text = SMALL_STUDY.replace("search: 4, validation: 3", "search: 2, validation: 0")
     study.write_text(text, encoding="utf-8")
     name, *form = words.split()
-    arguments = [*form, *(word.format(study=study, folder=tmp_path) for word in TINY[words])]
+    places = {"study": study, "folder": tmp_path, "surfaces": SURFACES}
+    arguments = [*form, *(word.format(**places) for word in TINY[words])]
     done = subprocess.run(
         [sys.executable, str(BENCHMARKS / name), *arguments],
         cwd=tmp_path,

@@ -191,13 +191,14 @@ def _coarse(
 
 def curves_of(
     context: Context, candidate: BoundCandidate, chunk: Chunk, orders: Sequence[str]
-) -> tuple[dict[str, np.ndarray], str]:
-    """Perturbation curves (n, S + 1) of the images by order, and where relevance is unstable."""
+) -> tuple[dict[str, np.ndarray], np.ndarray, str]:
+    """Perturbation curves (n, S + 1) of the images by order, the relevance of their patches (n, P),
+    and where relevance is unstable."""
     explanation = context.explain(candidate, chunk)
     where = _instability(context, candidate, explanation, chunk)
     setting = context.setting(chunk.split)
     ranks = _ranks(context.protocol, setting.evaluation.patch, explanation, where)
-    return _curves(context, setting, ranks, tuple(orders), chunk)[0], where
+    return _curves(context, setting, ranks, tuple(orders), chunk)[0], ranks, where
 
 
 def _evidence(
