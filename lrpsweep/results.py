@@ -380,6 +380,23 @@ class Recommendation:
 
 
 @dataclass(frozen=True)
+class Economy:
+    """What a search saved, and what that cost.
+
+    forwards: images that passed through the network to be explained or scored; plain: how many had
+    passed if the same candidates had been scored on all states of all images, and nothing kept.
+    subset: the name of the states that trials were scored on, 'all', 'listed', or one whose worst
+    error by the pilot is `error`, in standard errors of the difference between two trials.
+    """
+
+    forwards: int
+    plain: int
+    subset: str = "all"
+    steps: tuple[int, ...] = ()
+    error: float | None = None
+
+
+@dataclass(frozen=True)
 class Illustrations:
     """Pictures worth keeping, kept in `runs/NAME/heatmaps.npz`.
 
@@ -412,7 +429,7 @@ class StudyResults:
     by name; random: a random order there. full: by label, the candidates that were scored on all
     states, where trials were on some. begun_on: by part of the images, the (id, hash) of those that
     no further image replaces. concluding: how far a step after the search is that has begun and not
-    ended; else empty.
+    ended; else empty. economy: None where nothing says, as in what earlier versions stored.
     """
 
     name: str
@@ -436,6 +453,7 @@ class StudyResults:
     begun_on: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     concluding: str = ""
     full: Mapping[str, TrialResult] = field(default_factory=dict)
+    economy: Economy | None = None
 
     @property
     def objective(self) -> str:

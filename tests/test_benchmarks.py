@@ -52,7 +52,7 @@ def test_every_benchmark_has_a_tiny_form() -> None:
     assert {path.name for path in BENCHMARKS.glob("*.py")} == {words.split()[0] for words in TINY}
 
 
-SLOW = ("explanations.py", "orchestration.py")
+SLOW = ("compute.py", "explanations.py", "orchestration.py")
 
 
 @pytest.mark.parametrize(

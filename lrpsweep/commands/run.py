@@ -18,7 +18,7 @@ from lrpsweep.commands.outcome import image_marks, study_identity, write_outcome
 from lrpsweep.commands.status import remarkable
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.report.mlflow import Publisher
-from lrpsweep.report.words import stability_sentence, trial_counts
+from lrpsweep.report.words import economy_sentences, stability_sentence, trial_counts
 from lrpsweep.results import Contender, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, plugins_used
 from lrpsweep.sweep.search import Estimate, Observer, Progress, Silent
@@ -171,20 +171,10 @@ def outcome_lines(results: StudyResults, runs_dir: Path) -> list[str]:
     failed = sum(trial.state == "failed" for trial in results.trials)
     if failed:
         lines.append(f"{failed} trials failed; `lrpsweep report` says why.")
-    lines += _known_lines(results)
+    lines += economy_sentences(results)
     composite = folder / "composite.json"
     written = [f"Composite: {composite}"] if results.composite is not None else []
     return [*lines, *written, f"Report:    {folder / 'report.html'}"]
-
-
-def _known_lines(results: StudyResults) -> list[str]:
-    """How many states of the trials had been scored before; nothing where none had."""
-    counts = [t.result.counts for t in results.complete if t.result and t.same_as is None]
-    states, known = (sum(count.get(what, 0) for count in counts) for what in ("states", "known"))
-    if not known:
-        return []
-    share = f"{known / states:.0%} of the trials' {states:,} perturbed states"
-    return [f"{share} had been scored before and were not scored again."]
 
 
 def _nomination_lines(results: StudyResults) -> list[str]:

@@ -41,6 +41,25 @@ def nominated_since(results: StudyResults) -> Contender | None:
     return nominee if found and nominee and nominee.label != found.nominee.label else None
 
 
+def economy_sentences(results: StudyResults) -> list[str]:
+    """What the search saved, and what that cost; nothing where nothing is known or was saved."""
+    found = results.economy
+    if found is None or found.forwards >= found.plain:
+        return []
+    said = [
+        f"The search passed {found.forwards:,} images through the network, "
+        f"{found.forwards / found.plain:.0%} of the {found.plain:,} that all states of all images "
+        "had been."
+    ]
+    if found.steps:
+        error = f" (error {found.error:.2f} standard errors)" if found.error is not None else ""
+        said.append(
+            f"Trials were scored on {len(found.steps)} states, {found.subset}{error}; "
+            f"{len(results.full)} candidates on all of them, and only these were nominated from."
+        )
+    return said
+
+
 def baseline_label(found: Recommendation, one: Comparison) -> str:
     """The baseline's name, with the number of its images where these are not all."""
     some = one.images is not None and one.images < found.validation_images

@@ -29,6 +29,7 @@ from lrpsweep.results import (
     Comparison,
     Contender,
     Directions,
+    Economy,
     Finalist,
     Front,
     MeasureBound,
@@ -448,6 +449,7 @@ def read_results(store: Store) -> StudyResults:
         begun_on=begun_on(facts),
         concluding=_concluding(facts),
         full=_scored(facts, "full"),
+        economy=_economy(store, searched),
         measured=json.dumps([facts["identity"].get(part) for part in ("model", "evaluation")]),
     )
 
@@ -456,6 +458,30 @@ def _scored(facts: Mapping[str, Any], name: str) -> dict[str, TrialResult]:
     """The results, by label, whose keys stand under that name."""
     keys = facts.get(name) or {}
     return {n: TrialResult.from_json(facts[key]) for n, key in keys.items() if key in facts}
+
+
+def _economy(store: Store, images: int) -> Economy | None:
+    """What the search took, from the counts that came with the scores. images: search images."""
+    trials = [trial.user_attrs for trial in store._trials() if "same_as" not in trial.user_attrs]
+    found = [attrs[name] for attrs in trials for name in ("result", "partial") if name in attrs]
+    others = [one for key, one in store.facts.items() if key.startswith("scores search ")]
+    first = {one["label"] for one in others if not one["label"].startswith(("pilot ", "trial "))}
+    if not found or not all(one.get("counts") for one in (*found, *others)):
+        return None
+    each = max(len(one["flipped"]) * (1 + len(one["curves"])) for one in found)
+    chosen = store.get("states") or {}
+    errors = chosen.get("errors", {}).get(chosen.get("subset"), {})
+    return Economy(
+        forwards=sum(one["counts"]["forwards"] + _images(one) for one in (*found, *others)),
+        plain=(len(found) + len(first)) * images * (each + 1),
+        subset=chosen.get("subset", "all"),
+        steps=tuple(chosen.get("steps", ())),
+        error=max(errors.values(), default=None),
+    )
+
+
+def _images(stored: Mapping[str, Any]) -> int:
+    return len(next(iter(stored["measures"].values())))
 
 
 def listed(stored: Any) -> tuple[Any, ...]:

@@ -6,24 +6,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from lrpsweep.commands.run import outcome_lines
-from lrpsweep.results import StudyResults, TrialRecord
-
-COUNTS = {"states": 1000, "known": 250, "forwards": 768}
+from lrpsweep.results import Economy, StudyResults
 
 
-def counted(trial: TrialRecord) -> TrialRecord:
-    """With what it took; the first trial's result is also given to the second."""
-    assert trial.result is not None
-    owner = 0 if trial.number == 1 else None
-    return replace(trial, result=replace(trial.result, counts=COUNTS), same_as=owner)
-
-
-def test_it_says_how_many_states_had_been_scored_before(study: StudyResults) -> None:
+def test_it_says_what_the_search_saved_and_what_that_cost(study: StudyResults) -> None:
     before = outcome_lines(study, Path("runs"))
-    assert not any("states" in line for line in before)
-    counts = [counted(trial) for trial in study.trials[:3]]
-    lines = outcome_lines(replace(study, trials=(*counts, *study.trials[3:])), Path("runs"))
-    assert [line for line in lines if line not in before][-1] == (
-        "25% of the trials' 2,000 perturbed states had been scored before and were not scored "
-        "again."
-    )
+    assert not any("passed" in line for line in before)
+    whole = replace(study, economy=Economy(forwards=700, plain=1000))
+    assert [line for line in outcome_lines(whole, Path("runs")) if line not in before] == [
+        "The search passed 700 images through the network, 70% of the 1,000 that all states of all "
+        "images had been."
+    ]
+    some = Economy(forwards=100, plain=1000, subset="quarters", steps=(0, 2, 4), error=0.3)
+    result = study.trials[1].result
+    assert result is not None
+    full = {"trial 1": result, "trial 2": result}
+    said = outcome_lines(replace(study, economy=some, full=full), Path("runs"))
+    assert (
+        "Trials were scored on 3 states, quarters (error 0.30 standard errors); 2 candidates on "
+        "all of them, and only these were nominated from."
+    ) in said

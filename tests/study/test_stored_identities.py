@@ -9,7 +9,7 @@ import pytest
 from lrpsweep.study import bundled_studies, identity, load_study, parse_study
 
 BUNDLED = {
-    "quickstart": "fa65a7f16fc9e6e469e532389764222f",
+    "quickstart": "5134d983821d6931259b7e75dd945042",
     "thesis-decreasing-lerf": "c45c478cc221713db9a5ef9b84eb3861",
     "thesis-decreasing-morf": "ab7052cd4269010fb5bc88ee3a9cf26e",
     "thesis-decreasing-random": "7c790472e0cb0095ab60ee9dbfa22352",
