@@ -31,16 +31,19 @@ from lrpsweep.results import RANDOM_ORDER, StudyResults, TrialResult
 def figure_curves(results: StudyResults) -> Figure | None:
     """Perturbation curves of the nominee, of published composites and of a random order.
 
-    With curves from both ends, of the strongest published composite alone. None without a complete
-    trial, or when no measure is made of a curve.
+    With curves from both ends, of the strongest published composite alone. All on the states of the
+    trials: curves of fewer states are straight between. None without a complete trial, or when no
+    measure is made of a curve.
     """
     one = shown(results)
-    best = results.result_of(one) if one else None
+    best = results.searched_result(one) if one else None
     if best is None or not len(best.curve):
         return None
     figure = new_figure(7.2, 5.2)
     panel = figure.subplots()
-    _draw_curves(panel, best, shown_as(results), "-", BLUE, marker="o", markersize=3.5, zorder=3)
+    looked_at = list(best.states) or None
+    marks: dict[str, Any] = {"marker": "o", "markersize": 3.5, "markevery": looked_at}
+    _draw_curves(panel, best, shown_as(results), "-", BLUE, zorder=3, **marks)
     panel.fill_between(
         100 * best.flipped,
         best.curve_low,
@@ -66,7 +69,9 @@ def figure_curves(results: StudyResults) -> Figure | None:
     panel.set_xlim(0, 100)
     panel.grid(color="#e5e5e5")
     figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
-    panel.set_title(plain(f"{results.name}: perturbation curves, mean over the search images"))
+    some = f"\non the {len(best.states)} of {len(best.curve)} states of the trials"
+    title = plain(f"{results.name}: perturbation curves, mean over the search images")
+    panel.set_title(title + (some if best.states else ""))
     return figure
 
 
@@ -134,7 +139,7 @@ def figure_distribution(results: StudyResults) -> Figure | None:
         _stack_hollow(panel, counts, np.histogram(estimates, edges)[0], np.asarray(edges))
         panel.plot(estimates, np.zeros(len(estimates)), color=GREY, **strokes)
     panel.plot(values, np.zeros(len(values)), color="black", label="trial", **strokes)
-    best = results.result_of(one)
+    best = results.searched_result(one)
     if best is not None:
         label = plain(f"{shown_as(results)}: {format_value(best.value)}")
         panel.axvline(best.value, color=BLUE, linewidth=2.2, label=label)
