@@ -49,7 +49,7 @@ def economy_sentences(results: StudyResults) -> list[str]:
     said = [
         f"The search passed {found.forwards:,} images through the network, "
         f"{found.forwards / found.plain:.0%} of the {found.plain:,} that all states of all images "
-        "had been."
+        f"had been; {found.known:.0%} of the states it looked at had been scored before."
     ]
     if found.steps:
         error = f" (error {found.error:.2f} standard errors)" if found.error is not None else ""

@@ -465,6 +465,7 @@ def _economy(store: Store, images: int) -> Economy | None:
     trials = [trial.user_attrs for trial in store._trials() if "same_as" not in trial.user_attrs]
     found = [attrs[name] for attrs in trials for name in ("result", "partial") if name in attrs]
     others = [one for key, one in store.facts.items() if key.startswith("scores search ")]
+    counts = [one["counts"] for one in (*found, *others)]
     first = {one["label"] for one in others if not one["label"].startswith(("pilot ", "trial "))}
     if not found or not all(one.get("counts") for one in (*found, *others)):
         return None
@@ -473,6 +474,7 @@ def _economy(store: Store, images: int) -> Economy | None:
     errors = chosen.get("errors", {}).get(chosen.get("subset"), {})
     return Economy(
         forwards=sum(one["counts"]["forwards"] + _images(one) for one in (*found, *others)),
+        known=sum(count["known"] for count in counts) / sum(count["states"] for count in counts),
         plain=(len(found) + len(first)) * images * (each + 1),
         subset=chosen.get("subset", "all"),
         steps=tuple(chosen.get("steps", ())),
