@@ -244,13 +244,25 @@ class TrialSource:
         result: TrialResult | None = None,
         same_as: int | None = None,
     ) -> TrialRecord:
-        """Samplers see the estimate: the mean of the images so far is that of other images."""
-        self._store.prune(number, pruned, seconds, result, same_as=same_as)
-        trial = replace(self.history[number], state="pruned", value=pruned.estimate)
+        """Samplers see the estimate: the mean of the images so far is that of other images.
+
+        By how much a bound is exceeded they have to be told of every trial that has a value.
+        """
+        excess = {} if same_as is None else self.history[same_as].excess
+        if result is not None:
+            excess = result.excess(self._spec.constraints.bounds)
+        self._store.prune(number, pruned, seconds, result, excess, same_as)
+        trial = replace(self.history[number], state="pruned", value=pruned.estimate, excess=excess)
         self.history[number] = trial
         values = self._space.values(trial.params)
         return TrialRecord(
-            number, "pruned", values, seconds=seconds, same_as=same_as, pruned=pruned
+            number,
+            "pruned",
+            values,
+            seconds=seconds,
+            same_as=same_as,
+            exceeded=exceeded(excess),
+            pruned=pruned,
         )
 
     def _completed(

@@ -399,10 +399,12 @@ class _Run:
             self._spent.append(outcome.seconds)
         failed = sum(trial.state == "failed" for trial in self.search.history)
         feasible = [
-            t.value for t in self.search.history if t.value is not None and not exceeded(t.excess)
+            t.value
+            for t in self.search.history
+            if t.state == "complete" and t.value is not None and not exceeded(t.excess)
         ]
         best = min if self._plan.direction == "minimize" else max
-        done = self.complete + failed
+        done = sum(trial.state != "running" for trial in self.search.history)
         self._observer.progressed(
             Progress(
                 stage="search",

@@ -23,8 +23,9 @@ from lrpsweep.sweep.execution import Build, Job, JobSource, Work
 from lrpsweep.sweep.points import PILOTS
 from lrpsweep.sweep.preparation import STATES, steps_of
 from lrpsweep.sweep.samplers import SAMPLERS
+from lrpsweep.sweep.search import Progress, Silent
 from lrpsweep.sweep.storage import open_store
-from lrpsweep.sweep.study import Plan, run_study
+from lrpsweep.sweep.study import Plan, SweepFailedError, run_study
 from lrpsweep.sweep.validation import rule_of
 
 LAST, SIDE = 16, 8
@@ -143,7 +144,7 @@ def test_where_listed_states_mislead_more_and_more_finalists_are_looked_at(tmp_p
     """Nobody asks a pilot; the better are found in every further round, up to the last."""
     quality = hill(noise=0.001)
     surface = Made(quality, 0.6 - quality).curves()
-    results, worker = swept(surface, tmp_path, "{states: [0, 4, 8, 12, 16], lag: 8}", trials=17)
+    results, _ = swept(surface, tmp_path, "{states: [0, 4, 8, 12, 16], lag: 8}", trials=17)
     tried = rows(surface, results)
     assert nominee(surface, results) == best(surface, tried, results)
     assert len(results.full) == len(tried)
@@ -306,6 +307,64 @@ def test_a_study_that_has_ended_asks_nothing_of_its_workers(ended: Ended) -> Non
     after = run_study(small("random", 4, worker), runs_dir=ended.folder, executor="local")
     assert worker.tasks == []
     assert record(after) == record(ended.results)
+
+
+class Following(Silent):
+    def __init__(self) -> None:
+        self.search: list[Progress] = []
+
+    def progressed(self, progress: Progress) -> None:
+        if progress.stage == "search":
+            self.search.append(progress)
+
+
+def bounded(sampler: str, worker: Worker) -> Plan:
+    """With a bound that every trial keeps."""
+    study = small(sampler, 4, worker)
+    spec = parse_study(study.spec.text, study.spec.path, ["constraints={hot_spot: 0.9}"])
+    return replace(study, spec=spec)
+
+
+def test_pruned_trials_count_as_done_and_are_never_the_best_so_far(tmp_path: Path) -> None:
+    """Caught: progress ended at 16 of 24 trials."""
+    observer = Following()
+    study = small("random", 4, Worker(DOTTED))
+    results = run_study(study, runs_dir=tmp_path, executor="local", observer=observer)
+    assert [progress.done for progress in observer.search] == list(range(1, 25))
+    assert observer.search[-1].seconds_left == 0
+    assert observer.search[-1].best == max(t.result.value for t in results.complete if t.result)
+
+
+def test_samplers_are_told_of_bounds_by_pruned_trials_too(tmp_path: Path) -> None:
+    """Caught: GP ended the run, as not every trial with a value had as many constraints."""
+    study = bounded("gp", Worker(DOTTED))
+    short = replace(study, spec=study.spec.model_copy(update={"trials": 22}))
+    results = run_study(short, runs_dir=tmp_path, executor="local")
+    assert "pruned" in {trial.state for trial in results.trials[:-1]}
+    assert {frozenset(trial.constraints) for trial in stored(tmp_path)} == {frozenset({"hot_spot"})}
+
+
+class Unable(Noting):
+    """Cannot score anything in full but a random order."""
+
+    def run(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        found = super().run(task)
+        if "split" in task and not (task["control"] or "steps" in task or "coarse" in task):
+            raise MemoryError("too many states")
+        return found
+
+
+def test_where_no_finalist_can_be_scored_in_full_the_reason_is_told(
+    tmp_path: Path, ended: Ended
+) -> None:
+    """Caught: 'need at least one array to stack'. The same command goes on once it is gone."""
+    text = "no finalist could be scored on all states: MemoryError: too many states"
+    with pytest.raises(SweepFailedError, match=text):
+        run_study(small("random", 4, Unable(DOTTED)), runs_dir=tmp_path, executor="local")
+    worker = Noting(DOTTED)
+    resumed = run_study(small("random", 4, worker), runs_dir=tmp_path, executor="local")
+    assert resumed.nomination == ended.results.nomination
+    assert len(worker.tasks) == 5
 
 
 def stored(folder: Path) -> list[optuna.trial.FrozenTrial]:
