@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -300,6 +304,41 @@ def test_nothing_is_computed_twice_however_often_a_study_is_stopped(
     kinds = [task.get("split", "trial") for task in ended.tasks]
     assert kinds.index("trial") == PILOTS + 1  # and a random order, to race with
     assert kinds[-6:] == ["search"] * 6  # five finalists and a random order, in full
+
+
+class Dying(Worker):
+    """Kills its process at the so manyth task."""
+
+    left = 22
+
+    def run(self, task: Mapping[str, Any]) -> dict[str, Any]:
+        self.left -= 1
+        if not self.left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().run(task)
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from test_economy import DOTTED, Dying, run_study, small
+
+run_study(small("random", 4, Dying(DOTTED)), runs_dir=Path(sys.argv[1]), executor="local")
+"""
+
+
+@pytest.mark.long
+def test_a_killed_study_goes_on_with_the_same_races(tmp_path: Path, ended: Ended) -> None:
+    path = os.pathsep.join(sys.path)
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, tmp_path], env=os.environ | {"PYTHONPATH": path}, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    worker = Noting(DOTTED)
+    resumed = run_study(small("random", 4, worker), runs_dir=tmp_path, executor="local")
+    assert worker.tasks == ended.tasks[Dying.left - 1 :]
+    assert record(resumed) == record(ended.results)
+    assert resumed.nomination == ended.results.nomination
 
 
 def test_a_study_that_has_ended_asks_nothing_of_its_workers(ended: Ended) -> None:
