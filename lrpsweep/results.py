@@ -385,8 +385,9 @@ class Economy:
 
     forwards: images that passed through the network to be explained or scored; plain: how many had
     passed if the same candidates had been scored on all states of all images, and nothing kept.
-    known: the share of the states that were looked at whose score was known from before. subset: the name of the states that trials were scored on, 'all', 'listed', or one whose worst
-    error by the pilot is `error`, in standard errors of the difference between two trials.
+    known: the share of the states that were looked at whose score was known from before. subset:
+    the name of the states that trials were scored on, 'all', 'listed', or one whose worst error by
+    the pilot is `error`, in standard errors of the difference between two trials.
     """
 
     forwards: int

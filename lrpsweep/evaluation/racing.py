@@ -14,6 +14,8 @@ from lrpsweep.evaluation.measures import MEASURES
 FIRST_LOOK = 8
 """Images before the first look: from the fourth on, the best was lost in one race of thirty."""
 STANDARD_ERRORS = 2.0
+FEWEST_TRIALS = 3
+"""By so many, other than the best, is seen whether first images mislead."""
 
 
 def looks(images: int) -> tuple[int, ...]:
@@ -28,6 +30,22 @@ def looks(images: int) -> tuple[int, ...]:
         found.append(look)
         look *= 2
     return tuple(found)
+
+
+def misleading(differences: np.ndarray) -> bool:
+    """Whether the first images tell too little of all for a race.
+
+    differences: (T, N), of complete trials from one of them, in the order in which images are
+    looked at. From the first look, the mean over all is known with a standard error: it is too
+    little where the trials miss it by more than two of these, by the root mean square.
+    """
+    first = differences[:, :FIRST_LOOK]
+    if first.shape == differences.shape:
+        return False
+    left = 1 - first.shape[1] / differences.shape[1]
+    errors = first.std(1, ddof=1) * math.sqrt(left / first.shape[1])
+    missed = (differences.mean(1) - first.mean(1))[errors > 0] / errors[errors > 0]
+    return bool(len(missed) >= FEWEST_TRIALS and np.mean(missed**2) > STANDARD_ERRORS**2)
 
 
 @dataclass(frozen=True)

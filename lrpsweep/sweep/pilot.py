@@ -15,7 +15,7 @@ FEWEST_PILOTS = 8
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChosenStates:
     """The subset that trials are scored on. name: 'all' where none is good enough.
 
     errors: by subset and measure, what `error` finds; of every one that was looked at.
@@ -27,7 +27,7 @@ class Choice:
 
 def choose(
     full: Mapping[str, np.ndarray], coarse: Mapping[str, Mapping[str, np.ndarray]]
-) -> Choice:
+) -> ChosenStates:
     """The first subset whose errors by all measures are small enough.
 
     full: scores (T, n) of T pilot trials on n images by measure. coarse: the same by subset, the
@@ -35,12 +35,12 @@ def choose(
     """
     errors: dict[str, dict[str, float]] = {}
     if min(len(scores) for scores in full.values()) < FEWEST_PILOTS:
-        return Choice("all")
+        return ChosenStates("all")
     for name, scores in coarse.items():
         errors[name] = {measure: error(full[measure], scores[measure]) for measure in full}
         if max(errors[name].values()) <= MOST_ERROR:
-            return Choice(name, errors)
-    return Choice("all", errors)
+            return ChosenStates(name, errors)
+    return ChosenStates("all", errors)
 
 
 def error(full: np.ndarray, coarse: np.ndarray) -> float:
@@ -48,7 +48,8 @@ def error(full: np.ndarray, coarse: np.ndarray) -> float:
 
     The latter is predicted from the former by the line through the other trials; the standard
     deviation of what is missed, in units of the standard error of the mean difference between two
-    trials, paired by image: the median over all pairs. Both (T, n), at least 3 trials.
+    trials, paired by image: the median over all pairs. Both (T, n), at least 3 trials. A line that
+    falls is none: trials are ranked by the former.
     """
     missed = float(np.sqrt(np.mean(_left_out(coarse.mean(1), full.mean(1)) ** 2)))
     pairs = itertools.combinations(full, 2)
@@ -60,10 +61,10 @@ def error(full: np.ndarray, coarse: np.ndarray) -> float:
 
 
 def _left_out(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """By how much the line through all others misses each y, (T,)."""
+    """By how much the line through all others misses each y, (T,); their mean, if it falls."""
     spread = x - x.mean()
-    total = float(spread @ spread)
-    if total == 0:
+    total, rise = float(spread @ spread), float(spread @ y)
+    if total == 0 or rise <= 0:
         return np.asarray((y - y.mean()) * len(y) / (len(y) - 1))
-    residual = y - y.mean() - spread * (spread @ y) / total
+    residual = y - y.mean() - spread * rise / total
     return np.asarray(residual / np.maximum(1 - 1 / len(x) - spread**2 / total, 1e-12))

@@ -66,7 +66,7 @@ def planned_trials(
     return planned
 
 
-class Points:
+class PointOrder:
     """The points of a search, one after the other. first: as `first_params`."""
 
     def __init__(

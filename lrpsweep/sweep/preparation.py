@@ -11,8 +11,8 @@ from lrpsweep.errors import WorkError
 from lrpsweep.evaluation import subsets
 from lrpsweep.results import RANDOM_ORDER, Candidate, TrialResult
 from lrpsweep.sweep.nomination import rule_of
-from lrpsweep.sweep.pilot import MOST_ERROR, Choice, choose
-from lrpsweep.sweep.points import Points, first_params
+from lrpsweep.sweep.pilot import MOST_ERROR, ChosenStates, choose
+from lrpsweep.sweep.points import PointOrder, first_params
 from lrpsweep.sweep.races import Races
 from lrpsweep.sweep.scoring import Scoring, ScoringList, Steps, control_of
 from lrpsweep.sweep.search import StageWatch, Terms
@@ -57,7 +57,7 @@ class Preparation:
     def _pilot(self) -> Steps[None]:
         spec, images = self._plan.spec, self._plan.proof.images("search")
         first = first_params(spec, self._plan.literature, self._plan.starts)
-        points = Points(spec, first, self._plan.meaning, self._store.directions)
+        points = PointOrder(spec, first, self._plan.meaning, self._store.directions)
         last = min(len(images), max(FEWEST_IMAGES, -(-len(images) // 4)))
         measures = (*spec.objectives, *spec.guards)
         jobs = [
@@ -99,7 +99,7 @@ class Preparation:
         """Some candidate: where a random order is looked at, any will do."""
         spec = self._plan.spec
         first = first_params(spec, self._plan.literature, self._plan.starts)
-        points = Points(spec, first, self._plan.meaning, self._store.directions)
+        points = PointOrder(spec, first, self._plan.meaning, self._store.directions)
         return Candidate(self._plan.proof.method, {"values": points.values(points.next(())[1])})
 
     def _scored(self, jobs: Sequence[Scoring]) -> Steps[ScoringList]:
@@ -112,10 +112,10 @@ class Preparation:
 
 def _chosen(
     results: Sequence[TrialResult], measures: Sequence[str]
-) -> tuple[Choice, tuple[int, ...]]:
+) -> tuple[ChosenStates, tuple[int, ...]]:
     """The subset that the pilot's results allow, and its steps."""
     if not results:
-        return Choice("all"), ()
+        return ChosenStates("all"), ()
     named = subsets(len(results[0].flipped) - 1)
     full = {name: np.stack([one.measures[name] for one in results]) for name in measures}
     coarse = {
@@ -126,7 +126,7 @@ def _chosen(
     return choice, named.get(choice.name, ())
 
 
-def _sentence(choice: Choice, steps: tuple[int, ...], trials: int) -> str:
+def _sentence(choice: ChosenStates, steps: tuple[int, ...], trials: int) -> str:
     if not choice.errors:
         return f"Pilot: {trials} composites were scored, too few to save states; all are looked at."
     worst = {name: max(found.values()) for name, found in choice.errors.items()}

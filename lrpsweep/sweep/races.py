@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from lrpsweep.evaluation import MEASURES, Race
+from lrpsweep.evaluation.racing import misleading
 from lrpsweep.results import Contender, TrialResult
 from lrpsweep.sweep.nomination import Ballot, Criteria
 
@@ -32,7 +33,8 @@ class Races:
         self._results[number] = result
 
     def race(self, known: Sequence[int]) -> Race | None:
-        """Against the best of these trials that keeps guards and floor; None where none does.
+        """Against the best of these trials that keeps guards and floor; None where none does, or
+        where their first images mislead.
 
         By the objective a trial may not be behind it at all, by a guard as far as the guard allows.
         """
@@ -55,6 +57,9 @@ class Races:
             name: percent / 100 * max(ranges[name], 0.0)
             for name, percent in self._criteria.guards.items()
         }
+        objective = ballot.scores[self._criteria.objective.name]
+        if misleading(objective - objective[order[0]]):
+            return None
         incumbent = {name: ballot.scores[name][order[0]] for name in allowed}
         kept = np.flatnonzero(tally.kept(self._criteria))
         leaders = {

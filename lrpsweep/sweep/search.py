@@ -11,7 +11,7 @@ from lrpsweep.evaluation.racing import Race, read_race
 from lrpsweep.results import Candidate, Pruned, TrialRecord, TrialResult
 from lrpsweep.study import Space, StudySpec
 from lrpsweep.sweep.execution import Job, Outcome
-from lrpsweep.sweep.points import Meaning, Point, Points, first_params, planned_trials
+from lrpsweep.sweep.points import Meaning, Point, PointOrder, first_params, planned_trials
 from lrpsweep.sweep.races import Races
 from lrpsweep.sweep.samplers.mirror import distributions
 from lrpsweep.sweep.samplers.sampler import Asked, known_of
@@ -125,7 +125,7 @@ class TrialSource:
         self._space = Space(spec.search, spec.composite)
         self._distributions = distributions(spec.search)
         first = first_params(spec, literature, starts)
-        self._points = Points(spec, first, meaning, store.directions)
+        self._points = PointOrder(spec, first, meaning, store.directions)
         self._unraced = len(first)
         self._planned = planned_trials(spec, literature, starts) + store.retries()
         self._method = method
@@ -257,13 +257,27 @@ class TrialSource:
         result: TrialResult | None = None,
         same_as: int | None = None,
     ) -> TrialRecord:
-        """Samplers see the estimate: the mean of the images so far is that of other images."""
-        self._store.prune(number, pruned, seconds, result, same_as=same_as)
-        trial = replace(self.history[number], state="pruned", values=(pruned.estimate,))
+        """Samplers see the estimate: the mean of the images so far is that of other images.
+
+        By how much a bound is exceeded they have to be told of every trial that has a value.
+        """
+        excess = {} if same_as is None else self.history[same_as].excess
+        if result is not None:
+            excess = result.excess(self._spec.constraints.bounds)
+        self._store.prune(number, pruned, seconds, result, excess, same_as)
+        trial = replace(
+            self.history[number], state="pruned", values=(pruned.estimate,), excess=excess
+        )
         self.history[number] = trial
         values = self._space.values(trial.params)
         return TrialRecord(
-            number, "pruned", values, seconds=seconds, same_as=same_as, pruned=pruned
+            number,
+            "pruned",
+            values,
+            seconds=seconds,
+            same_as=same_as,
+            exceeded=exceeded(excess),
+            pruned=pruned,
         )
 
     def _completed(

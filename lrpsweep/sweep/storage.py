@@ -308,10 +308,7 @@ class Store:
         self._set_attr(number, "result", result.to_json() | {"wall_seconds": seconds})
         if same_as is not None:
             self._set_attr(number, "same_as", same_as)
-        if excess:
-            trial = optuna.trial.Trial(self._study, self._id(number))
-            for name in excess.keys() - trial.constraints.keys():
-                trial.set_constraint(name, excess[name])
+        self._set_excess(number, excess or {})
         self._set_state(number, TrialState.COMPLETE, values)
 
     def pruned(self, number: int) -> Pruned:
@@ -324,9 +321,13 @@ class Store:
         pruned: Pruned,
         seconds: float,
         partial: TrialResult | None = None,
+        excess: Mapping[str, float] | None = None,
         same_as: int | None = None,
     ) -> None:
-        """Stores how far a trial came, then its state. partial: the scores that it has."""
+        """Stores how far a trial came, then its state. partial: the scores that it has.
+
+        excess, same_as: as in `complete`.
+        """
         self.guard()
         self._set_attr(number, "pruned", asdict(pruned))
         self._set_attr(number, "wall_seconds", seconds)
@@ -334,6 +335,7 @@ class Store:
             self._set_attr(number, "partial", partial.to_json())
         if same_as is not None:
             self._set_attr(number, "same_as", same_as)
+        self._set_excess(number, excess or {})
         self._set_state(number, TrialState.PRUNED, [pruned.estimate])
 
     def fail(self, number: int, reason: str) -> None:
@@ -378,6 +380,12 @@ class Store:
 
     def _set_attr(self, number: int, key: str, value: Any) -> None:
         self._rdb.set_trial_user_attr(self._id(number), key, value)
+
+    def _set_excess(self, number: int, excess: Mapping[str, float]) -> None:
+        if excess:
+            trial = optuna.trial.Trial(self._study, self._id(number))
+            for name in excess.keys() - trial.constraints.keys():
+                trial.set_constraint(name, excess[name])
 
     def _set_state(
         self, number: int, state: TrialState, values: Sequence[float] | None = None
@@ -518,7 +526,8 @@ def _asked(trial: FrozenTrial) -> Asked:
         case TrialState.COMPLETE:
             return Asked(trial.params, "complete", tuple(trial.values), trial.constraints)
         case TrialState.PRUNED:
-            return Asked(trial.params, "pruned", (trial.user_attrs["pruned"]["estimate"],))
+            estimate = trial.user_attrs["pruned"]["estimate"]
+            return Asked(trial.params, "pruned", (estimate,), trial.constraints)
         case TrialState.FAIL:
             return Asked(trial.params, "failed")
     return Asked(trial.params)

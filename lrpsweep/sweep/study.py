@@ -381,7 +381,10 @@ class _Run:
         """The search, then what is concluded from it."""
         if self.search.remaining:
             ahead = Preparation(self._store, self._plan, self._watched, self._observer.started)
-            self.search.terms = yield from ahead.terms()
+            try:
+                self.search.terms = yield from ahead.terms()
+            except WorkError as error:
+                raise SweepFailedError(f"study '{self._store.name}': {error}") from error
         yield self.search
         self.check_some_succeeded()
         if not self._unconcluded:
@@ -404,7 +407,7 @@ class _Run:
                 self._observer.estimated(self._estimate(outcome))
             self._spent.append(outcome.seconds)
         failed = sum(trial.state == "failed" for trial in self.search.history)
-        done = self.complete + failed
+        done = sum(trial.state != "running" for trial in self.search.history)
         self._observer.progressed(
             Progress(
                 stage="search",
@@ -422,7 +425,11 @@ class _Run:
         direction, *more = self._plan.directions
         if more:
             return None
-        feasible = [t.values[0] for t in self.search.history if t.values and not exceeded(t.excess)]
+        feasible = [
+            trial.values[0]
+            for trial in self.search.history
+            if trial.state == "complete" and trial.values and not exceeded(trial.excess)
+        ]
         return (min if direction == "minimize" else max)(feasible, default=None)
 
     def _say_power(self, record: TrialRecord) -> None:

@@ -174,6 +174,9 @@ class Conclusion:
         found = [
             (ballot.contenders[row], done.results[ballot.contenders[row].label]) for row in there
         ]
+        if not found:
+            why = next(iter(done.failed.values()))
+            raise WorkError(f"no finalist could be scored on all states: {why}")
         barred = [ballot.barred[row] for row in there]
         return _ballot(self._rule, found, barred, done.results.get(RANDOM_ORDER))
 

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from lrpsweep.commands.describe import describe_study, described_lines, propose_study
+from lrpsweep.commands.run import run
 from lrpsweep.errors import InputError
 from lrpsweep.study import load_study, parse_study
 from lrpsweep.trial.context import prepare
@@ -55,6 +56,25 @@ def test_what_the_validation_can_show_and_who_will_be_nominated(
         "the best SRG; within 5 % of the best AUC (MoRF); better than a random order from both "
         "ends, stable"
     )
+
+
+@pytest.mark.parametrize(("trials", "refused"), [(17, True), (18, False)])
+def test_a_budget_too_small_for_a_pilot_is_refused_before_the_run(
+    small_study: Path, trials: int, refused: bool
+) -> None:
+    """Of the points, one is published."""
+    space = "search.gamma1={log: [0.1, 1.0], zero: true}"
+    asked = ["version=2", "objective=srg", "economy={states: auto}", space, f"trials={trials}"]
+    asked += ["search.gamma2={log: [0.25, 1.0]}", "sampler.name=random", "data.split.search=2"]
+    context = prepare(load_study(small_study, asked))
+    if not refused:
+        assert describe_study(context)["trials"] == trials
+        return
+    text = "economy.states: .*; found 17 trials, 1 of them published .* expected at least 18 trials"
+    with pytest.raises(InputError, match=text):
+        describe_study(context)
+    with pytest.raises(InputError, match=text):
+        run(context.spec, small_study.parent / "runs", executor="local")
 
 
 def test_wrong_labels_are_warned_of(small_study: Path) -> None:

@@ -75,6 +75,8 @@ def test_defaults_that_are_written_out_change_nothing():
         (["sampler.seed=1"], "sampler.seed: was 0, is 1"),
         (["constraints.hot_spot=0.2"], "constraints: is new, {hot_spot: 0.2}"),
         (["economy={lag: 8}"], "economy: is new, {lag: 8}"),
+        (["economy={states: all}"], "economy: is new, {states: 'all'}"),
+        (["economy={racing: false}"], "economy: is new, {racing: false}"),
         (["composite.early.decay=0.5"], "composite.early.decay: is new, 0.5"),
         (["baselines=[tutorial]"], "baselines: is new, ['tutorial']"),
         (["composite.early.bias=kept"], "composite.early.bias: is new, 'kept'"),
@@ -113,6 +115,16 @@ def test_models_and_images_are_inside(changes, line):
     (old_hash, old), (new_hash, new) = of(study()), of(study(), **changes)
     assert old_hash != new_hash
     assert difference(old, new) == [line]
+
+
+def test_where_work_is_saved_is_inside():
+    saving = ("version=2", "economy={states: [0, 4], racing: true, lag: 8}")
+    (old_hash, old), (new_hash, new) = of(study(*saving)), of(study(*saving, "economy.lag=4"))
+    assert old_hash != new_hash
+    assert difference(old, new) == ["economy.lag: was 8, is 4"]
+    other = of(study(*saving, "economy.states=[0, 3]"))[1]
+    assert difference(old, other) == ["economy.states: was [0, 4], is [0, 3]"]
+    assert json.loads(json.dumps(old)) == old
 
 
 def test_many_changed_images_are_summed_up():

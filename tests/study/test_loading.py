@@ -468,6 +468,44 @@ BAD = {
         "cmaes knows no choices",
     ),
     "a lag below zero": (["economy={lag: -1}"], "economy.lag: found -1; expected"),
+    "fewer states in version 1": (
+        ["economy={states: auto}"],
+        "economy.states: found 'auto'; expected nothing, or `version: 2`",
+    ),
+    "a race in version 1": (
+        ["economy={racing: true}"],
+        "economy.racing: found true; expected nothing, or `version: 2`",
+    ),
+    "fewer states in chains": (
+        [
+            *("version=2", "objective=srg", "economy={states: [0, 2]}"),
+            "evaluation={protocol: thesis}",
+        ],
+        r"economy.states: found \[0, 2\]; expected all: in protocol thesis every state is made",
+    ),
+    "auto states in chains": (
+        [
+            *("version=2", "objective=srg", "economy={states: auto}"),
+            "evaluation={protocol: thesis}",
+        ],
+        "economy.states: found 'auto'; expected all: in protocol thesis",
+    ),
+    "states in disorder": (
+        ["version=2", "economy={states: [0, 4, 2]}"],
+        r"economy.states: found \[0, 4, 2\]; expected steps in ascending order, each once",
+    ),
+    "a state twice": (
+        ["version=2", "economy={states: [0, 2, 2]}"],
+        r"economy.states: found \[0, 2, 2\]; expected steps in ascending order, each once",
+    ),
+    **{
+        f"states {states}": (
+            ["version=2", f"economy={{states: {states}}}"],
+            "economy.states: found .*; expected 'all', 'auto' or a list of steps of the schedule",
+        )
+        for states in ("[-1, 4]", "[]", "[true, false]", "[0, 1.5]", "4", "some", "true", "{a: 1}")
+    },
+    "a race that is no choice": (["version=2", "economy={racing: 3}"], "economy.racing: found 3"),
     "no trials": (["sampler.name=tpe"], "trials: missing; expected a number: the sampler is tpe"),
     "patch of nothing": (["evaluation.patch=0"], "evaluation.patch.*found 0; expected at least 1"),
     "text and path are not keys": (["text=a"], "text.*unknown key"),

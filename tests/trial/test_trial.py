@@ -292,6 +292,19 @@ def test_a_wrong_study_is_refused_before_any_trial(small_study, change, message)
     assert str(small_study) in str(caught.value)
 
 
+@pytest.mark.parametrize(("states", "fits"), [("[0, 4]", True), ("[0, 5]", False)])
+def test_a_state_beyond_the_schedule_is_refused(small_study, states, fits):
+    changes = ["version=2", "objective=srg", f"economy={{states: {states}}}"]
+    if fits:
+        assert prepare(load_study(small_study, changes))
+        return
+    text = (
+        r"economy\.states: found 5, but the schedule has the states 0 to 4 here; expected some of"
+    )
+    with pytest.raises(InputError, match=text):
+        prepare(load_study(small_study, changes))
+
+
 def test_every_choice_of_a_rule_is_checked(small_study):
     text = small_study.read_text().replace("rule: gamma, gamma: $gamma2", "rule: $rule")
     text = text.replace("gamma2: {log: [0.25, 1.0], points: 2}", "rule: {choice: [zero, z_box]}")
