@@ -202,13 +202,21 @@ composite:
   - {{block: early, layers: 0..5, rule: gamma, gamma: ${first}}}
   - {{block: default, rule: gamma, gamma: ${second}}}
 sampler: {{name: {sampler}, seed: {seed}}}
+guards: {guards}
 economy: {economy}
 {trials}
 """
 
 
 def plan_of(
-    surface: Curves, worker: Worker, *, sampler: str, seed: int, economy: str, trials: int | None
+    surface: Curves,
+    worker: Worker,
+    *,
+    sampler: str,
+    seed: int,
+    economy: str,
+    trials: int | None,
+    guards: str,
 ) -> Plan:
     """A study of the surface's space; points at the same place of the grid are one composite."""
     names = list(surface.values[0])
@@ -221,6 +229,7 @@ def plan_of(
         sampler=sampler,
         seed=seed,
         economy=economy,
+        guards=guards,
         trials="" if trials is None else f"trials: {trials}",
     )
     spec = parse_study(text, Path("replayed.yaml"))
@@ -248,8 +257,17 @@ def replay(
     trials: int | None = 40,
     sampler: str = "tpe",
     caching: bool = True,
+    guards: str = "{auc_morf: 5}",
 ) -> tuple[StudyResults, Worker]:
     """A sweep over the surface, and what it took."""
     worker = Worker(surface, caching)
-    study = plan_of(surface, worker, sampler=sampler, seed=seed, economy=economy, trials=trials)
+    study = plan_of(
+        surface,
+        worker,
+        sampler=sampler,
+        seed=seed,
+        economy=economy,
+        trials=trials,
+        guards=guards,
+    )
     return run_study(study, runs_dir=folder, executor="local"), worker
