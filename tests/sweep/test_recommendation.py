@@ -255,14 +255,21 @@ def test_what_is_said_is_rarely_wrong(world: str) -> None:
         assert np.mean([one[wrong] for one in found]) <= limit(240), (wrong, found)
 
 
+@pytest.mark.parametrize("world", LIMITS)
+def test_what_is_said_is_rarely_wrong_where_baselines_are_dropped(world: str) -> None:
+    found = [simulate(load(name), world, 64, 20, racing=True) for name in NAMES]
+    for wrong in WRONG:
+        assert np.mean([one[wrong] for one in found]) <= limit(60), (wrong, found)
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("images", [32, 64])
+@pytest.mark.parametrize(("images", "racing"), [(32, False), (64, False), (64, True)])
 @pytest.mark.parametrize(
     ("name", "count"), [("embedded", 1000), ("squeezenet", 500), ("resnet20", 500)]
 )
 @pytest.mark.parametrize("world", LIMITS)
-def test_the_documented_rates(world: str, name: str, count: int, images: int) -> None:
-    found = simulate(load(name), world, images, count)
+def test_the_documented_rates(world: str, name: str, count: int, images: int, racing: bool) -> None:
+    found = simulate(load(name), world, images, count, racing=racing)
     for wrong in WRONG:
         assert found[wrong] <= limit(count), (wrong, found)
 
@@ -277,3 +284,30 @@ def test_gains_of_5_per_cent_are_found_as_often_as_is_documented(images: int, fo
     assert ahead["gain"] == pytest.approx(found, abs=0.15)
     assert further["gain"] >= 0.85
     assert tie["closeness"] == pytest.approx(found, abs=0.15)
+
+
+def unscored(found: Statement, images: int) -> float:
+    """The share of baselines times images that need no score, in per cent."""
+    return 100 - 100 * float(np.mean([(one.images or 0) / images for one in found.comparisons]))
+
+
+@pytest.mark.parametrize(
+    ("name", "saved", "lower"),
+    [("embedded", 32.0, 1.6), ("squeezenet", 34.7, 0.0), ("resnet20", 30.7, 2.0)],
+)
+def test_dropping_saves_as_much_as_is_documented_and_takes_no_statement_back(
+    name: str, saved: float, lower: float
+) -> None:
+    """lower: by how much the bound is lower, in per cent of the range."""
+    surface, rng = load(name), np.random.default_rng(3)
+    shares, bounds = [], []
+    for number, study in enumerate(studies(surface, 30, USUAL)):
+        drawn = rng.integers(surface.images, size=64)
+        full, found = (
+            stated(study, study.gains, drawn, 1, number, racing) for racing in (False, True)
+        )
+        shares.append(unscored(found, 64))
+        bounds.append(full.bounds[0].low_percent - found.bounds[0].low_percent)
+        assert ("better" in full.verdict) <= ("better" in found.verdict)
+    assert np.mean(shares) == pytest.approx(saved, abs=5)
+    assert np.mean(bounds) == pytest.approx(lower, abs=1.5)
