@@ -29,6 +29,9 @@ Verdict = Literal[
 RANDOM_ORDER = "random order"
 """The label of what no candidate decides: patches in a random order."""
 
+DROPPING_LEVEL = 0.001
+"""At most this level decides whether half of the validation images are enough for a baseline."""
+
 ARRAYS = ("curve", "curve_low", "curve_high", "flipped")
 
 

@@ -423,6 +423,21 @@ def concluded_study(
     )
 
 
+def dropped_study() -> StudyResults:
+    """One whose first baseline was scored on 32 of the 64 validation images alone."""
+    study = concluded_study()
+    assert study.recommendation is not None
+    found = dataclasses.replace(study.recommendation, validation_images=64)
+    images = (32,) + (64,) * (len(found.comparisons) - 1)
+    comparisons = tuple(
+        dataclasses.replace(one, images=count)
+        for one, count in zip(found.comparisons, images, strict=True)
+    )
+    return dataclasses.replace(
+        study, recommendation=dataclasses.replace(found, comparisons=comparisons)
+    )
+
+
 def _nomination(
     trials: tuple[TrialRecord, ...],
     literature: Mapping[str, float],

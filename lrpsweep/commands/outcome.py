@@ -67,14 +67,14 @@ def recommended(results: StudyResults) -> Contender:
 
 
 def _strongest_baseline(context: Context, results: StudyResults) -> str:
-    """The published composite with the best validation score, else the first that fits."""
+    """The published composite that is best beside the nominee, else the first that fits."""
     found, nominee = results.recommendation, results.nominee
     if found is None or not found.comparisons:
         own = nominee and nominee.published
         names = [*baselines(context), *fitting_presets(context)]
         return next((name for name in names if name != own), names[0])
     sign = 1 if results.direction == "minimize" else -1
-    return min(found.comparisons, key=lambda c: sign * c.mean).baseline
+    return max(found.comparisons, key=lambda c: sign * c.difference).baseline
 
 
 def read_outcome(spec: StudySpec, runs_dir: Path, given: Given | None = None) -> StudyResults:

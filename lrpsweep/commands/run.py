@@ -18,7 +18,12 @@ from lrpsweep.commands.outcome import image_marks, study_identity, write_outcome
 from lrpsweep.commands.status import remarkable
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.report.mlflow import Publisher
-from lrpsweep.report.words import economy_sentences, stability_sentence, trial_counts
+from lrpsweep.report.words import (
+    economy_sentences,
+    fewer_images,
+    stability_sentence,
+    trial_counts,
+)
 from lrpsweep.results import Contender, StudyResults, TrialRecord
 from lrpsweep.study import StudySpec, plugins_used
 from lrpsweep.sweep.search import Estimate, Observer, Progress, Silent
@@ -226,12 +231,13 @@ def _statement_lines(results: StudyResults) -> list[str]:
     found = results.recommendation
     if found is None:
         return []
-    width = max((len(c.baseline) for c in found.comparisons), default=0)
+    labels = {c.baseline: c.baseline + fewer_images(found, c.baseline) for c in found.comparisons}
+    width = max(map(len, labels.values()), default=0)
     return [
         f"Verdict: {found.sentence}",
         *([found.current] if found.current else []),
         *(
-            f"  {c.baseline:{width}} {results.objective} {c.mean:8.4g}   difference "
+            f"  {labels[c.baseline]:{width}} {results.objective} {c.mean:8.4g}   difference "
             f"{c.difference:+.4g} [{c.low:+.4g}, {c.high:+.4g}]   p {c.p_adjusted:.2g}"
             for c in found.comparisons
         ),

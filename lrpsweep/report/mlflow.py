@@ -33,8 +33,8 @@ from lrpsweep.report.figures import draw_figures
 from lrpsweep.report.page import render_page
 from lrpsweep.report.scales import format_score, format_value, format_values
 from lrpsweep.report.words import (
-    baseline_label,
     correction_name,
+    fewer_images,
     front_labels,
     interval_name,
     stability_sentence,
@@ -642,7 +642,7 @@ def _details(found: Recommendation) -> Iterator[str]:
 def _comparison_table(found: Recommendation) -> str:
     head = f"| baseline | difference | {interval_name(found)} | p ({correction_name(found)}) |"
     rows = (
-        f"| {baseline_label(found, one)} | {format_score(one.difference)} | "
+        f"| {one.baseline}{fewer_images(found, one.baseline)} | {format_score(one.difference)} | "
         f"{format_score(one.low)} to {format_score(one.high)} | {format_value(one.p_adjusted)} |"
         for one in found.comparisons
     )

@@ -23,10 +23,10 @@ from lrpsweep.report.scales import (
     format_values,
 )
 from lrpsweep.report.words import (
-    baseline_label,
     correction_name,
     dropped_sentence,
     economy_sentences,
+    fewer_images,
     interval_name,
     is_older,
     measure_title,
@@ -119,7 +119,7 @@ def _template() -> Template:
     environment.filters["hyperparameters"] = format_values
     environment.filters["measure"] = measure_title
     environment.filters["stopped"] = stopped_after
-    environment.filters["baseline_label"] = baseline_label
+    environment.filters["fewer_images"] = fewer_images
     environment.filters["stability"] = stability_sentence
     return environment.get_template("page.html")
 

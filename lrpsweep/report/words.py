@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lrpsweep.evaluation import MEASURES
 from lrpsweep.results import (
-    Comparison,
+    DROPPING_LEVEL,
     Contender,
     Pruned,
     Recommendation,
@@ -60,20 +60,34 @@ def economy_sentences(results: StudyResults) -> list[str]:
     return said
 
 
-def baseline_label(found: Recommendation, one: Comparison) -> str:
-    """The baseline's name, with the number of its images where these are not all."""
-    some = one.images is not None and one.images < found.validation_images
-    return f"{one.baseline} ({one.images} images)" if some else one.baseline
+def fewer_images(found: Recommendation, label: str) -> str:
+    """' (32 images)', behind the name of a baseline that was not scored on all of them."""
+    images = _fewer(found).get(label)
+    return "" if images is None else f" ({images} images)"
+
+
+def _fewer(found: Recommendation) -> dict[str, int]:
+    """On how many validation images baselines were scored that were not on all."""
+    return {
+        one.baseline: one.images
+        for one in found.comparisons
+        if one.images is not None and one.images < found.validation_images
+    }
 
 
 def dropped_sentence(found: Recommendation) -> str:
     """What it means that baselines are shown on fewer images; '' where none is."""
-    if all(baseline_label(found, one) == one.baseline for one in found.comparisons):
+    if not _fewer(found):
         return ""
     return (
-        "A baseline with fewer images was clearly behind on these (p < 0.001), and not scored on "
-        "the others; its interval is that of 99.8 %."
+        "A baseline with fewer images was clearly behind on these, and not scored on the others; "
+        f"its interval is that of {early_interval(found)}."
     )
+
+
+def early_interval(found: Recommendation) -> str:
+    """How wide intervals on fewer images are: '99.8 %'."""
+    return f"{100 * (1 - 2 * min(found.level, DROPPING_LEVEL)):.6g} %"
 
 
 def stopped_after(found: Pruned) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,9 +39,9 @@ def _joined(first: TrialResult, second: TrialResult) -> TrialResult:
     return replace(first, measures=measures)
 
 
-def half_of(images: Sequence[str]) -> int:
-    """After how many validation images baselines are looked at; 0 where these are too few."""
-    half = len(images) // 2
+def half_of(images: int) -> int:
+    """After how many of the validation images baselines are looked at; 0 where it is too early."""
+    half = images // 2
     return half if half >= FEWEST_IMAGES else 0
 
 

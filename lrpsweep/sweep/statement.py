@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lrpsweep.results import Comparison, Direction, MeasureBound, Verdict
+from lrpsweep.results import DROPPING_LEVEL, Comparison, Direction, MeasureBound, Verdict
 from lrpsweep.sweep.statistics import (
     FEWEST_IMAGES,
     detectable_gain,
@@ -33,7 +33,6 @@ MARGIN_OBJECTIVE = 5.0
 """In per cent of the range: so far behind by the objective is still as good."""
 MARGIN_GUARD = 10.0
 """In per cent of the range: so far behind by a guard is put up with."""
-DROPPING_LEVEL = 0.001
 
 
 @dataclass(frozen=True)
@@ -91,7 +90,7 @@ def state(
     others = [_Tested(_same(guard, objective), MARGIN_GUARD, seed, look) for guard in guards]
     found = _Judged(first, others, other="" if published is None else "other ")
     reason = _untestable(first, look)
-    words = f"undecided: {reason}" if reason else found.words(_on(len(objective.nominee), look))
+    words = f"undecided: {reason}" if reason else found.words(first.where)
     return Statement(
         verdict="undecided" if reason else found.verdict,
         sentence=_sentence(words, published),
@@ -131,7 +130,6 @@ def state_current(name: str, objective: Compared, *, look: int, seed: int) -> st
     """
     if len(objective.baselines) != 1:
         raise ValueError(f"expected one baseline, found {len(objective.baselines)}")
-    images = len(objective.nominee)
     one = _Tested(objective, MARGIN_OBJECTIVE, seed, look)
     reason = _untestable(one, look)
     if reason:
@@ -143,7 +141,7 @@ def state_current(name: str, objective: Compared, *, look: int, seed: int) -> st
         word, how = "Behind", f"{one.amount(-test.mean)} on average, at least {-test.high:.3g}"
     else:
         word, how = "No different from", f"a gain between {test.low:+.3g} and {test.high:+.3g}"
-    return f"{word} what you use today ({name}): by {objective.title} {how}, {_on(images, look)}."
+    return f"{word} what you use today ({name}): by {objective.title} {how}, {one.where}."
 
 
 def power_sentence(sigma_percent: float, images: int, level: float) -> str:
@@ -161,6 +159,7 @@ class _Tested:
     def __init__(self, measure: Compared, margin: float, seed: int, look: int) -> None:
         """margin: in per cent of the range."""
         self.measure = measure
+        self.look = look
         self.level = level_of(look)
         self.next_level = level_of(look + 1)
         self.margin = margin
@@ -179,6 +178,22 @@ class _Tested:
         """A baseline that was dropped early was and stays tested at the level of dropping."""
         early = images < len(self.measure.nominee)
         return min(self.level, DROPPING_LEVEL) if early else self.level
+
+    @property
+    def where(self) -> str:
+        """On how many images, at which level; of baselines that were dropped, too."""
+        images, count = len(self.measure.nominee), len(self.gains)
+        early = [len(gain) for gain in self.gains.values() if len(gain) < images]
+        some = (
+            f"; {len(early)} of {count} composites on the first {max(early)}, "
+            f"at {100 * self._level_for(max(early)):.3g} %"
+            if early
+            else ""
+        )
+        return (
+            f"on {images} validation images (tested at {100 * self.level:.3g} %, look "
+            f"{self.look}{some})"
+        )
 
     @property
     def against(self) -> str:
@@ -356,10 +371,6 @@ def _sentence(words: str, published: str | None) -> str:
     if published is None:
         return f"{words[0].upper()}{words[1:]}."
     return f"Tuning found nothing better than {published}; beside the others it is {words}."
-
-
-def _on(images: int, look: int) -> str:
-    return f"on {images} validation images (tested at {100 * level_of(look):.3g} %, look {look})"
 
 
 def _least(one: _Tested) -> str:

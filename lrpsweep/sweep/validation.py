@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -265,18 +265,21 @@ class Conclusion:
         baselines = {n: c for n, c in self._proof.baselines.items() if n not in own}
         current = self._current(candidate, nominee)
         jobs = [self._scoring(nominee, candidate, "validation")]
+        jobs += [self._scoring(_named(n), c, "validation") for n, c in baselines.items()]
         if current == CURRENT:
             assert self._proof.current is not None
             jobs.append(self._scoring(Contender(CURRENT), self._proof.current[1], "validation"))
         jobs += self._control(candidate, "validation")
         self._store.set("validated images", self._proof.validated)
-        done = yield from self._with_baselines(jobs, baselines, nomination, current)
+        # What is used today gets a sentence on all images.
+        done = yield from self._dropping(jobs, baselines.keys() - {current}, nomination)
         if nominee.label in done.failed:
             raise WorkError(
                 f"{nominee.label} failed on the validation images: {done.failed[nominee.label]}"
             )
         scored = {n: done.results[n] for n in baselines if n in done.results}
-        second = yield from self._under_second_perturbation(nominee, candidate, scored)
+        strongest = _strongest(done.results[nominee.label], scored, self._rule.objective)
+        second = yield from self._under_second_perturbation(nominee, candidate, strongest)
         judged = _Conclusions(self._spec, self._rule, nomination, results, done, scored, second)
         looks = self._looks(nominee)
         found = judged.recommend(self._proof, current, len(looks), self._seed)
@@ -284,39 +287,36 @@ class Conclusion:
             self._store.set("looks", looks)
         self._store.set("recommendation", asdict(found))
 
-    def _with_baselines(
-        self,
-        jobs: list[Scoring],
-        baselines: Mapping[str, Candidate],
-        nomination: Nomination,
-        current: str,
+    def _dropping(
+        self, jobs: list[Scoring], halved: Set[str], nomination: Nomination
     ) -> Steps[Scored]:
-        """The jobs' scores, and the baselines': with racing, of those that are clearly behind on
-        the first half of the images, these alone. What is used today is scored on all."""
-        half = half_of(self._proof.images("validation")) if self._spec.economy.racing else 0
-        assert nomination.nominee is not None
-        nominee = nomination.nominee
-        all_of = [self._scoring(_named(n), c, "validation") for n, c in baselines.items()]
-        if not half:
-            done = yield from self._scored("validation", jobs[:1] + all_of + jobs[1:])
-            return Scored(done.results, done.failed)
-        halves = [_part(job, 0, half) for job in all_of if job.label != current]
-        whole = [job for job in all_of if job.label == current]
-        first = yield from self._scored("validation", jobs[:1] + whole + halves + jobs[1:])
-        if nominee.label in first.failed:
-            return Scored(first.results, first.failed)
+        """The scores of all jobs; with racing, some baselines' on the first half of the images.
+
+        halved: the labels of those that half of the images may be enough for.
+        """
+        half = half_of(len(self._proof.images("validation"))) if self._spec.economy.racing else 0
+        found = yield from self._scored(
+            "validation",
+            [_part(job, 0, half) if half and job.label in halved else job for job in jobs],
+        )
+        first, nominee = Scored(found.results, found.failed), nomination.nominee
+        assert nominee is not None
+        if not half or nominee.label in first.failed:
+            return first
+        there = {label: one for label, one in first.results.items() if label in halved}
         behind = clearly_behind(
             self._rule,
             nomination.ranges,
             first.results[nominee.label],
-            {job.label: first.results[job.label] for job in halves if job.label in first.results},
+            there,
             look=len(self._looks(nominee)),
             seed=self._seed,
         )
-        rest = [_part(job, half, len(job.images)) for job in all_of if job.label != current]
-        rest = [job for job in rest if job.label not in behind and job.label in first.results]
-        second = yield from self._scored("validation", rest)
-        return Scored(first.results, first.failed).then(Scored(second.results, second.failed))
+        rest = [job for job in jobs if job.label in there and job.label not in behind]
+        found = yield from self._scored(
+            "validation", [_part(job, half, len(job.images)) for job in rest]
+        )
+        return first.then(Scored(found.results, found.failed))
 
     def _current(self, candidate: Candidate, nominee: Contender) -> str:
         """The label under which what is used today is scored; '' where nobody says what that is."""
@@ -333,13 +333,15 @@ class Conclusion:
         return list(dict.fromkeys([*(self._store.get("looks") or ()), this]))
 
     def _under_second_perturbation(
-        self, nominee: Contender, candidate: Candidate, scored: Mapping[str, TrialResult]
+        self, nominee: Contender, candidate: Candidate, strongest: str
     ) -> Steps[dict[str, float]]:
-        """Mean scores of nominee and strongest baseline by label; none where that means nothing."""
+        """Mean scores of nominee and strongest baseline by label; none where that means nothing.
+
+        strongest: '' where there is none.
+        """
         objective = self._rule.objective
-        if not scored or not objective.needs.orders:
+        if not strongest or not objective.needs.orders:
             return {}
-        strongest = _strongest(scored, objective)
         evaluation = self._spec.evaluation
         other = PROTOCOLS[evaluation.protocol].other_perturbation(evaluation.perturbation)
         both = (
@@ -476,14 +478,19 @@ def _part(job: Scoring, first: int, last: int) -> Scoring:
     return replace(job, images=job.images[first:last], rows=(first, last))
 
 
-def _strongest(scored: Mapping[str, TrialResult], objective: Measure) -> str:
-    return min(_furthest(scored), key=lambda name: objective.sign * scored[name].value)
+def _strongest(ours: TrialResult, others: Mapping[str, TrialResult], measure: Measure) -> str:
+    """Which of them is best by the measure; '' of none.
+
+    Beside the nominee on their own images: means over different images tell nothing.
+    """
+    ahead = {name: _means(ours, other, measure) for name, other in others.items()}
+    return min(ahead, key=lambda n: measure.sign * (ahead[n][1] - ahead[n][0]), default="")
 
 
-def _furthest(scored: Mapping[str, TrialResult]) -> list[str]:
-    """Those that have the most images: means over others say nothing beside theirs."""
-    most = max((len(result.scores) for result in scored.values()), default=0)
-    return [name for name, result in scored.items() if len(result.scores) == most]
+def _means(ours: TrialResult, other: TrialResult, measure: Measure) -> tuple[float, float]:
+    """Mean scores of both on the other's images, which are the first of ours."""
+    theirs = other.measures[measure.name]
+    return float(ours.measures[measure.name][: len(theirs)].mean()), float(theirs.mean())
 
 
 class _Conclusions:
@@ -625,29 +632,30 @@ class _Conclusions:
 
     def _behind(self, measure: Measure) -> Iterator[str]:
         """Whether a baseline is ahead by a measure beside the objective."""
-        others = {
-            name: float(self._baselines[name].measures[measure.name].mean())
-            for name in _furthest(self._baselines)
-            if len(self._baselines[name].scores) == len(self._ours.scores)
-        }
-        ours = float(self._ours.measures[measure.name].mean())
-        name = min(others, key=lambda n: measure.sign * others[n], default="")
-        if name and measure.sign * (ours - others[name]) > 0:
+        name = _strongest(self._ours, self._baselines, measure)
+        if not name:
+            return
+        ours, theirs = _means(self._ours, self._baselines[name], measure)
+        if measure.sign * (ours - theirs) > 0:
             side = "above" if measure.direction == "minimize" else "below"
             yield (
-                f"{measure.title} ({measure.formula}) is {ours:.3g}, {side} the "
-                f"{others[name]:.3g} of {name}."
+                f"{measure.title} ({measure.formula}) is {ours:.3g}, {side} the {theirs:.3g} of "
+                f"{name}{self._where(name)}."
             )
+
+    def _where(self, name: str) -> str:
+        """' on the first 32 images' of a baseline that was not scored on more."""
+        images = len(self._baselines[name].scores)
+        return "" if images == len(self._ours.scores) else f" on the first {images} images"
 
     def _flips(self) -> Iterator[str]:
         """Whether the second perturbation sees nominee and strongest baseline the other way."""
         objective = self._rule.objective
         if len(self._second) < 2:
             return
-        name = _strongest(self._baselines, objective)
-        theirs = self._baselines[name].scores
-        ours = float(self._ours.scores[: len(theirs)].mean())
-        ahead = objective.sign * (float(theirs.mean()) - ours) > 0
+        name = _strongest(self._ours, self._baselines, objective)
+        ours, theirs = _means(self._ours, self._baselines[name], objective)
+        ahead = objective.sign * (theirs - ours) > 0
         still = objective.sign * (self._second[name] - self._second[self._nominee.label]) > 0
         if ahead and not still:
             evaluation = self._spec.evaluation

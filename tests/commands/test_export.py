@@ -286,6 +286,22 @@ def test_a_recommendation_is_written_with_its_intervals(context, document):
     assert written["interval"] == [found.low, found.high]
 
 
+def test_baselines_that_were_not_scored_on_all_images_say_so(context, document, tmp_path):
+    """Files of versions that scored all of them on all do not say it, and load."""
+    from fabricated import fabricate_study
+
+    study = fabricate_study()
+    rows = study.recommendation.comparisons
+    some = (dataclasses.replace(rows[0], images=16), *rows[1:])
+    found = dataclasses.replace(study.recommendation, comparisons=some)
+    study = dataclasses.replace(study, recommendation=found)
+    record = next(t for t in study.complete if t.number == found.number)
+    record = dataclasses.replace(record, values=VALUES)
+    write_composite(composite_document(context, study, contender(record)), tmp_path / "some.json")
+    written = read_composite(tmp_path / "some.json")["result"]["validation"]
+    assert [b.get("images") for b in written["baselines"]] == [16] + [None] * (len(rows) - 1)
+
+
 def test_a_single_validation_image_is_written_without_an_interval(context, document, tmp_path):
     from fabricated import fabricate_study, one_validation_image
 

@@ -15,6 +15,7 @@ from fabricated import (
     MANY_AXES,
     concluded_study,
     conditional_study,
+    dropped_study,
     fabricate_study,
     illustrations,
     one_validation_image,
@@ -434,6 +435,16 @@ def test_marks_are_filled_where_the_nominee_is_better() -> None:
     panel = drawn(figure_validation(study)).axes[0]
     filled = [bar.lines[0].get_markerfacecolor() != "white" for bar in panel.containers]
     assert filled == [one.better for one in found.comparisons] == [True, False, True]
+
+
+def test_the_validation_figure_says_which_baselines_were_not_scored_on_all_images() -> None:
+    panel = drawn(figure_validation(dropped_study())).axes[0]
+    found = dropped_study().recommendation
+    assert found is not None
+    names = [label.get_text() for label in panel.get_yticklabels()]
+    first, *others = [one.baseline for one in found.comparisons]
+    assert names == [f"{first} (32 images)", *others]
+    assert "(n images): clearly behind on these, 99.8 % interval" in panel.get_xlabel()
 
 
 def test_intervals_without_ends_are_not_drawn() -> None:

@@ -346,7 +346,7 @@ def test_metrics_that_are_not_finite_are_left_out(store: Store) -> None:
 def test_hostile_and_long_names_are_published(store: Store) -> None:
     found = fabricate_study().recommendation
     assert found is not None
-    comparison = dataclasses.replace(found.comparisons[0], baseline="ε = ∞; <b>'\"`")
+    comparison = dataclasses.replace(found.comparisons[0], baseline="ε = ∞; <b>'\"`", images=16)
     study = small_study(
         name="it's `odd` \" é",
         trials=(TrialRecord(0, "failed", {"a": 1.0}, reason="x" * 20_000),),
@@ -356,6 +356,8 @@ def test_hostile_and_long_names_are_published(store: Store) -> None:
     )
     first = publish(study, tracking_uri=store.uri)
     assert publish(study, tracking_uri=store.uri) == first
+    note = store.client.get_run(first).data.tags["mlflow.note.content"]
+    assert "| ε = ∞; <b>'\"` (16 images) |" in note
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:

@@ -11,6 +11,7 @@ from fabricated import (
     LITERATURE,
     concluded_study,
     conditional_study,
+    dropped_study,
     fabricate_study,
     one_validation_image,
     raced_study,
@@ -68,6 +69,16 @@ def test_comparisons_are_listed_with_their_intervals(page: str) -> None:
     row = next(r for r in page.split("<tr>") if "LRP-Decreasing-γ" in r)
     for text in ("3.660", "−0.2600", "−0.4900 to −0.06000", "0.012", "better"):
         assert text in row
+
+
+def test_baselines_that_were_not_scored_on_all_images_say_so_in_both_tables() -> None:
+    study = dropped_study()
+    text = render_page(study, {})
+    assert study.recommendation is not None
+    assert text.count(f"{study.recommendation.comparisons[0].baseline} (32 images)</td>") == 2
+    assert text.count("(32 images)") == 2
+    assert "was clearly behind on these, and not scored on the others; its interval" in text
+    assert "(32 images)" not in render_page(concluded_study(), {})
 
 
 def test_trials_are_sorted_by_the_objective_and_failures_say_why(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 
 import numpy as np
 import pytest
 
+from lrpsweep.results import DROPPING_LEVEL
 from lrpsweep.sweep.statement import (
     MARGIN_GUARD,
     MARGIN_OBJECTIVE,
     Compared,
     Statement,
+    dropped,
     power_sentence,
     state,
     state_current,
 )
+from lrpsweep.sweep.statistics import draw_flips, level_of, sign_flip
 
 IMAGES = 64
 VERDICTS = {"better", "better, but behind", "as good", "worse", "undecided"}
@@ -301,6 +305,71 @@ def test_too_many_looks_decide_nothing() -> None:
     assert found.verdict == "undecided"
     assert "looked at 8 times, too often" in found.sentence
     assert "tested at 0.5 %, look 2" in said(objective(9.0), look=2).sentence
+
+
+def shortened(measure: Compared, names: frozenset[str]) -> Compared:
+    """These baselines on the first half of the images alone."""
+    baselines = {
+        name: scores[: len(scores) // 2] if name in names else scores
+        for name, scores in measure.baselines.items()
+    }
+    return dataclasses.replace(measure, baselines=baselines)
+
+
+def behind(first: Compared, *guards: Compared, look: int = 1) -> frozenset[str]:
+    """Those that half of the images are enough for."""
+    names = frozenset(first.baselines)
+    halves = [shortened(one, names) for one in (first, *guards)]
+    return dropped(halves[0], halves[1:], look=look, seed=0)
+
+
+def test_half_is_enough_for_baselines_clearly_behind_by_every_measure() -> None:
+    assert behind(objective(1.0, 0.1), KEPT) == {"weak"}
+    assert behind(objective(1.0, 1.0), KEPT) == {"weak", "strong"}
+    assert behind(objective(1.0, 1.0), guard(1.0, -0.4)) == {"weak"}
+    assert behind(objective(1.0, 1.0)) == {"weak", "strong"}
+
+
+def test_half_decides_at_its_level_or_that_of_a_later_look() -> None:
+    """p at half is 0.0009: below 0.001, above the 0.0003125 of the sixth look."""
+    gains = gains_of(0.62, images=IMAGES // 2)
+    one = compared({"one": np.concatenate([gains, gains])})
+    p = sign_flip(gains, draw_flips(len(gains), 0), 0.04).p
+    assert level_of(6) < p <= DROPPING_LEVEL
+    assert (behind(one), behind(one, look=6)) == ({"one"}, frozenset())
+    assert behind(objective(9.0, 9.0), look=8) == frozenset()
+
+
+def test_a_dropped_baseline_keeps_the_bound_that_dropped_it() -> None:
+    names = frozenset({"weak"})
+    whole, few = objective(1.0, 0.66), shortened(objective(1.0, 0.66), names)
+    found = state(few, [shortened(KEPT, names)], look=1, seed=0)
+    gains = (whole.nominee - whole.baselines["weak"])[: IMAGES // 2]
+    weak, strong = found.comparisons
+    assert weak.low == sign_flip(gains, draw_flips(len(gains), 0), DROPPING_LEVEL).low
+    assert (weak.images, strong.images) == (IMAGES // 2, IMAGES)
+    assert strong.low == said(whole, KEPT).comparisons[1].low
+    assert found.verdict == "better"
+    assert (
+        "on 64 validation images (tested at 4 %, look 1; 1 of 2 composites on the first 32, at "
+        "0.1 %): by SRG"
+    ) in found.sentence
+
+
+def test_dropping_takes_no_statement_back() -> None:
+    """Bounds may be lower, as half of the images give them; none falls below what decides."""
+    count = 0
+    for first, second in studies(60):
+        gone = behind(first, second)
+        full = said(first, second)
+        found = said(shortened(first, gone), shortened(second, gone))
+        count += bool(gone)
+        assert (full.bounds[0].low > 0) <= (found.bounds[0].low > 0)
+        assert (found.bounds[0].low > 0) == all(row.better for row in found.comparisons)
+        assert found.ahead == full.ahead
+        if found.verdict == full.verdict:
+            assert found.images_for_better == full.images_for_better
+    assert count > 10
 
 
 def current(mean: float) -> str:

@@ -57,7 +57,8 @@ class Fixed(Build):
         if task.get("perturbation"):
             morf, lerf = self.on.get(task["perturbation"], {}).get(who, (morf, lerf))
         where = "features.3: z near zero" if who in self.unstable else ""
-        spread = SPREAD[: self.validated] if split == "validation" else SPREAD
+        images = self.validated if split == "validation" else IMAGES
+        spread = np.resize(SPREAD, images)[slice(*task.get("rows", (images,)))]
         return both_ends(
             list(morf + spread),
             list(lerf - spread),
@@ -347,6 +348,116 @@ def test_a_ranking_that_another_perturbation_turns_round_is_warned_of(tmp_path: 
     assert found is not None
     assert found.warnings == (
         "Measured as srg with perturbation mean, one is ahead: the ranking flips.",
+    )
+
+
+RACING = {"economy": "{racing: true}"}
+CLOSE = GOOD | {"close": (0.5, 1.6)}
+TIES = {"validation": {"close": GOOD[0.5]}}
+"""On the validation images, `close` is as good as the nominee; the others are far behind."""
+
+
+def many(images: int) -> dict[str, Any]:
+    """With racing, and so many validation images."""
+    return RACING | {"parts": PARTS | {"validation": ("v 0",) * images}}
+
+
+def halves(build: Fixed) -> list[tuple[str, Any]]:
+    """The baselines' jobs on the validation images, by name and rows."""
+    return [
+        (task["candidate"]["settings"]["preset"], task.get("rows"))
+        for task in build.asked
+        if task.get("split") == "validation"
+        and "preset" in task["candidate"]["settings"]
+        and not (task["control"] or task["perturbation"])
+    ]
+
+
+def test_baselines_clearly_behind_on_half_of_the_images_are_not_scored_on_the_rest(
+    tmp_path: Path,
+) -> None:
+    build = Fixed(CLOSE, on=TIES, validated=48)
+    found = conclude(tmp_path, build, **many(48)).recommendation
+    assert found is not None
+    first = [0, 24]
+    assert halves(build) == [("one", first), ("two", first), ("close", first), ("close", [24, 48])]
+    assert [c.images for c in found.comparisons] == [24, 24, 48]
+    label = found.nominee.label
+    assert list(found.scores) == [label, "one", "two", "close", RANDOM_ORDER]
+    assert [len(by["srg"]) for by in found.scores.values()] == [48, 24, 24, 48, 48]
+    assert found.verdict == "as good"
+    assert "(tested at 4 %, look 1; 2 of 3 composites on the first 24, at 0.1 %)" in found.sentence
+    # The strongest of them is looked at under another perturbation, on all images.
+    other = [t["candidate"]["settings"] for t in build.asked if t.get("perturbation")]
+    assert other[1] == {"preset": "close"}
+
+
+@pytest.mark.parametrize(("images", "changes"), [(48, {"economy": "{}"}), (39, {})])
+def test_without_racing_or_with_few_images_there_is_no_look_at_half(
+    tmp_path: Path, images: int, changes: dict[str, Any]
+) -> None:
+    build = Fixed(CLOSE, on=TIES, validated=images)
+    found = conclude(tmp_path, build, **many(images) | changes).recommendation
+    assert found is not None
+    assert halves(build) == [("one", None), ("two", None), ("close", None)]
+    assert {c.images for c in found.comparisons} == {images}
+    assert "composites on the first" not in found.sentence
+
+
+def test_what_is_used_today_is_scored_on_all_images(tmp_path: Path) -> None:
+    build = Fixed(CLOSE, on=TIES, validated=48)
+    current = ("one", Candidate("lrp", {"preset": "one"}))
+    found = conclude(tmp_path, build, current=current, **many(48)).recommendation
+    assert found is not None
+    assert ("one", None) in halves(build)
+    assert [c.images for c in found.comparisons] == [48, 24, 48]
+    assert found.current.endswith("on 48 validation images (tested at 4 %, look 1).")
+
+
+class Broken(Fixed):
+    """Nothing can be scored on the second half of 48 validation images."""
+
+    def run(self, task: dict[str, Any]) -> dict[str, Any]:
+        if task.get("rows") == [24, 48]:
+            self.asked.append(task)
+            raise ValueError("no memory")
+        return super().run(task)
+
+
+def test_a_second_half_that_fails_is_told_and_scored_alone_by_the_next_run(tmp_path: Path) -> None:
+    found = conclude(tmp_path, Broken(CLOSE, on=TIES, validated=48), **many(48)).recommendation
+    assert found is not None
+    assert [c.baseline for c in found.comparisons] == ["one", "two"]
+    assert found.sentence.startswith("Undecided: close could not be scored. Of the others: better")
+    mended = Fixed(CLOSE, on=TIES, validated=48)
+    found = conclude(tmp_path, mended, **many(48)).recommendation
+    assert found is not None
+    assert halves(mended) == [("close", [24, 48])]
+    assert (found.verdict, found.look) == ("as good", 1)
+
+
+def test_more_images_are_another_look_with_other_halves(tmp_path: Path) -> None:
+    conclude(tmp_path, Fixed(CLOSE, on=TIES, validated=48), **many(48))
+    build = Fixed(CLOSE, on=TIES, validated=96)
+    found = conclude(tmp_path, build, **many(96)).recommendation
+    assert found is not None
+    first = [0, 48]
+    assert halves(build) == [("one", first), ("two", first), ("close", first), ("close", [48, 96])]
+    assert [c.images for c in found.comparisons] == [48, 48, 96]
+    assert (
+        "(tested at 0.5 %, look 2; 2 of 3 composites on the first 48, at 0.1 %)" in found.sentence
+    )
+
+
+def test_a_dropped_baseline_ahead_by_another_measure_is_warned_of(tmp_path: Path) -> None:
+    """By MoRF it is clearly behind; by SRG it is ahead, which no statement about MoRF looks at."""
+    scores = GOOD | {0.5: (0.2, 1.4), "one": (0.4, 1.9)}
+    build = Fixed(scores, "auc_morf", validated=48)
+    found = conclude(tmp_path, build, **many(48)).recommendation
+    assert found is not None
+    assert [c.images for c in found.comparisons] == [24, 24]
+    assert found.warnings == (
+        "SRG (LeRF − MoRF) is 1.2, below the 1.5 of one on the first 24 images.",
     )
 
 

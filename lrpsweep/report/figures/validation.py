@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 from lrpsweep.report.figures.panels import BLUE, GREY, measure_of, objective_name
 from lrpsweep.report.heatmap import new_figure
 from lrpsweep.report.scales import plain
-from lrpsweep.report.words import baseline_label, correction_name, interval_name, is_older
+from lrpsweep.report.words import (
+    correction_name,
+    early_interval,
+    fewer_images,
+    interval_name,
+    is_older,
+)
 from lrpsweep.results import Comparison, Recommendation, StudyResults
 
 
@@ -28,7 +34,7 @@ def figure_validation(results: StudyResults) -> Figure | None:
     margin = _margin(found)
     if margin:
         panel.axvline(measure_of(results).sign * margin, color=GREY, linestyle="--", linewidth=1)
-    labels = [plain(baseline_label(found, one)) for one in found.comparisons]
+    labels = [plain(one.baseline + fewer_images(found, one.baseline)) for one in found.comparisons]
     panel.set_yticks(range(rows), labels)
     panel.set_ylim(rows - 0.5, -0.5)
     panel.grid(axis="x", color="#e5e5e5")
@@ -72,6 +78,8 @@ def _explained(results: StudyResults, found: Recommendation, margin: float) -> s
         f"mean over {found.validation_images} images, {interval_name(found)} for each row alone",
         f"{side} of zero: the nominee is better; filled: {level} ({correction_name(found)})",
     ]
+    if any(fewer_images(found, one.baseline) for one in found.comparisons):
+        lines.append(f"(n images): clearly behind on these, {early_interval(found)} interval")
     if margin:
         lines.append(f"dashed: as good, while no interval goes beyond it to the {limit}")
     return "\n".join(lines)
