@@ -500,7 +500,9 @@ class StudyResults:
 
     def result_of(self, candidate: Contender) -> TrialResult | None:
         """What the candidate scored on the search images, on all states if it was."""
-        return self.full.get(candidate.label) or self.searched_result(candidate)
+        owner = next((t.same_as for t in self.trials if t.number == candidate.number), None)
+        label = candidate.label if owner is None else f"trial {owner}"
+        return self.full.get(label) or self.searched_result(candidate)
 
     def searched_result(self, candidate: Contender) -> TrialResult | None:
         """What the candidate scored on the search images, on the states of the trials."""

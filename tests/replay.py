@@ -216,7 +216,7 @@ def plan_of(
     seed: int,
     economy: str,
     trials: int | None,
-    guards: str,
+    guards: str = "{auc_morf: 5}",
 ) -> Plan:
     """A study of the surface's space; points at the same place of the grid are one composite."""
     names = list(surface.values[0])

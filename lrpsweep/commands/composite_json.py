@@ -92,6 +92,7 @@ def _result(
             "mean": search.value,
             "stderr": _finite(search.stderr)[0],
             "images": len(search.scores),
+            **({"states": list(search.states)} if search.states else {}),
         },
     }
     if results.several:

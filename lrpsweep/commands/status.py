@@ -35,6 +35,7 @@ def study_status(spec: StudySpec, runs_dir: Path) -> dict[str, Any]:
             "best trial": best.number,
             f"best {results.objective}": best.result.value,
             "standard error": best.result.stderr,
+            **({"on states": len(best.result.states)} if best.result.states else {}),
             **{f"best {name}": value for name, value in best.values.items()},
         }
     found = conclusion(results, validates=bool(spec.data.split.validation))

@@ -95,11 +95,12 @@ class BlockDocument(_Part):
 
 
 class SearchScore(_Part):
-    """The score on the search images."""
+    """The score on the search images. states: steps of the schedule, where these are not all."""
 
     mean: float
     stderr: float | None
     images: int
+    states: list[int] = ABSENT
 
 
 class BaselineScore(_Part):

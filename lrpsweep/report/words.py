@@ -42,15 +42,17 @@ def nominated_since(results: StudyResults) -> Contender | None:
 
 
 def economy_sentences(results: StudyResults) -> list[str]:
-    """What the search saved, and what that cost; nothing where nothing is known or was saved."""
+    """What the search saved, and what that cost; nothing where nothing is known or was tried."""
     found = results.economy
-    if found is None or found.forwards >= found.plain:
+    if found is None or (found.forwards >= found.plain and not found.steps):
         return []
     said = [
         f"The search passed {found.forwards:,} images through the network, "
         f"{found.forwards / found.plain:.0%} of the {found.plain:,} that all states of all images "
         f"had been; {found.known:.0%} of the states it looked at had been scored before."
     ]
+    if found.forwards >= found.plain:
+        said.append("Nothing was saved: so many candidates had to be scored on all states.")
     if found.steps:
         error = f" (error {found.error:.2f} standard errors)" if found.error is not None else ""
         said.append(

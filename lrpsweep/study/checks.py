@@ -203,6 +203,11 @@ def _economy(study: StudyFile) -> Iterator[Problem]:
     if economy.thins and not protocol.independent:
         expected = f"all: in protocol {protocol.name} every state is made from the one before"
         yield found(("economy", "states"), economy.states, expected)
+    measures = find_registry("measure")
+    still = [n for n in (*study.objectives, *study.guards) if not measures[n].needs.orders]
+    if economy.thins and still:
+        expected = f"all: {' and '.join(still)} looks at no perturbed state"
+        yield found(("economy", "states"), economy.states, expected)
     if len(study.objectives) < 2:
         return
     if economy.thins:

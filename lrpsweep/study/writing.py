@@ -110,9 +110,9 @@ evaluation: {{patch: {patch}}}    # pixels; the rest as in protocol `default`
 objective: srg    # LeRF − MoRF; or auc_lerf, auc_morf; the direction is known
 guards: {{auc_morf: 5}}    # per cent of the range by which the nominee may be behind the best
 {sampler}
-# Trials on as few states as the first 16 show to be enough, the finalists on all; what is clearly
-# behind is stopped; each is proposed from all results but those of the 8 before it, which up to 8
-# workers find alike.
+# states: auto: trials on as few states as a pilot of 16 shows to be enough, the finalists on all.
+# racing: what is clearly behind is stopped. lag: a trial is proposed from all results but those of
+# the 8 before it, so that up to 8 workers find the same.
 economy: {economy}
 run: {{device: auto, cpus: 1, gpus: 0, cache_gb: 2}}    # changes no result
 """

@@ -183,14 +183,14 @@ def nominate(
     axes: Sequence[Axis] = (),
     selected: Ballot | None = None,
     seed: int = 0,
-    looked_at: int | None = None,
+    looked_at: Sequence[Contender] = (),
 ) -> Nomination:
     """The nominee among the candidates on the search images, and how it came about.
 
     selected: the finalists, in their order, on the selection images, if there are any; the best
     there that keeps guards and floor is the nominee. Where none does, or no candidate keeps all
     guards at once, the best published composite that keeps the floor on the search images; else
-    nothing. looked_at: how many candidates there were, if only the best of them are in the ballot.
+    nothing. looked_at: all candidates, if only the best of them are in the ballot.
     """
     tally, why = ballot.count(), ballot.broken(criteria)
     ranges = tally.ranges(criteria)
@@ -211,7 +211,7 @@ def nominate(
         ranges=ranges,
         random={name: float(scores.mean()) for name, scores in ballot.random.items()},
         finalists=tuple(finalists),
-        candidates=looked_at or len(ballot.contenders),
+        candidates=len(looked_at or ballot.contenders),
         broken={
             contender.label: found
             for contender, found in zip(ballot.contenders, why, strict=True)
@@ -219,7 +219,7 @@ def nominate(
         },
         stability=None
         if chosen is None
-        else _stability(ballot, criteria, axes, chosen, selected, places, seed),
+        else _stability(ballot, criteria, axes, chosen, selected, places, seed, looked_at),
         selection_images=0 if selected is None else selected.images,
     )
 
@@ -264,16 +264,16 @@ def _sentence(
     criteria: Criteria,
     finalists: int,
     selected: Ballot | None,
-    looked_at: int | None,
+    looked_at: Sequence[Contender],
 ) -> str:
     """How the nominee came about, or why there is none."""
     title, images = criteria.objective.title, f"on {ballot.images} search images"
     names = [MEASURES[name].title for name in criteria.guards]
     guarded = f" among those within the guard of {' and '.join(names)}" if names else ""
     count = len(ballot.contenders)
-    if looked_at is not None and looked_at > count:
+    if len(looked_at) > count:
         guarded += f", {count} of them on all states,"
-    best = f"best of {looked_at or count} candidates by {title}{guarded}"
+    best = f"best of {len(looked_at) or count} candidates by {title}{guarded}"
     if how == "searched":
         return f"The {best} {images}."
     if how == "selected":
@@ -325,10 +325,12 @@ def _stability(
     selected: Ballot | None,
     places: Sequence[int],
     seed: int,
+    looked_at: Sequence[Contender],
 ) -> Stability:
-    """How often search images and selection images drawn again nominate the same."""
+    """How often search images and selection images drawn again nominate the same of the ballot."""
     rng = np.random.default_rng([seed, 2])
-    near = [_is_near(ballot.contenders[chosen], one, axes, ballot) for one in ballot.contenders]
+    everyone = looked_at or ballot.contenders
+    near = [_is_near(ballot.contenders[chosen], one, axes, everyone) for one in ballot.contenders]
     published = [bool(one.published) for one in ballot.contenders]
     drawn = []
     for _ in range(DRAWS):
@@ -346,22 +348,24 @@ def _weights(images: int, rng: np.random.Generator) -> np.ndarray:
     return rng.multinomial(images, np.full(images, 1 / images)) / images
 
 
-def _is_near(nominee: Contender, other: Contender, axes: Sequence[Axis], ballot: Ballot) -> bool:
+def _is_near(
+    nominee: Contender, other: Contender, axes: Sequence[Axis], everyone: Sequence[Contender]
+) -> bool:
     """Whether both lie in the same region; what is not in the space is a region of its own."""
     if nominee.number is None or other.number is None:
         return nominee.label == other.label
     if nominee.values.keys() != other.values.keys():
         return False
-    return all(_close(nominee, other, axis, ballot) for axis in axes if axis.name in other.values)
+    return all(_close(nominee, other, axis, everyone) for axis in axes if axis.name in other.values)
 
 
-def _close(nominee: Contender, other: Contender, axis: Axis, ballot: Ballot) -> bool:
+def _close(nominee: Contender, other: Contender, axis: Axis, everyone: Sequence[Contender]) -> bool:
     ours, theirs = nominee.values[axis.name], other.values[axis.name]
     if axis.categories or not all(isinstance(v, int | float) for v in (ours, theirs)):
         return bool(ours == theirs)
     every = [
         _place(one.values[axis.name], axis)
-        for one in ballot.contenders
+        for one in everyone
         if isinstance(one.values.get(axis.name), int | float)
     ]
     length = max(every) - min(every)

@@ -108,6 +108,11 @@ class PointOrder:
             self._meanings[place] = self._meaning(self._space.values(params))
         return self._meanings[place]
 
+    def is_first(self, params: Mapping[str, Any]) -> bool:
+        """Whether it is one of those to start from, or published."""
+        place = self._space.key(params)
+        return any(self._space.key(known) == place for _, known in self._first)
+
     def published(self, params: Mapping[str, Any]) -> str | None:
         """The name of the published composite that this point is, if it is one."""
         place = self._space.key(params)
@@ -139,6 +144,17 @@ class PointOrder:
     def _is_known(self, params: Mapping[str, Any]) -> bool:
         return self.composite(params) in self._composites
 
+    def some(self, count: int) -> list[dict[str, Any]]:
+        """So many points at most, as values, in the order in which they are tried."""
+        trials: list[Asked] = []
+        while len(trials) < count:
+            _, params = self.next(trials)
+            if trials and params == trials[-1].params:
+                break
+            self.add(params)
+            trials.append(Asked(params, known=0))
+        return [self._space.values(trial.params) for trial in trials]
+
     def pilots(self) -> list[dict[str, Any]]:
         """The sampler's first points, as values; of a grid, some that lie anywhere in it."""
         if self._sampler.exhaustive:
@@ -146,9 +162,4 @@ class PointOrder:
             rng = np.random.default_rng([self._spec.sampler.seed, 16])
             chosen = rng.permutation(len(points))[:PILOTS]
             return [self._space.values(points[place]) for place in sorted(chosen)]
-        trials: list[Asked] = []
-        while len(trials) < self.blind:
-            _, params = self.next(trials)
-            self.add(params)
-            trials.append(Asked(params, known=0))
-        return [self._space.values(trial.params) for trial in trials[len(self._first) :]]
+        return self.some(self.blind)[len(self._first) :]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 STATES = "states"
 """Under which the database keeps the steps that trials are scored on."""
 FEWEST_IMAGES = 8
+SOME = 8
+"""Composites that are tried, one after the other, before a random order counts as failed."""
 
 
 def steps_of(store: Store) -> tuple[int, ...]:
@@ -56,8 +58,6 @@ class Preparation:
 
     def _pilot(self) -> Steps[None]:
         spec, images = self._plan.spec, self._plan.proof.images("search")
-        first = first_params(spec, self._plan.literature, self._plan.starts)
-        points = PointOrder(spec, first, self._plan.meaning, self._store.directions)
         last = min(len(images), max(FEWEST_IMAGES, -(-len(images) // 4)))
         measures = (*spec.objectives, *spec.guards)
         jobs = [
@@ -70,7 +70,7 @@ class Preparation:
                 rows=(0, last),
                 coarse=True,
             )
-            for number, values in enumerate(points.pilots())
+            for number, values in enumerate(self._points.pilots())
         ]
         done = yield from self._scored(jobs)
         choice, steps = _chosen(list(done.results.values()), measures)
@@ -83,10 +83,12 @@ class Preparation:
         spec, proof = self._plan.spec, self._plan.proof
         criteria = rule_of(spec)
         images = proof.images("search")
-        anyone = Scoring("", self._anyone(), "search", images, spec.recorded, steps=steps)
-        control = control_of(anyone)
-        done = yield from self._scored(control)
-        if done.failed:
+        for anyone in self._some():
+            control = control_of(Scoring("", anyone, "search", images, spec.recorded, steps=steps))
+            done = yield from self._scored(control)
+            if not done.failed:
+                break
+        else:
             raise WorkError(f"a random order failed: {done.failed[RANDOM_ORDER]}")
         random = done.results[RANDOM_ORDER].measures if control else {}
         races = Races(criteria, spec.constraints.bounds, random)
@@ -95,12 +97,16 @@ class Preparation:
                 races.add(number, self._store.result(number))
         return races
 
-    def _anyone(self) -> Candidate:
-        """Some candidate: where a random order is looked at, any will do."""
+    def _some(self) -> Iterator[Candidate]:
+        """Some candidates: for a random order any will do that can be explained."""
+        for values in self._points.some(SOME):
+            yield Candidate(self._plan.proof.method, {"values": values})
+
+    @property
+    def _points(self) -> PointOrder:
         spec = self._plan.spec
         first = first_params(spec, self._plan.literature, self._plan.starts)
-        points = PointOrder(spec, first, self._plan.meaning, self._store.directions)
-        return Candidate(self._plan.proof.method, {"values": points.values(points.next(())[1])})
+        return PointOrder(spec, first, self._plan.meaning, self._store.directions)
 
     def _scored(self, jobs: Sequence[Scoring]) -> Steps[ScoringList]:
         source = ScoringList(self._store, jobs)

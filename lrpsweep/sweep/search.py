@@ -126,7 +126,6 @@ class TrialSource:
         self._distributions = distributions(spec.search)
         first = first_params(spec, literature, starts)
         self._points = PointOrder(spec, first, meaning, store.directions)
-        self._unraced = len(first)
         self._planned = planned_trials(spec, literature, starts) + store.retries()
         self._method = method
         self._on_outcome = on_outcome
@@ -162,7 +161,7 @@ class TrialSource:
         """As `JobSource.next`: the values of a trial that is stored as running from now on."""
         while self.remaining and (self._timed or not self._running):
             if self._held is None:
-                if not self._waiting and self._lags:
+                if self._lags(self._waiting[0] if self._waiting else len(self.history)):
                     return None
                 self._held = self._restarted() if self._waiting else self._asked()
             number, params = self._held, self.history[self._held].params
@@ -190,7 +189,7 @@ class TrialSource:
         """On which states a trial is scored, and what it races, as a worker is told."""
         terms = self.terms
         steps: Job = {"steps": list(terms.steps)} if terms.steps else {}
-        if terms.races is None or number < self._unraced:
+        if terms.races is None or self._points.is_first(self.history[number].params):
             return steps
         race = terms.races.race(self._ended(self._known(number)))
         return steps if race is None else {**steps, "race": race.to_json()}
@@ -200,10 +199,9 @@ class TrialSource:
         trials = enumerate(self.history[:known])
         return [number for number, trial in trials if trial.state == "complete"]
 
-    @property
-    def _lags(self) -> bool:
-        """Whether a trial that the next one is proposed from has not ended."""
-        known = self._known(len(self.history)) or 0
+    def _lags(self, number: int) -> bool:
+        """Whether a trial that the one of that number is made from has not ended."""
+        known = self._known(number) or 0
         return any(trial.state == "running" for trial in self.history[:known])
 
     def done(self, task: Job, outcome: Outcome) -> None:

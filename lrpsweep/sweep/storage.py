@@ -472,22 +472,27 @@ def _economy(store: Store, images: int) -> Economy | None:
     """What the search took, from the counts that came with the scores. images: search images."""
     trials = [trial.user_attrs for trial in store._trials() if "same_as" not in trial.user_attrs]
     found = [attrs[name] for attrs in trials for name in ("result", "partial") if name in attrs]
-    others = [one for key, one in store.facts.items() if key.startswith("scores search ")]
-    counts = [one["counts"] for one in (*found, *others)]
-    first = {one["label"] for one in others if not one["label"].startswith(("pilot ", "trial "))}
-    if not found or not all(one.get("counts") for one in (*found, *others)):
+    facts = store.facts.items()
+    others = [one for key, one in facts if one and key.startswith("scores search ")]
+    counts = [one.get("counts") for one in (*found, *others)]
+    if not found or not all(counts):
         return None
+    first = {one["label"] for one in others if not one["label"].startswith(("pilot ", "trial "))}
     each = max(len(one["flipped"]) * (1 + len(one["curves"])) for one in found)
     chosen = store.get("states") or {}
     errors = chosen.get("errors", {}).get(chosen.get("subset"), {})
     return Economy(
-        forwards=sum(one["counts"]["forwards"] + _images(one) for one in (*found, *others)),
-        known=sum(count["known"] for count in counts) / sum(count["states"] for count in counts),
+        forwards=_total(counts, "forwards") + sum(map(_images, (*found, *others))),
+        known=_total(counts, "known") / max(1, _total(counts, "states")),
         plain=(len(found) + len(first)) * images * (each + 1),
         subset=chosen.get("subset", "all"),
         steps=tuple(chosen.get("steps", ())),
         error=max(errors.values(), default=None),
     )
+
+
+def _total(counts: Sequence[Mapping[str, int]], what: str) -> int:
+    return sum(count[what] for count in counts)
 
 
 def _images(stored: Mapping[str, Any]) -> int:

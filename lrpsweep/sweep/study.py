@@ -28,7 +28,7 @@ from lrpsweep.sweep.execution import (
 )
 from lrpsweep.sweep.lease import LeaseLostError, hold
 from lrpsweep.sweep.points import Meaning, Point, planned_trials
-from lrpsweep.sweep.preparation import Preparation
+from lrpsweep.sweep.preparation import STATES, Preparation
 from lrpsweep.sweep.search import (
     Estimate,
     Observer,
@@ -206,7 +206,11 @@ def run_study(
 def _check_identity(store: Store, plan: Plan, runs_dir: Path) -> None:
     """A study that has begun may not change; before its first trial, it may."""
     stored = store.get("identity")
-    if stored is None or not store.history():
+    if stored is None:
+        return
+    if not store.history():
+        if difference(stored, plan.identity):
+            _forget_scores(store)
         return
     changed = difference(stored, plan.identity)
     if changed:
@@ -216,6 +220,13 @@ def _check_identity(store: Store, plan: Plan, runs_dir: Path) -> None:
             f"was, which is kept as {runs_dir / plan.spec.name / 'study.yaml'}; give the changed "
             "one another name."
         )
+
+
+def _forget_scores(store: Store) -> None:
+    """What was found out before the first trial says nothing of a study that was changed since."""
+    for name in store.facts:
+        if name == STATES or name.startswith("scores "):
+            store.set(name, None)
 
 
 def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
@@ -478,7 +489,9 @@ class _Run:
     def _estimate(self, first: Outcome) -> Estimate:
         told = first.result or {}
         plan = self._plan
-        tasks = self.search.remaining + scorings_left(plan.spec, plan.proof, self.planned)
+        steps, every = self.search.terms.steps, len(told.get("flipped", ()))
+        whole = every / len(steps) if steps else 1.0
+        tasks = self.search.remaining + scorings_left(plan.spec, plan.proof, self.planned, whole)
         forwards = told.get("forwards")
         return Estimate(
             seconds=first.seconds,

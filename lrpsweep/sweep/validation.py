@@ -118,7 +118,7 @@ class Conclusion:
             return
         if self._steps:
             ballot = yield from self._in_full(looked_at)
-        nomination = yield from self._nominated(ballot, results, len(looked_at.contenders))
+        nomination = yield from self._nominated(ballot, results, looked_at.contenders)
         self._store.set("nomination", asdict(nomination))
         if nomination.nominee is None:
             say(nomination.sentence)
@@ -211,11 +211,11 @@ class Conclusion:
     # On the selection images.
 
     def _nominated(
-        self, ballot: Ballot, results: StudyResults, looked_at: int
+        self, ballot: Ballot, results: StudyResults, looked_at: Sequence[Contender]
     ) -> Steps[Nomination]:
         """The nominee; a finalist that cannot be scored on the selection images is barred.
 
-        looked_at: how many candidates there were, if the ballot has not all of them.
+        looked_at: all candidates, also those that the ballot has not.
         """
         while True:
             nomination = nominate(
@@ -279,7 +279,8 @@ class Conclusion:
             )
         scored = {n: done.results[n] for n in baselines if n in done.results}
         strongest = _strongest(done.results[nominee.label], scored, self._rule.objective)
-        second = yield from self._under_second_perturbation(nominee, candidate, strongest)
+        images = len(scored[strongest].scores) if strongest else 0
+        second = yield from self._under_second_perturbation(nominee, candidate, strongest, images)
         judged = _Conclusions(self._spec, self._rule, nomination, results, done, scored, second)
         looks = self._looks(nominee)
         found = judged.recommend(self._proof, current, len(looks), self._seed)
@@ -333,11 +334,11 @@ class Conclusion:
         return list(dict.fromkeys([*(self._store.get("looks") or ()), this]))
 
     def _under_second_perturbation(
-        self, nominee: Contender, candidate: Candidate, strongest: str
+        self, nominee: Contender, candidate: Candidate, strongest: str, images: int
     ) -> Steps[dict[str, float]]:
         """Mean scores of nominee and strongest baseline by label; none where that means nothing.
 
-        strongest: '' where there is none.
+        strongest: '' where there is none. images: on how many that was scored.
         """
         objective = self._rule.objective
         if not strongest or not objective.needs.orders:
@@ -349,6 +350,8 @@ class Conclusion:
             self._scoring(_named(strongest), self._proof.baselines[strongest], "validation"),
         )
         jobs = [replace(one, measures=(objective.name,), perturbation=other) for one in both]
+        if images < len(jobs[0].images):
+            jobs = [_part(job, 0, images) for job in jobs]
         done = yield from self._scored("validation", jobs)
         return {label: result.value for label, result in done.results.items()}
 
@@ -392,7 +395,8 @@ class Conclusion:
             for row, one in enumerate(ballot.contenders)
             if row != ours and (one.published or self._spec.version == 1)
         ]
-        scores, scale = ballot.scores[objective.name], nomination.ranges[objective.name]
+        scores = ballot.scores[objective.name]
+        scale = ballot.count().ranges(self._rule)[objective.name]
         images, look = len(self._proof.images("validation")), len(self._looks(nominee))
         if not rivals or scale <= 0 or ballot.images < 2:
             return ""
@@ -677,14 +681,19 @@ class _Conclusions:
             yield f"The nominee's explanations are unstable: {searched.unstable}."
 
 
-def scorings_left(spec: StudySpec, proof: Proof, trials: int) -> float:
-    """About how many trials' time the conclusion takes, before the search says who is nominated."""
+def scorings_left(spec: StudySpec, proof: Proof, trials: int, whole: float = 1.0) -> float:
+    """About how many trials' time the conclusion takes, before the search says who is nominated.
+
+    whole: of how many trials' time a scoring on all states is.
+    """
     if spec.version == 1 and not (proof.baselines and proof.images("validation")):
         return 0
     search = max(1, len(proof.images("search")))
     literature = len(proof.baselines) + 1 if spec.version > 1 else 1
+    finalists = FINALISTS + 1 if whole > 1 else 0
     if len(spec.objectives) > 1:
         return literature
     selection = (FINALISTS + 1) * len(proof.images("selection")) / search
     validated = len(proof.images("validation")) / search
-    return literature + selection + (min(1, trials) + len(proof.baselines) + 4) * validated
+    later = finalists + selection + (min(1, trials) + len(proof.baselines) + 4) * validated
+    return literature + whole * later

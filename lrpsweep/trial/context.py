@@ -29,7 +29,16 @@ from lrpsweep.composites.file import composite_of
 from lrpsweep.data import Inputs, Pinned, Split, load_inputs
 from lrpsweep.data.pinned import Marks, PartName
 from lrpsweep.errors import InputError
-from lrpsweep.evaluation import MEASURES, PROTOCOLS, Measure, Protocol, Race, ScoreCache, Setting
+from lrpsweep.evaluation import (
+    MEASURES,
+    PROTOCOLS,
+    Measure,
+    Protocol,
+    Race,
+    ScoreCache,
+    Setting,
+    subsets,
+)
 from lrpsweep.models import Model, load_model
 from lrpsweep.registry import register_again, registered_by_hand
 from lrpsweep.results import Candidate
@@ -334,6 +343,11 @@ def _prepared(spec: StudySpec, device: str, given: Given, begun_on: Mapping[str,
 def _check_steps(spec: StudySpec, last: int) -> None:
     """Raises InputError when a state is asked for that the schedule does not have."""
     steps = spec.economy.steps
+    if spec.economy.states == "auto" and not subsets(last):
+        raise InputError(
+            f"economy.states: 'auto' has nothing to choose from: the schedule has {last + 1} "
+            "states here; expected 'all' or a list of steps"
+        )
     if steps and max(steps) > last:
         raise InputError(
             f"economy.states: found {max(steps)}, but the schedule has the states 0 to {last} "

@@ -42,7 +42,7 @@ def figure_distributions(studies: Sequence[StudyResults]) -> Figure:
         dots: dict[str, Any] = {"color": "black", "markersize": 3, "alpha": 0.5}
         mark_stopped(panel, across[~whole], scores[~whole], **dots)
         panel.plot(across[whole], scores[whole], ".", label="trial", **dots)
-        best = _shown(study)[1].value
+        best = _as_searched(study).value
         panel.plot(
             place, best, "*", color=ORANGE, markeredgecolor="black", markersize=14, label="nominee"
         )
@@ -57,7 +57,9 @@ def figure_distributions(studies: Sequence[StudyResults]) -> Figure:
 
 def _heading(study: StudyResults) -> str:
     name = plain(study.name).replace("-", "-\n")
-    return f"{name}\n{measure_of(study).title}\n({measure_of(study).aim})"
+    states = _as_searched(study).states
+    some = f"\non {len(states)} states" if states else ""
+    return f"{name}\n{measure_of(study).title}\n({measure_of(study).aim}){some}"
 
 
 def comparison_lines(studies: Sequence[StudyResults]) -> list[str]:
@@ -98,10 +100,19 @@ def _differences(studies: Sequence[StudyResults]) -> Iterator[str]:
         if not one.images or (one.images, one.measured) != (other.images, other.measured):
             yield f"{one.name} and {other.name} differ in images, classes, network or evaluation."
             continue
-        found = _shown(one)[1]
-        mean, error = paired_difference(found, _shown(other)[1])
+        found, theirs = _shown(one)[1], _shown(other)[1]
+        if found.states != theirs.states:
+            yield f"{one.name} and {other.name} were not scored on the same states."
+            continue
+        mean, error = paired_difference(found, theirs)
         gap = f"{format_score(mean)} ± {format_short(error)} on {len(found.scores)} images"
         yield f"{one.name} − {other.name}: {gap} ({measure_of(one).aim})"
+
+
+def _as_searched(study: StudyResults) -> TrialResult:
+    """The nominee on the states of the trials that it stands among."""
+    one, found = _shown(study)
+    return study.searched_result(one) or found
 
 
 def _shown(study: StudyResults) -> tuple[Contender, TrialResult]:
