@@ -187,13 +187,13 @@ def run_study(
     over; SweepInterruptedError after a signal; SweepFailedError when a worker cannot be set up or
     no trial has a result.
     """
-    spec = plan.spec
+    spec, planned = plan.spec, plan.trials
     store = create_store(_url(spec, runs_dir), spec.name, plan.directions)
     with contextlib.closing(store), hold(store, takeover=takeover):
         _check_identity(store, plan, runs_dir)
         if retry_failed:
             store.retry_failed()
-        _write_facts(store, plan, runs_dir)
+        _write_facts(store, plan, planned, runs_dir)
         store.release()
         try:
             _run(store, plan, address, executor, observer or Silent())
@@ -229,7 +229,7 @@ def _forget_scores(store: Store) -> None:
             store.set(name, None)
 
 
-def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
+def _write_facts(store: Store, plan: Plan, planned: int, runs_dir: Path) -> None:
     spec = plan.spec
     facts = {
         "identity": plan.identity,
@@ -238,7 +238,7 @@ def _write_facts(store: Store, plan: Plan, runs_dir: Path) -> None:
         "objective": _alone(spec.objectives),
         "direction": _alone(plan.directions),
         "axes": [asdict(axis) for axis in axes(spec.search)],
-        "planned": plan.trials + store.retries(),
+        "planned": planned + store.retries(),
         "provenance": {"started": now(), "device": plan.device, **plan.provenance},
     }
     for name, value in facts.items():

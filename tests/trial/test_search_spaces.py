@@ -19,7 +19,7 @@ from lrpsweep.sweep.samplers import SAMPLERS
 PAGE = (Path(__file__).parents[2] / "docs" / "search-spaces.md").read_text(encoding="utf-8")
 EXAMPLES = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 STUDY = """\
-version: 1
+version: 2
 name: example
 model: {torchvision: vgg16, weights: null}
 data: {folder: images, labels: index, split: {search: 1, validation: 1}}

@@ -51,7 +51,7 @@ def test_scores_on_some_states_are_those_of_the_curves_between_them() -> None:
     """Bit for bit, and of the states between nothing is scored."""
     worker = context()
     bound, chunk = worker.bind(ONE), Chunk("search", 0, 16)
-    both, _ = curves_of(worker, bound, chunk, ("morf", "lerf"))
+    both, _, _ = curves_of(worker, bound, chunk, ("morf", "lerf"))
     seen = Evidence(
         curves={o: thinned(c, STEPS) for o, c in both.items()}, area=worker.protocol.area
     )
