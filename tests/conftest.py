@@ -26,7 +26,13 @@ def study() -> StudyResults:
     return fabricate_study()
 
 
-LONGEST_FIRST = ("test_pages.py", "test_study.py", "test_notebooks.py", "test_quickstart.py")
+LONGEST_FIRST = (
+    "test_study.py",
+    "test_quickstart.py",
+    "test_cli.py",
+    "test_notebooks.py",
+    "test_pages.py",
+)
 """Files that take a minute or more: begun last, they would leave other processors idle."""
 
 

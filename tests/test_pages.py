@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytestmark = pytest.mark.long
+
 DOCS = Path(__file__).parent.parent / "docs"
 CLUSTER = Path(__file__).with_name("one_cluster.py")
 PAGES = ("my-model", "my-images", "read-the-result")

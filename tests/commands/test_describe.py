@@ -66,6 +66,7 @@ def test_a_budget_too_small_for_a_pilot_is_refused_before_the_run(
     space = "search.gamma1={log: [0.1, 1.0], zero: true}"
     asked = ["version=2", "objective=srg", "economy={states: auto}", space, f"trials={trials}"]
     asked += ["search.gamma2={log: [0.25, 1.0]}", "sampler.name=random", "data.split.search=2"]
+    asked += ["evaluation={patch: 8}"]
     context = prepare(load_study(small_study, asked))
     if not refused:
         assert describe_study(context)["trials"] == trials
