@@ -6,7 +6,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOKS = sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+WHOLE_STUDY = "study.ipynb"
+NOTEBOOKS = [
+    pytest.param(path, marks=pytest.mark.long) if path.name == WHOLE_STUDY else path
+    for path in sorted((Path(__file__).parent.parent / "notebooks").glob("*.ipynb"))
+]
 
 
 @pytest.mark.filterwarnings("default")  # the kernel's client warns about things of its own

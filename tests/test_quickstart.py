@@ -3,6 +3,7 @@
 import itertools
 
 import numpy as np
+import pytest
 
 from lrpsweep.study import bundled_studies, decode, grid, load_study
 from lrpsweep.trial.candidates import tuned
@@ -10,6 +11,7 @@ from lrpsweep.trial.context import Task, prepare
 from lrpsweep.trial.trial import run_trial
 
 
+@pytest.mark.long
 def test_best_and_worst_composite_differ_and_the_best_is_inside_the_grid():
     spec = load_study(bundled_studies()["quickstart"])
     split = spec.data.split

@@ -87,6 +87,7 @@ def test_running_again_does_nothing_and_says_the_same(ran):
     assert (ran / "runs" / "small" / "composite.json").read_bytes() == before
 
 
+@pytest.mark.long
 def test_another_run_elsewhere_exports_the_same_composite(ran, tmp_path):
     (tmp_path / "small.yaml").write_text((ran / "small.yaml").read_text())
     assert lrpsweep("run", "small.yaml", "--no-tracking", cwd=tmp_path).returncode == 0

@@ -129,6 +129,7 @@ def test_with_a_lag_trials_are_the_same_on_workers_of_any_speed_and_after_a_kill
     assert work(study, runs_dir / "killed", workers=4, trials=99) == straight
 
 
+@pytest.mark.long
 def test_with_a_lag_a_killed_study_goes_on_with_the_same_trials_on_four_workers(
     drive: Callable[..., Any], runs_dir: Path, two_workers: None
 ) -> None:
