@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lrpsweep.evaluation import Measure
 from lrpsweep.results import TrialResult
 from lrpsweep.sweep.nomination import Criteria
 from lrpsweep.sweep.statement import Compared, dropped
@@ -59,15 +60,24 @@ def clearly_behind(
     ranges: R by measure.
     """
     guards = [measure for measure in rule.measures if measure.name in rule.guards]
-    compared = [
-        Compared(
-            measure.name,
-            measure.title,
-            measure.direction,
-            ranges[measure.name],
-            nominee.measures[measure.name],
-            {name: result.measures[measure.name] for name, result in baselines.items()},
-        )
-        for measure in (rule.objective, *guards)
-    ]
-    return dropped(compared[0], compared[1:], look=look, seed=seed)
+    objective, *others = (
+        compare(measure, ranges, nominee, baselines) for measure in (rule.objective, *guards)
+    )
+    return dropped(objective, others, look=look, seed=seed)
+
+
+def compare(
+    measure: Measure,
+    ranges: Mapping[str, float],
+    nominee: TrialResult,
+    others: Mapping[str, TrialResult],
+) -> Compared:
+    """What a statement needs of one measure. ranges: R by measure."""
+    return Compared(
+        measure.name,
+        measure.title,
+        measure.direction,
+        ranges[measure.name],
+        nominee.measures[measure.name],
+        {name: result.measures[measure.name] for name, result in others.items()},
+    )

@@ -79,6 +79,7 @@ class PointOrder:
         self._spec = spec
         self._space = Space(spec.search, spec.composite)
         self._first = first
+        self._names = {self._space.key(params): name for name, params in first}
         self._meaning = meaning
         self._meanings: dict[tuple[Any, ...], Hashable] = {}
         self._sampler = SAMPLERS[spec.sampler.name]
@@ -110,13 +111,11 @@ class PointOrder:
 
     def is_first(self, params: Mapping[str, Any]) -> bool:
         """Whether it is one of those to start from, or published."""
-        place = self._space.key(params)
-        return any(self._space.key(known) == place for _, known in self._first)
+        return self._space.key(params) in self._names
 
     def published(self, params: Mapping[str, Any]) -> str | None:
         """The name of the published composite that this point is, if it is one."""
-        place = self._space.key(params)
-        return next((n for n, p in self._first if self._space.key(p) == place), None)
+        return self._names.get(self._space.key(params))
 
     def next(self, trials: Sequence[Asked]) -> tuple[str | None, dict[str, Any]]:
         """The next of the first points that no trial has, then the sampler's.

@@ -16,21 +16,20 @@ from lrpsweep.sweep.points import PointOrder, first_params
 from lrpsweep.sweep.races import Races
 from lrpsweep.sweep.scoring import Scoring, ScoringList, Steps, control_of
 from lrpsweep.sweep.search import StageWatch, Terms
-from lrpsweep.sweep.storage import Store
+from lrpsweep.sweep.storage import SCORED_STEPS, Store
 
 if TYPE_CHECKING:
     from lrpsweep.sweep.study import Plan
 
-STATES = "states"
-"""Under which the database keeps the steps that trials are scored on."""
-FEWEST_IMAGES = 8
+PILOT_IMAGES = 8
+"""A quarter of the images, but no fewer than these."""
 SOME = 8
 """Composites that are tried, one after the other, before a random order counts as failed."""
 
 
 def steps_of(store: Store) -> tuple[int, ...]:
     """The steps that a study's trials are scored on; none where they are scored on all."""
-    return tuple((store.get(STATES) or {}).get("steps", ()))
+    return tuple((store.get(SCORED_STEPS) or {}).get("steps", ()))
 
 
 class Preparation:
@@ -47,9 +46,9 @@ class Preparation:
     def terms(self) -> Steps[Terms]:
         """The jobs that it takes to know them. Raises WorkError when a random order fails."""
         economy = self._plan.spec.economy
-        if economy.thins and self._store.get(STATES) is None:
+        if economy.thins and self._store.get(SCORED_STEPS) is None:
             if economy.steps:
-                self._store.set(STATES, {"subset": "listed", "steps": list(economy.steps)})
+                self._store.set(SCORED_STEPS, {"subset": "listed", "steps": list(economy.steps)})
             else:
                 yield from self._pilot()
         steps = steps_of(self._store)
@@ -58,7 +57,7 @@ class Preparation:
 
     def _pilot(self) -> Steps[None]:
         spec, images = self._plan.spec, self._plan.proof.images("search")
-        last = min(len(images), max(FEWEST_IMAGES, -(-len(images) // 4)))
+        last = min(len(images), max(PILOT_IMAGES, -(-len(images) // 4)))
         measures = (*spec.objectives, *spec.guards)
         jobs = [
             Scoring(
@@ -75,7 +74,7 @@ class Preparation:
         done = yield from self._scored(jobs)
         choice, steps = _chosen(list(done.results.values()), measures)
         self._store.set(
-            STATES, {"subset": choice.name, "steps": list(steps), "errors": choice.errors}
+            SCORED_STEPS, {"subset": choice.name, "steps": list(steps), "errors": choice.errors}
         )
         self._say(_sentence(choice, steps, len(done.results)))
 

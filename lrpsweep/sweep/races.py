@@ -10,6 +10,7 @@ from lrpsweep.evaluation import MEASURES, Race
 from lrpsweep.evaluation.racing import misleading
 from lrpsweep.results import Contender, TrialResult
 from lrpsweep.sweep.nomination import Ballot, Criteria
+from lrpsweep.sweep.storage import exceeded
 
 
 class Races:
@@ -69,6 +70,5 @@ class Races:
         return Race(incumbent, allowed, leaders)
 
     def _barred(self, result: TrialResult) -> tuple[str, ...]:
-        excess = result.excess(self._bounds)
-        beyond = tuple(name for name, by in excess.items() if by > 0)
+        beyond = exceeded(result.excess(self._bounds))
         return (*beyond, result.unstable) if self._criteria.floor and result.unstable else beyond

@@ -46,6 +46,8 @@ from lrpsweep.study import resolve_path
 from lrpsweep.sweep.samplers.sampler import Asked
 
 LEASE = "lease"
+SCORED_STEPS = "states"
+"""Under which the database keeps the steps that trials are scored on."""
 CONNECT_SECONDS = 5
 OPENING_ATTEMPTS = 5
 STATES: dict[TrialState, State] = {
@@ -479,7 +481,7 @@ def _economy(store: Store, images: int) -> Economy | None:
         return None
     first = {one["label"] for one in others if not one["label"].startswith(("pilot ", "trial "))}
     each = max(len(one["flipped"]) * (1 + len(one["curves"])) for one in found)
-    chosen = store.get("states") or {}
+    chosen = store.get(SCORED_STEPS) or {}
     errors = chosen.get("errors", {}).get(chosen.get("subset"), {})
     return Economy(
         forwards=_total(counts, "forwards") + sum(map(_images, (*found, *others))),

@@ -28,7 +28,7 @@ from lrpsweep.sweep.execution import (
 )
 from lrpsweep.sweep.lease import LeaseLostError, hold
 from lrpsweep.sweep.points import Meaning, Point, planned_trials
-from lrpsweep.sweep.preparation import STATES, Preparation
+from lrpsweep.sweep.preparation import Preparation
 from lrpsweep.sweep.search import (
     Estimate,
     Observer,
@@ -38,6 +38,7 @@ from lrpsweep.sweep.search import (
     TrialSource,
 )
 from lrpsweep.sweep.storage import (
+    SCORED_STEPS,
     NoStudyError,
     Store,
     begun_on,
@@ -225,7 +226,7 @@ def _check_identity(store: Store, plan: Plan, runs_dir: Path) -> None:
 def _forget_scores(store: Store) -> None:
     """What was found out before the first trial says nothing of a study that was changed since."""
     for name in store.facts:
-        if name == STATES or name.startswith("scores "):
+        if name == SCORED_STEPS or name.startswith("scores "):
             store.set(name, None)
 
 

@@ -34,7 +34,7 @@ from lrpsweep.results import (
     contender,
 )
 from lrpsweep.study import StudySpec
-from lrpsweep.sweep.dropping import Scored, clearly_behind, half_of
+from lrpsweep.sweep.dropping import Scored, clearly_behind, compare, half_of
 from lrpsweep.sweep.front import find_front
 from lrpsweep.sweep.nomination import ENDS, EXCEEDS, FINALISTS, Ballot, Criteria, nominate, rule_of
 from lrpsweep.sweep.preparation import steps_of
@@ -562,14 +562,7 @@ class _Conclusions:
         return state(objective, guards, look=look, seed=seed, published=self._nominee.published)
 
     def _compared(self, measure: Measure, others: Mapping[str, TrialResult]) -> Compared:
-        return Compared(
-            measure.name,
-            measure.title,
-            measure.direction,
-            self._nomination.ranges[measure.name],
-            self._ours.measures[measure.name],
-            {name: result.measures[measure.name] for name, result in others.items()},
-        )
+        return compare(measure, self._nomination.ranges, self._ours, others)
 
     def _complete(self, found: Statement) -> Statement:
         """Nothing may be said of all baselines while one of them has no score."""

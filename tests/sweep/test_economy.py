@@ -25,10 +25,10 @@ from lrpsweep.study import parse_study
 from lrpsweep.sweep import study as sweep_study
 from lrpsweep.sweep.execution import Build, Job, JobSource, Work
 from lrpsweep.sweep.points import PILOTS
-from lrpsweep.sweep.preparation import STATES, steps_of
+from lrpsweep.sweep.preparation import steps_of
 from lrpsweep.sweep.samplers import SAMPLERS
 from lrpsweep.sweep.search import Progress, Silent
-from lrpsweep.sweep.storage import open_store
+from lrpsweep.sweep.storage import SCORED_STEPS, open_store
 from lrpsweep.sweep.study import Plan, SweepFailedError, run_study
 from lrpsweep.sweep.validation import rule_of
 
@@ -489,11 +489,11 @@ def test_what_was_found_out_is_stored_once_and_read_by_every_later_run(tmp_path:
     results, _ = swept(DOTTED, tmp_path, sampler="random", trials=17)
     store = open_store(f"sqlite:///{tmp_path}/replayed/optuna.db", "replayed")
     with contextlib.closing(store):
-        found = store.get(STATES)
+        found = store.get(SCORED_STEPS)
         assert found["subset"] == "quarters"
         assert steps_of(store) == (0, 4, 8, 12, 16)
         assert {*found["errors"]["quarters"]} == {"srg", "auc_morf"}
-        store.set(STATES, {"subset": "listed", "steps": [0, 16]})
+        store.set(SCORED_STEPS, {"subset": "listed", "steps": [0, 16]})
     grown, worker = swept(DOTTED, tmp_path, sampler="random", trials=18)
     assert len(grown.trials) == len(results.trials) + 1
     trials = [task for task in worker.tasks if "split" not in task]
